@@ -1,0 +1,60 @@
+"""Everything liverseg refuses, at a glance.
+
+UploadError                what a person uploaded cannot be used
+├── NotAScan               no CT images in it: text, a mask, a localizer, a screenshot
+├── WrongModality          images, but not CT: MR, PET, ultrasound, X-ray
+├── NoDecoder              a compression that cannot be decoded here
+├── BrokenFile             cut, damaged, encrypted or self-contradicting
+├── TooLarge               over a limit of files, bytes or voxels
+├── SeveralSeries          more than one good scan: `choices` describes them
+└── TruthMismatch          the ground truth does not belong to the scan's grid
+WeightsError               the network's weights are missing, damaged or of another architecture
+
+Each message is one to three plain sentences: what was found, what is needed, what to do next. It
+never holds header text, file names or UIDs. Programmer's errors are ValueError and TypeError.
+"""
+
+
+class UploadError(Exception):
+    """What a person uploaded cannot be used; `str(error)` is a sentence for that person."""
+
+
+class NotAScan(UploadError):
+    """The upload holds no CT images."""
+
+
+class WrongModality(UploadError):
+    """The upload holds images of another modality."""
+
+
+class NoDecoder(UploadError):
+    """The pixel data is compressed in a way that cannot be decoded here."""
+
+
+class BrokenFile(UploadError):
+    """The upload is cut, damaged, encrypted or contradicts itself."""
+
+
+class TooLarge(UploadError):
+    """The upload is over a limit of files, bytes or voxels."""
+
+
+class SeveralSeries(UploadError):
+    """The upload holds more than one good scan and a person has to choose.
+
+    Attributes:
+        choices: one description each ("28 slices, 5 mm, 512×512"), in the order in which
+            `read_scan(..., series=k)` counts them.
+    """
+
+    def __init__(self, message: str, choices: tuple[str, ...] = ()):
+        super().__init__(message)
+        self.choices = choices
+
+
+class TruthMismatch(UploadError):
+    """The ground truth does not belong to the scan's grid."""
+
+
+class WeightsError(Exception):
+    """The weights are missing, damaged or made for another architecture or recipe."""

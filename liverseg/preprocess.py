@@ -1,0 +1,107 @@
+"""CT slices to network input, and the exact inverse for what the network says.
+
+Both networks see a square of the slice: the liver network all of it, the tumor network the
+liver's box. `to_network` and `from_network` are an inverse pair on any such square.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .config import Recipe
+from .volume import Spacing
+
+
+class Square(NamedTuple):
+    """A square of a slice in pixels; it may reach over the slice's edge, where there is air."""
+
+    y: int
+    x: int
+    side: int
+
+
+def whole_slice(shape_yx: tuple[int, int]) -> Square:
+    """The smallest centred square that holds the whole slice."""
+    height, width = shape_yx
+    side = max(height, width)
+    return Square((height - side) // 2, (width - side) // 2, side)
+
+
+def around(mask: np.ndarray, margin: int) -> Square:
+    """The smallest square around a mask.
+
+    Args:
+        mask: (z, y, x) bool, not empty.
+        margin: pixels added on every side.
+    """
+    rows = np.flatnonzero(mask.any(axis=(0, 2)))
+    columns = np.flatnonzero(mask.any(axis=(0, 1)))
+    height = rows[-1] - rows[0] + 1
+    width = columns[-1] - columns[0] + 1
+    side = int(max(height, width)) + 2 * margin
+    return Square(
+        int(rows[0] + rows[-1] + 1 - side) // 2, int(columns[0] + columns[-1] + 1 - side) // 2, side
+    )
+
+
+def neighbor_step(spacing: Spacing | None, recipe: Recipe) -> int:
+    """How many slices away the neighbour channels are."""
+    if spacing is None or spacing.z is None:
+        return 1
+    return max(1, round(recipe.neighbor_mm / spacing.z))
+
+
+def to_network(hu: np.ndarray, square: Square, recipe: Recipe) -> np.ndarray:
+    """One slice as one channel of network input.
+
+    Args:
+        hu: (y, x) int16.
+        square: the part of it to show.
+
+    Returns:
+        (size, size) float32 in [0, 1].
+    """
+    low, high = recipe.window_hu
+    gray = np.clip(cut(hu, square, fill=low).astype(np.float32), low, high)
+    shrink = square.side > recipe.size
+    gray = cv2.resize(
+        gray, (recipe.size, recipe.size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+    )
+    return (gray - low) / (high - low)
+
+
+def from_network(output: np.ndarray, square: Square, shape_yx: tuple[int, int]) -> np.ndarray:
+    """Puts one slice of network output back on the scan's grid; 0 outside the square.
+
+    Args:
+        output: (size, size) float32 or uint8.
+        square: as given to `to_network`.
+        shape_yx: of the scan's slices.
+
+    Returns:
+        shape_yx, of output's dtype.
+    """
+    side = square.side
+    large = cv2.resize(output, (side, side), interpolation=cv2.INTER_LINEAR)
+    return cut(large, Square(-square.y, -square.x, 0), fill=0, shape=shape_yx)
+
+
+def cut(image: np.ndarray, square: Square, fill: int, shape: tuple[int, int] | None = None):
+    """The part of an image that begins at (square.y, square.x); `fill` where it has none.
+
+    Args:
+        image: (y, x).
+        square: where to begin and, unless `shape` says otherwise, how much.
+        shape: (y, x) of the result.
+    """
+    height, width = shape or (square.side, square.side)
+    result = np.full((height, width), fill, image.dtype)
+    top, left = max(0, square.y), max(0, square.x)
+    bottom = min(image.shape[0], square.y + height)
+    right = min(image.shape[1], square.x + width)
+    if top < bottom and left < right:
+        result[top - square.y : bottom - square.y, left - square.x : right - square.x] = image[
+            top:bottom, left:right
+        ]
+    return result

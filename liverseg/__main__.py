@@ -1,0 +1,155 @@
+"""The command line: `python -m liverseg COMMAND`.
+
+inspect, segment and phantom are here; the developers' commands live in the module that does the
+work, each with a `main(argv)` of its own, and are imported only when called.
+"""
+
+import argparse
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from .errors import UploadError, WeightsError
+
+DEVELOPER_COMMANDS = {
+    "train": "training",
+    "evaluate": "evaluate",
+    "export": "quantize",
+    "bench": "bench",
+    "fuzz": "fuzz",
+    "load": "load",
+}
+
+ACCEPTED, REFUSED = 0, 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code (0 done, 2 refused with a sentence)."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in DEVELOPER_COMMANDS:
+        module = import_module(f".{DEVELOPER_COMMANDS[argv[0]]}", __package__)
+        return module.main(argv[1:]) or 0
+    args = _parser().parse_args(argv)
+    return args.run(args)
+
+
+def inspect(args: argparse.Namespace) -> int:
+    """Prints as JSON what was found in an upload, or why it is refused."""
+    from .upload import read_scan, read_truth
+
+    try:
+        volume = read_scan(args.paths, series=args.series)
+        report = {
+            "outcome": "accepted",
+            "kind": volume.source.kind,
+            "shape_zyx": list(volume.shape),
+            "spacing_zyx_mm": list(volume.spacing) if volume.spacing else None,
+            "hu_range": [int(volume.hu.min()), int(volume.hu.max())],
+            "notices": list(volume.notices),
+            "truth": None,
+        }
+        if args.truth:
+            truth = read_truth(args.truth, volume)
+            report["truth"] = {
+                "liver_voxels": int(truth.liver.sum()),
+                "tumor_voxels": int(truth.tumor.sum()),
+                "notices": list(truth.notices),
+            }
+    except UploadError as error:
+        _print_json({"outcome": "refused", "message": str(error)})
+        return REFUSED
+    _print_json(report)
+    return ACCEPTED
+
+
+def segment(args: argparse.Namespace) -> int:
+    """Writes the segmentation in the scan's own geometry, and report.json beside it."""
+    from .engine import load_engine
+    from .export import to_json, write_nifti, write_png
+    from .measure import measure
+    from .metrics import compare
+    from .segment import segment as run_networks
+    from .upload import read_scan, read_truth
+
+    try:
+        volume = read_scan(args.paths, series=args.series)
+        truth = read_truth(args.truth, volume) if args.truth else None
+        engine = load_engine(args.engine)
+        with _ProgressBar() as bar:
+            prediction = run_networks(volume, progress=bar.update, engine=engine)
+    except (UploadError, WeightsError) as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    args.out.mkdir(parents=True, exist_ok=True)
+    if volume.source.kind == "picture":
+        write_png(prediction, args.out)
+    else:
+        write_nifti(prediction, volume, args.out / "segmentation.nii.gz")
+    scores = compare(prediction, truth, volume) if truth else None
+    report = to_json(volume, prediction, measure(prediction, volume), scores, engine.identity)
+    (args.out / "report.json").write_text(report, encoding="utf-8")
+    return ACCEPTED
+
+
+def phantom(args: argparse.Namespace) -> int:
+    """Writes a synthetic abdomen as files a person could upload: DICOM, masks, NIfTI."""
+    from .phantom import make_phantom
+    from .phantom_files import write_dicom, write_ircadb_masks, write_nifti
+
+    volume, truth = make_phantom(args.seed)
+    write_dicom(volume, args.out / "PATIENT_DICOM")
+    write_ircadb_masks(truth, volume, args.out)
+    write_nifti(volume, args.out / "scan.nii.gz")
+    write_nifti(truth, args.out / "truth.nii.gz", volume)
+    print(f"Wrote {volume.shape[0]} slices with their ground truth.", file=sys.stderr)
+    return ACCEPTED
+
+
+class _ProgressBar:
+    """One tqdm bar on stderr per stage of the work."""
+
+    def __enter__(self):
+        self._bar, self._stage = None, None
+        return self
+
+    def update(self, stage: str, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if stage != self._stage:
+            self.__exit__()
+            self._bar, self._stage = tqdm(total=total, desc=stage, file=sys.stderr), stage
+        self._bar.update(done - self._bar.n)
+
+    def __exit__(self, *_):
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m liverseg", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for run in (inspect, segment):
+        command = commands.add_parser(run.__name__, help=run.__doc__)
+        command.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+        command.add_argument("--truth", nargs="+", type=Path, metavar="PATH")
+        command.add_argument("--series", type=int, help="which one, where there are several")
+        command.set_defaults(run=run)
+        if run is segment:
+            command.add_argument("--out", type=Path, required=True, metavar="DIR")
+            command.add_argument("--engine", choices=("auto", "reference", "fast"), default="auto")
+    command = commands.add_parser("phantom", help=phantom.__doc__)
+    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    command.add_argument("--seed", type=int, default=0)
+    command.set_defaults(run=phantom)
+    for name, module in DEVELOPER_COMMANDS.items():
+        commands.add_parser(name, help=f"see liverseg/{module}.py; --help lists its arguments")
+    return parser
+
+
+def _print_json(report: dict) -> None:
+    print(json.dumps(report, indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The command line, run as a person runs it, on a phantom's files."""
+
+import json
+import subprocess
+import sys
+
+import nibabel
+import numpy as np
+import pytest
+
+from liverseg import Spacing, make_phantom
+from liverseg.__main__ import ACCEPTED, REFUSED, main
+from liverseg.phantom_files import write_dicom, write_ircadb_masks
+
+SHAPE, SPACING = (12, 128, 128), Spacing(5.0, 2.8, 2.8)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("case")
+    volume, truth = make_phantom(3, shape=SHAPE, spacing=SPACING)
+    write_dicom(volume, folder / "PATIENT_DICOM")
+    write_ircadb_masks(truth, volume, folder)
+    return folder, volume, truth
+
+
+def run_inspect(capsys, *arguments) -> tuple[int, dict]:
+    code = main(["inspect", *map(str, arguments)])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_inspect_says_what_was_found(case, capsys):
+    folder, volume, truth = case
+    code, report = run_inspect(capsys, folder / "PATIENT_DICOM", "--truth", folder / "MASKS_DICOM")
+    assert code == ACCEPTED
+    assert report["outcome"] == "accepted"
+    assert report["kind"] == "dicom"
+    assert report["shape_zyx"] == list(SHAPE)
+    assert report["spacing_zyx_mm"] == pytest.approx(SPACING)
+    assert report["hu_range"] == [int(volume.hu.min()), int(volume.hu.max())]
+    assert report["truth"]["liver_voxels"] == truth.liver.sum()
+    assert report["truth"]["tumor_voxels"] == truth.tumor.sum()
+
+
+def test_inspect_refuses_with_a_sentence_and_exit_code_2(tmp_path):
+    text = tmp_path / "patient-name.txt"
+    text.write_text("not a scan")
+    done = subprocess.run(
+        [sys.executable, "-m", "liverseg", "inspect", str(text)], capture_output=True, text=True
+    )
+    report = json.loads(done.stdout)
+    assert done.returncode == REFUSED
+    assert report["outcome"] == "refused"
+    assert report["message"].endswith(".")
+    assert "patient-name" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_segment_writes_the_mask_where_the_scan_is(case, tmp_path):
+    folder, volume, _ = case
+    code = main(
+        ["segment", str(folder / "PATIENT_DICOM"), "--truth", str(folder / "MASKS_DICOM")]
+        + ["--out", str(tmp_path)]
+    )
+    assert code == ACCEPTED
+    written = nibabel.load(tmp_path / "segmentation.nii.gz")
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+
+    assert written.shape == SHAPE[::-1]
+    corner_ras = np.array([-1, -1, 1]) * volume.source.affine[:3, 3]
+    assert written.affine[:3, 3] == pytest.approx(corner_ras)
+    assert report["scores"]["liver"]["dice"] is not None
+
+
+@pytest.mark.parametrize(
+    ("scan", "truth", "shape", "spacing", "liver_voxels"),
+    [
+        (
+            "ircad_01_PATIENT_DICOM.zip",
+            "ircad_01_liver.nii.gz",
+            (129, 512, 512),
+            (1.6, 0.57, 0.57),
+            2_865_131,
+        ),
+        (
+            "ircad_01_PATIENT_DICOM.zip",
+            "ircad_01_MASKS_DICOM_liver.zip",
+            (129, 512, 512),
+            (1.6, 0.57, 0.57),
+            2_865_131,
+        ),
+        (
+            "totalseg_20_dicom.zip",
+            "totalseg_20_liver.nii.gz",
+            (20, 512, 512),
+            (2.0, 0.9766, 0.9766),
+            366_708,
+        ),
+    ],
+)
+def test_inspect_reads_real_uploads(uploads, capsys, scan, truth, shape, spacing, liver_voxels):
+    code, report = run_inspect(capsys, uploads / scan, "--truth", uploads / truth)
+    assert code == ACCEPTED
+    assert report["shape_zyx"] == list(shape)
+    assert report["spacing_zyx_mm"] == pytest.approx(spacing, abs=0.005)
+    assert report["truth"]["liver_voxels"] == liver_voxels
+
+
+def test_inspect_reads_a_real_dicom_seg(uploads, capsys):
+    folder = uploads / "dcmqi_ct3"
+    seg = folder / "liver_seg.dcm"
+    slices = sorted(path for path in folder.iterdir() if path != seg)
+    code, report = run_inspect(capsys, *slices, "--truth", seg)
+    assert code == ACCEPTED
+    assert report["shape_zyx"] == [3, 512, 512]
+    assert report["truth"]["liver_voxels"] == 107_098

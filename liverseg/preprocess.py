@@ -64,10 +64,8 @@ def to_network(hu: np.ndarray, square: Square, recipe: Recipe) -> np.ndarray:
     """
     low, high = recipe.window_hu
     gray = np.clip(cut(hu, square, fill=low).astype(np.float32), low, high)
-    shrink = square.side > recipe.size
-    gray = cv2.resize(
-        gray, (recipe.size, recipe.size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-    )
+    method = cv2.INTER_AREA if square.side > recipe.size else cv2.INTER_LINEAR
+    gray = cv2.resize(gray, (recipe.size, recipe.size), interpolation=method)
     return (gray - low) / (high - low)
 
 

@@ -1,0 +1,170 @@
+"""Two engines that run the networks: the reference (Keras on TensorFlow) and a fast one (ONNX).
+
+Both take the same input and agree. "auto" is the fast one where it works, else the reference; only
+the reference imports TensorFlow, which costs seconds and half a gigabyte.
+"""
+
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from .config import Recipe
+from .errors import WeightsError
+from .weights import NETWORKS, Weights, load_config, weights_folder
+
+Network = Literal["liver", "tumor"]
+THREADS_VARIABLE = "LIVERSEG_THREADS"
+
+log = logging.getLogger(__name__)
+_loaded: dict[tuple[str, Path], "Engine"] = {}
+_lock = threading.Lock()
+
+
+class Engine(Protocol):
+    """Runs the two networks; safe to share between threads.
+
+    Attributes:
+        recipe: what the networks were trained with.
+        identity: short, of exactly these weights and this engine.
+        batch_size: how many slices at a time it likes.
+    """
+
+    recipe: Recipe
+    identity: str
+    batch_size: int
+
+    def predict(self, network: Network, batch: np.ndarray) -> np.ndarray:
+        """Probabilities (n, size, size) float32 of input (n, size, size, 3) float32 in [0, 1]."""
+
+
+def load_engine(
+    name: Literal["auto", "reference", "fast"] = "auto", folder: str | Path | None = None
+) -> Engine:
+    """The engine of that name, made once per process and weights folder.
+
+    Args:
+        name: "auto" is the fast one where it works here, else the reference.
+        folder: see `load_config`.
+
+    Raises:
+        WeightsError: where the weights are missing, damaged or of another architecture.
+    """
+    folder = weights_folder(folder)
+    with _lock:
+        if (name, folder) not in _loaded:
+            _loaded[name, folder] = _make_engine(name, load_config(folder))
+        return _loaded[name, folder]
+
+
+def _make_engine(name: str, weights: Weights) -> Engine:
+    if name == "reference":
+        return KerasEngine(weights)
+    if name == "fast":
+        return OnnxEngine(weights)
+    if name != "auto":
+        raise ValueError(f"engine must be 'auto', 'reference' or 'fast', got {name!r}")
+    try:
+        return OnnxEngine(weights)
+    except (ImportError, WeightsError) as error:
+        log.warning("Running the slower reference engine, since the fast one failed: %s", error)
+        return KerasEngine(weights)
+
+
+class KerasEngine:
+    """The reference: the Keras networks in float32 on TensorFlow."""
+
+    batch_size = 8
+
+    def __init__(self, weights: Weights):
+        """Builds both networks and loads `weights` into them."""
+        import tensorflow as tf
+
+        self.recipe = weights.recipe
+        self.identity = f"reference-{weights.identity(NETWORKS)}"
+        size = self.recipe.size
+        signature = [tf.TensorSpec((None, size, size, 3), tf.float32)]
+        self._run = {
+            network: tf.function(load_network(weights, network), signature) for network in NETWORKS
+        }
+
+    def predict(self, network: Network, batch: np.ndarray) -> np.ndarray:
+        """See `Engine.predict`."""
+        return self._run[network](batch).numpy()[..., 0]
+
+
+def load_network(weights: Weights, network: Network):
+    """The Keras model of one network with its weights; WeightsError where they do not fit."""
+    from .model import build_resunet
+
+    recipe = weights.recipe
+    path = weights.path(network)
+    model = build_resunet((recipe.size, recipe.size, 3), recipe.filters, name=network)
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError):
+        raise WeightsError(
+            f"The weights file for {network!r} was made for another architecture than the "
+            f"recipe's filters {recipe.filters}. Train or download the weights again."
+        ) from None
+    return model
+
+
+class OnnxEngine:
+    """The fast one: the exported networks in 8-bit integers on ONNX Runtime."""
+
+    batch_size = 4
+
+    def __init__(self, weights: Weights):
+        """Opens both sessions; WeightsError where the files do not work here."""
+        self.recipe = weights.recipe
+        keys = tuple(fast_key(network) for network in NETWORKS)
+        paths = [weights.path(key) for key in keys]
+        self.identity = f"fast-{weights.identity(keys)}"
+        self._sessions = {
+            network: open_session(path) for network, path in zip(NETWORKS, paths, strict=True)
+        }
+
+    def predict(self, network: Network, batch: np.ndarray) -> np.ndarray:
+        """See `Engine.predict`."""
+        (probability,) = self._sessions[network].run(None, {"image": batch})
+        return probability[..., 0]
+
+
+def fast_key(network: Network) -> str:
+    """Under which config.json stores a network's fast file."""
+    return f"{network}_fast"
+
+
+def open_session(path: Path):
+    """An ONNX Runtime session on this machine's cores; WeightsError where it cannot be made."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = thread_count()
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no narrower base
+        raise WeightsError(
+            "The fast network file does not work with the installed ONNX Runtime. Export it again."
+        ) from error
+
+
+def thread_count() -> int:
+    """LIVERSEG_THREADS, else the cores this process may use."""
+    if os.environ.get(THREADS_VARIABLE):
+        return int(os.environ[THREADS_VARIABLE])
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores, _container_cores() or cores)
+
+
+def _container_cores() -> int | None:
+    """The whole cores a Linux container's quota allows; os.cpu_count() shows the host's."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else max(1, int(quota) // int(period))

@@ -1,0 +1,70 @@
+"""What becomes of the networks' probabilities: one liver without holes, no specks of tumor.
+
+Everything works on 8-bit probabilities in place, so that a mask is always `values >= threshold`:
+what is removed becomes 0, what is filled 255.
+"""
+
+import cc3d
+import cv2
+import numpy as np
+
+REACH = 5  # network pixels around the liver in which a lower threshold may still find some
+
+
+def clean_liver(values: np.ndarray, threshold: int) -> bool:
+    """Leaves nothing but the largest component, its holes filled; False where there is none.
+
+    Args:
+        values: (z, y, x) uint8, changed in place.
+        threshold: 8-bit value of the mask.
+    """
+    mask = values >= threshold
+    if not mask.any():
+        return False
+    # 6-connected here stays connected when interpolated to a finer grid
+    largest = cc3d.largest_k(mask, k=1, connectivity=6).astype(bool)
+    reach = np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8)
+    for z in range(len(values)):
+        near = cv2.dilate(largest[z].view(np.uint8), reach).view(bool)
+        values[z][~near | (mask[z] & ~largest[z])] = 0
+    values[fill_holes(largest)] = 255
+    return True
+
+
+def fill_holes(mask: np.ndarray) -> np.ndarray:
+    """The holes of a mask: background from which no path leads out, except through the scan's ends.
+
+    Args:
+        mask: (z, y, x) bool, not empty.
+
+    Returns:
+        bool, of the same shape: the holes alone.
+    """
+    z, y, x = bounding_box(mask)
+    z = slice(max(z.start - 1, 0), z.stop + 1)
+    background = np.pad(~mask[z, y, x], ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    parts = cc3d.connected_components(background, connectivity=6)
+    holes = np.zeros_like(mask)
+    holes[z, y, x] = (background & (parts != parts[0, 0, 0]))[:, 1:-1, 1:-1]
+    return holes
+
+
+def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
+    """The smallest box that holds a (z, y, x) mask, which is not empty."""
+    z = np.flatnonzero(mask.any(axis=(1, 2)))
+    plane = mask[z[0] : z[-1] + 1].any(axis=0)
+    y, x = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    return tuple(slice(int(k[0]), int(k[-1]) + 1) for k in (z, y, x))
+
+
+def remove_small(values: np.ndarray, threshold: int, voxels: int) -> None:
+    """Sets components smaller than that many voxels to 0.
+
+    Args:
+        values: (z, y, x) uint8, changed in place.
+        threshold: 8-bit value of the mask.
+        voxels: size of the smallest component to keep.
+    """
+    mask = values >= threshold
+    kept = cc3d.dust(mask, threshold=voxels, connectivity=26)
+    values[mask & ~kept.astype(bool)] = 0

@@ -1,0 +1,218 @@
+"""A scan to liver and tumors: the two networks one after the other, streamed as they work.
+
+    liver network on whole slices → largest 3-D component, holes filled
+    → tumor network on the square around it → what is inside the liver
+
+The liver is cleaned on the network's grid, where a scan is small. The masks are the thresholded
+probabilities on the scan's grid.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from .config import Recipe
+from .engine import Engine, Network, load_engine
+from .postprocess import bounding_box, clean_liver, remove_small
+from .preprocess import Square, around, from_network, neighbor_step, to_network, whole_slice
+from .volume import LIVER, TUMOR, Probability, Segmentation, Spacing, Volume
+
+LOOK, LIVER_STAGE, TUMOR_STAGE = "Looking for the liver", "Outlining the liver", "Finding tumors"
+NO_LIVER = "No liver was found in this scan. Is it a CT of the upper abdomen?"
+COARSE_MM = 10.0  # the first look's step: no liver is thinner
+UNKNOWN_SPACING = Spacing(2.5, 0.75, 0.75)  # a usual abdomen, assumed where files do not say
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of the work.
+
+    Attributes:
+        stage: what is being done, for a progress bar.
+        done, total: of this stage.
+        z: slices that have preliminary labels now.
+        labels: (len(z), y, x) uint8, of those slices.
+        result: the segmentation; in the last step only.
+    """
+
+    stage: str
+    done: int
+    total: int
+    z: tuple[int, ...] = ()
+    labels: np.ndarray | None = None
+    result: Segmentation | None = None
+
+
+def segment(
+    volume: Volume,
+    progress: Callable[[str, int, int], None] | None = None,
+    engine: Engine | None = None,
+) -> Segmentation:
+    """Finds the liver and its tumors.
+
+    Args:
+        volume: the scan.
+        progress: called with (stage, done, total).
+        engine: `load_engine()` by default.
+
+    Raises:
+        WeightsError: where there are no usable weights.
+    """
+    for step in segment_steps(volume, engine):
+        if progress:
+            progress(step.stage, step.done, step.total)
+    return step.result
+
+
+def segment_steps(volume: Volume, engine: Engine | None = None) -> Iterator[Step]:
+    """As `segment`, step by step: preliminary masks from the middle outwards, then the result.
+
+    Closing the iterator stops the work after at most one batch.
+    """
+    engine = engine or load_engine()
+    recipe = engine.recipe
+    values = yield from _liver_steps(volume, engine)
+    labels = np.zeros(volume.shape, np.uint8)
+    if clean_liver(values, level(recipe.liver_threshold)):
+        liver = _on_scan(values, whole_slice(volume.shape[1:]), volume.shape)
+        labels[liver.box][liver.values >= level(recipe.liver_threshold)] = LIVER
+    if not labels.any():
+        yield Step(LIVER_STAGE, 1, 1, result=Segmentation(labels, notices=(NO_LIVER,)))
+        return
+    tumor = yield from _tumor_steps(volume, engine, labels)
+    labels[tumor.box][tumor.values >= level(recipe.tumor_threshold)] = TUMOR
+    yield Step(TUMOR_STAGE, 1, 1, result=Segmentation(labels, liver, tumor))
+
+
+def level(threshold: float) -> int:
+    """The 8-bit value from which a voxel belongs to the mask."""
+    return round(threshold * 255)
+
+
+def _liver_steps(volume: Volume, engine: Engine):
+    """Yields Steps; returns (z, size, size) uint8 on the network's grid.
+
+    A first look at one slice every centimetre, then at the slices between two of which at least
+    one has liver. A component that touches a slice of the first look cannot go on beyond an empty
+    one, so it is found whole: the result is that of looking at all slices, unless the largest
+    component lies between two looks.
+    """
+    recipe = engine.recipe
+    square = whole_slice(volume.shape[1:])
+    values = np.zeros((volume.shape[0], recipe.size, recipe.size), np.uint8)
+    threshold = level(recipe.liver_threshold)
+    middle = volume.shape[0] // 2
+
+    def steps(stage, z):
+        done = 0
+        for batch in _predict("liver", volume, square, _outwards(z, middle), engine, values):
+            done += len(batch)
+            on_scan = [from_network(values[k], square, volume.shape[1:]) for k in batch]
+            labels = (np.stack(on_scan) >= threshold).astype(np.uint8)
+            yield Step(stage, done, len(z), tuple(batch), labels)
+
+    stride = coarse_stride(volume.spacing)
+    first = np.arange(0, volume.shape[0], stride)
+    yield from steps(LOOK, first)
+    found = (values[first] >= threshold).any(axis=(1, 2))
+    between = np.setdiff1d(np.arange(volume.shape[0]), first)
+    if found.any():
+        found = np.append(found, False)
+        between = between[found[between // stride] | found[between // stride + 1]]
+    yield from steps(LIVER_STAGE, between)
+    return values
+
+
+def coarse_stride(spacing: Spacing | None) -> int:
+    """How many slices apart the first look's slices are."""
+    z_mm = (spacing and spacing.z) or UNKNOWN_SPACING.z
+    return max(1, int(COARSE_MM / z_mm))
+
+
+def _predict(
+    network: Network,
+    volume: Volume,
+    square: Square,
+    z: np.ndarray,
+    engine: Engine,
+    values: np.ndarray,
+) -> Iterator[np.ndarray]:
+    """Runs a network on slices `z`, fills `values` (z, size, size) and yields the slices done."""
+    step = neighbor_step(volume.spacing, engine.recipe)
+    last = volume.shape[0] - 1
+
+    @lru_cache(maxsize=8 * engine.batch_size)
+    def channel(k: int) -> np.ndarray:
+        return to_network(volume.hu[k], square, engine.recipe)
+
+    for start in range(0, len(z), engine.batch_size):
+        batch = [int(k) for k in z[start : start + engine.batch_size]]
+        images = [
+            np.stack([channel(max(k - step, 0)), channel(k), channel(min(k + step, last))], -1)
+            for k in batch
+        ]
+        probability = engine.predict(network, np.stack(images))
+        values[batch] = np.rint(probability * 255)
+        yield batch
+
+
+def _outwards(z: np.ndarray, middle: int) -> np.ndarray:
+    """The same slices, those nearest the middle one first."""
+    return z[np.argsort(np.abs(z - middle), kind="stable")]
+
+
+def _on_scan(values: np.ndarray, square: Square, shape: tuple[int, int, int]) -> Probability:
+    """Network output (z, size, size) uint8 as a box on the scan's grid."""
+    z = np.flatnonzero(values.any(axis=(1, 2)))
+    first, last = int(z[0]), int(z[-1]) + 1
+    outline = from_network(values[first:last].max(axis=0), square, shape[1:])
+    _, y, x = bounding_box(outline[None] > 0)
+    box = np.empty((last - first, y.stop - y.start, x.stop - x.start), np.uint8)
+    for k in range(first, last):
+        box[k - first] = from_network(values[k], square, shape[1:])[y, x]
+    return Probability(box, (first, y.start, x.start))
+
+
+def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray):
+    """Yields Steps; returns the tumor network's Probability in the liver's box.
+
+    Args:
+        volume: the scan.
+        engine: of both networks.
+        labels: (z, y, x) uint8, the liver.
+    """
+    recipe = engine.recipe
+    box = bounding_box(labels == LIVER)
+    square = tumor_square(labels == LIVER, volume.spacing, recipe)
+    values = np.zeros((volume.shape[0], recipe.size, recipe.size), np.uint8)
+    inside = labels[box] == LIVER
+    result = np.zeros(inside.shape, np.uint8)
+    z = np.flatnonzero(labels.any(axis=(1, 2)))
+    done = 0
+    for batch in _predict("tumor", volume, square, _outwards(z, z[len(z) // 2]), engine, values):
+        done += len(batch)
+        preliminary = labels[batch]
+        for row, k in enumerate(batch):
+            on_scan = from_network(values[k], square, volume.shape[1:])[box[1:]]
+            result[k - box[0].start] = on_scan * inside[k - box[0].start]
+            tumor = result[k - box[0].start] >= level(recipe.tumor_threshold)
+            preliminary[row][box[1:]][tumor] = TUMOR
+        yield Step(TUMOR_STAGE, done, len(z), tuple(batch), preliminary)
+    if volume.voxel_ml is not None:
+        smallest = int(np.ceil(recipe.min_tumor_mm3 / (volume.voxel_ml * 1000)))
+        remove_small(result, level(recipe.tumor_threshold), smallest)
+    return Probability(result, tuple(axis.start for axis in box))
+
+
+def tumor_square(liver: np.ndarray, spacing: Spacing | None, recipe: Recipe) -> Square:
+    """What the tumor network sees of every slice.
+
+    Args:
+        liver: (z, y, x) bool, not empty.
+        spacing: the scan's.
+        recipe: for the margin in mm.
+    """
+    spacing = spacing or UNKNOWN_SPACING
+    return around(liver, round(recipe.tumor_margin_mm / min(spacing.y, spacing.x)))

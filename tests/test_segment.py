@@ -1,0 +1,209 @@
+"""The way from a scan to labels, with networks that are simple thresholds on HU."""
+
+import numpy as np
+import pytest
+
+from liverseg.config import Recipe
+from liverseg.segment import Step, coarse_stride, level, segment, segment_steps
+from liverseg.volume import Spacing, Volume
+
+ISOTROPIC = Spacing(2.0, 2.0, 2.0)
+AIR, TISSUE, TUMOR_HU, LIVER_HU = -1000, 0, 60, 110
+
+
+class ThresholdEngine:
+    """Liver is above 40 HU and tumor of it below 85, on the middle channel."""
+
+    batch_size = 4
+    identity = "threshold"
+
+    def __init__(self, **recipe):
+        self.recipe = Recipe(size=64, filters=(4, 8), **recipe)
+        self.calls = []
+
+    def predict(self, network, batch):
+        self.calls.append((network, batch))
+        low, high = self.recipe.window_hu
+        hu = low + batch[..., 1] * (high - low)
+        inside = hu > 40 if network == "liver" else (hu > 40) & (hu < 85)
+        return np.where(inside, np.float32(0.9), np.float32(0.1))
+
+    def slices(self, network):
+        return sum(len(batch) for name, batch in self.calls if name == network)
+
+
+@pytest.fixture
+def engine():
+    return ThresholdEngine()
+
+
+def scan(shape=(20, 64, 64), spacing=ISOTROPIC):
+    """Soft tissue in air, a block of liver and a block of tumor in it."""
+    hu = np.full(shape, AIR, np.int16)
+    hu[:, 8:56, 8:56] = TISSUE
+    hu[5:15, 16:40, 12:36] = LIVER_HU
+    hu[8:12, 20:30, 20:28] = TUMOR_HU
+    return Volume(hu, spacing)
+
+
+def test_liver_and_tumor_are_found_where_they_are(engine):
+    volume = scan()
+    found = segment(volume, engine=engine)
+    np.testing.assert_array_equal(found.liver, volume.hu > 40)
+    assert found.labels.shape == volume.shape
+    core = np.s_[:, 22:28, 22:26]  # edges are softened by the resampling
+    np.testing.assert_array_equal(found.tumor[core], volume.hu[core] == TUMOR_HU)
+    assert not found.tumor[:, :18].any()
+    assert found.notices == ()
+
+
+@pytest.mark.parametrize("shape_yx", [(512, 512), (100, 50), (38, 23)])
+def test_the_result_is_on_the_scans_own_grid(engine, shape_yx):
+    hu = np.full((3, *shape_yx), AIR, np.int16)
+    height, width = shape_yx
+    box = np.s_[:, height // 4 : height // 2, width // 4 : 3 * width // 4]
+    hu[box] = LIVER_HU
+    found = segment(Volume(hu), engine=engine)
+    assert found.labels.shape == hu.shape
+    rows, columns = np.nonzero(found.liver[1])
+    truth_rows, truth_columns = np.nonzero(hu[1] == LIVER_HU)
+    pixel = max(shape_yx) / engine.recipe.size
+    np.testing.assert_allclose(rows.mean(), truth_rows.mean(), atol=pixel / 2)
+    np.testing.assert_allclose(columns.mean(), truth_columns.mean(), atol=pixel / 2)
+    assert found.liver.sum() == pytest.approx((hu == LIVER_HU).sum(), rel=0.15)
+
+
+def test_the_probabilities_thresholded_are_the_labels(engine):
+    volume = scan()
+    found = segment(volume, engine=engine)
+    for mask, probability, threshold in (
+        (found.liver, found.liver_probability, engine.recipe.liver_threshold),
+        (found.tumor, found.tumor_probability, engine.recipe.tumor_threshold),
+    ):
+        again = np.zeros(volume.shape, bool)
+        again[probability.box] = probability.values >= level(threshold)
+        np.testing.assert_array_equal(again, mask)
+
+
+def test_only_the_largest_component_is_liver(engine):
+    hu = scan().hu.copy()
+    hu[2:4, 44:54, 44:54] = LIVER_HU  # a smaller one on slices of its own
+    hu[7:10, 44:54, 44:54] = LIVER_HU  # and one beside the liver
+    found = segment(Volume(hu, ISOTROPIC), engine=engine)
+    assert not found.liver[:, 42:, 42:].any()
+    assert found.liver[5:15, 18:38, 14:34].all()
+
+
+def test_holes_are_filled(engine):
+    hu = scan().hu.copy()
+    hu[9:11, 32:36, 14:20] = TISSUE
+    found = segment(Volume(hu, ISOTROPIC), engine=engine)
+    assert found.liver[9:11, 32:36, 14:20].all()
+
+
+def test_tumors_outside_the_liver_do_not_count():
+    class Everywhere(ThresholdEngine):
+        def predict(self, network, batch):
+            found = super().predict(network, batch)
+            return np.ones_like(found) if network == "tumor" else found
+
+    found = segment(scan(), engine=Everywhere())
+    np.testing.assert_array_equal(found.tumor, scan().hu > 40)
+
+
+@pytest.mark.parametrize(("least_mm3", "kept"), [(100, True), (10_000, False)])
+def test_tumors_below_the_least_volume_are_left_out(least_mm3, kept):
+    engine = ThresholdEngine(min_tumor_mm3=least_mm3)  # the tumor has about 320 voxels of 8 mm³
+    assert segment(scan(), engine=engine).tumor.any() == kept
+
+
+def test_small_tumors_stay_where_the_spacing_is_unknown():
+    engine = ThresholdEngine(min_tumor_mm3=1e9)
+    assert segment(scan(spacing=None), engine=engine).tumor.any()
+
+
+def test_without_a_liver_the_result_is_empty_and_says_so(engine):
+    volume = Volume(np.full((12, 64, 64), TISSUE, np.int16), ISOTROPIC)
+    found = segment(volume, engine=engine)
+    assert not found.labels.any()
+    assert "No liver was found" in found.notices[0]
+    assert engine.slices("liver") == 12  # nothing at first look: every slice was looked at
+    assert engine.slices("tumor") == 0
+
+
+def test_a_lone_picture_repeats_itself(engine):
+    hu = scan().hu[9:10].copy()
+    found = segment(Volume(hu, windowed=(-160, 240)), engine=engine)
+    assert found.liver.any()
+    (network, batch), _ = engine.calls
+    assert network == "liver"
+    np.testing.assert_array_equal(batch[..., 0], batch[..., 1])
+    np.testing.assert_array_equal(batch[..., 2], batch[..., 1])
+
+
+def test_neighbours_are_channels_and_the_ends_repeat():
+    engine = ThresholdEngine(neighbor_mm=4.0)
+    hu = np.zeros((5, 64, 64), np.int16)
+    hu += np.arange(0, 50, 10, dtype=np.int16)[:, None, None]
+    segment(Volume(hu, Spacing(2.0, 1.0, 1.0)), engine=engine)
+    seen = np.concatenate([batch[:, 0, 0] for name, batch in engine.calls if name == "liver"])
+    low, high = engine.recipe.window_hu
+    found = {tuple(row) for row in np.rint(low + seen * (high - low)).astype(int).tolist()}
+    assert found == {(0, 0, 20), (0, 10, 30), (0, 20, 40), (10, 30, 40), (20, 40, 40)}
+
+
+def test_the_tumor_network_sees_the_liver_with_its_margin_on_liver_slices_only(engine):
+    segment(scan(), engine=engine)
+    assert engine.slices("tumor") == 10
+    batch = next(batch for name, batch in engine.calls if name == "tumor")
+    low, high = engine.recipe.window_hu
+    columns = np.flatnonzero((batch[0, 32, :, 1] * (high - low) + low) > 40)
+    # 24 liver pixels of a square of 24 + 2 x 5 (10 mm of 2 mm), seen on 64
+    assert len(columns) == pytest.approx(64 * 24 / 34, abs=2)
+
+
+def test_slices_that_cannot_hold_liver_are_not_looked_at(engine):
+    hu = np.full((200, 64, 64), TISSUE, np.int16)
+    hu[91:112, 10:40, 10:40] = LIVER_HU
+    found = segment(Volume(hu, ISOTROPIC), engine=engine)
+    np.testing.assert_array_equal(found.liver, hu == LIVER_HU)
+    assert engine.slices("liver") < 70
+
+
+@pytest.mark.parametrize(
+    ("spacing", "stride"),
+    [(None, 4), (Spacing(None, 1, 1), 4), (Spacing(0.5, 1, 1), 20), (Spacing(12, 1, 1), 1)],
+)
+def test_the_first_look_is_at_one_slice_every_centimetre(spacing, stride):
+    assert coarse_stride(spacing) == stride
+
+
+def test_steps_come_from_the_middle_outwards_with_preliminary_labels(engine):
+    volume = scan()
+    *steps, last = segment_steps(volume, engine)
+    assert all(isinstance(step, Step) and step.result is None for step in steps)
+    assert 10 in steps[0].z
+    first = [z for step in steps if step.stage == steps[0].stage for z in step.z]
+    assert [abs(z - 10) for z in first] == sorted(abs(z - 10) for z in first)
+    for step in steps:
+        assert step.labels.shape == (len(step.z), 64, 64)
+        assert 0 < step.done <= step.total
+    shown = np.zeros(volume.shape, np.uint8)
+    for step in steps:
+        shown[list(step.z)] = step.labels
+    np.testing.assert_array_equal(shown, last.result.labels)
+
+
+def test_closing_the_steps_stops_the_networks(engine):
+    steps = segment_steps(scan(), engine)
+    next(steps)
+    steps.close()
+    assert len(engine.calls) == 1
+
+
+def test_progress_is_told_stage_by_stage(engine):
+    told = []
+    segment(scan(), lambda stage, done, total: told.append((stage, done, total)), engine)
+    assert [stage for stage, done, total in told if done == total]
+    stages = list(dict.fromkeys(stage for stage, _, _ in told))
+    assert stages == ["Looking for the liver", "Outlining the liver", "Finding tumors"]

@@ -1,0 +1,80 @@
+import json
+
+import pytest
+
+from liverseg.config import Recipe
+from liverseg.errors import WeightsError
+from liverseg.weights import load_config, write_config
+
+RECIPE = Recipe(size=32, filters=(4, 8))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("liver", "tumor"):
+        (tmp_path / f"{name}.weights.h5").write_bytes(name.encode())
+    names = {name: f"{name}.weights.h5" for name in ("liver", "tumor")}
+    write_config(tmp_path, RECIPE, names, {"epochs": 3})
+    return tmp_path
+
+
+def test_what_was_written_is_read_again(folder):
+    weights = load_config(folder)
+    assert weights.recipe == RECIPE
+    assert weights.trained == {"epochs": 3}
+    assert weights.path("liver") == folder / "liver.weights.h5"
+
+
+def test_the_environment_may_name_the_folder(folder, monkeypatch):
+    monkeypatch.setenv("LIVERSEG_WEIGHTS", str(folder))
+    assert load_config().folder == folder
+
+
+def test_a_folder_without_config_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="There are no weights here"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", '{"recipe": {}}', '{"recipe": {}, "files": {"liver": "x"}}']
+)
+def test_a_damaged_config_is_refused(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(WeightsError, match=r"config\.json cannot be read"):
+        load_config(folder)
+
+
+@pytest.mark.parametrize(
+    "change", [{"size": 33}, {"window_hu": [5, 5]}, {"unknown": 1}, {"tumor_threshold": 2}]
+)
+def test_an_absurd_recipe_is_refused(folder, change):
+    stored = json.loads((folder / "config.json").read_text())
+    stored["recipe"] |= change
+    (folder / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(WeightsError, match="recipe"):
+        load_config(folder)
+
+
+def test_a_changed_file_is_refused(folder):
+    (folder / "tumor.weights.h5").write_bytes(b"another")
+    weights = load_config(folder)
+    assert weights.path("liver").is_file()
+    with pytest.raises(WeightsError, match="'tumor' is damaged or was replaced"):
+        weights.path("tumor")
+
+
+def test_a_missing_file_is_refused(folder):
+    (folder / "tumor.weights.h5").unlink()
+    with pytest.raises(WeightsError, match="'tumor' is missing"):
+        load_config(folder).path("tumor")
+
+
+def test_a_file_the_config_does_not_know_is_refused(folder):
+    with pytest.raises(WeightsError, match="no file for 'liver_fast'"):
+        load_config(folder).path("liver_fast")
+
+
+def test_the_identity_follows_the_files(folder):
+    before = load_config(folder)
+    assert before.identity(("liver", "tumor")) == before.identity(("liver", "tumor"))
+    assert before.identity(("liver",)) != before.identity(("tumor",))

@@ -1,0 +1,231 @@
+"""Publishing and downloading with the real huggingface_hub client over HTTP, against `LocalHub`."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import huggingface_hub
+import local_hub
+import pytest
+from huggingface_hub import ModelCard, constants
+
+from liverseg import hub
+from liverseg.config import Recipe
+from liverseg.errors import WeightsError
+from liverseg.weights import load_config, write_config
+
+REPO = "someone/liverseg"
+NAMES = {"liver": "liver.weights.h5", "tumor": "tumor.weights.h5", "liver_fast": "liver.onnx"}
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A local Hub that the client in this process talks to, with an empty cache and a token."""
+    with local_hub.serve() as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-login"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("HF_TOKEN", local_hub.TOKEN)
+        huggingface_hub.close_session()
+        yield server
+    huggingface_hub.close_session()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A weights folder whose files are of the right names, not of networks."""
+    return make_folder(tmp_path / "weights")
+
+
+@pytest.fixture
+def no_shipped_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "FOLDER", tmp_path / "nothing")
+
+
+def make_folder(folder: Path, content: str = "first") -> Path:
+    folder.mkdir()
+    for name in NAMES.values():
+        (folder / name).write_bytes(f"{content} {name}".encode() * 1000)
+    write_config(folder, Recipe(size=32, filters=(4, 8)), NAMES, {})
+    return folder
+
+
+def stop(server):
+    """Takes the Hub off the network: the client finds nobody listening."""
+    server.shutdown()
+    server.server_close()
+    huggingface_hub.close_session()
+
+
+def test_what_is_pushed_is_pulled(server, folder):
+    revision = hub.push(folder, REPO)
+    pulled = hub.pull(REPO, revision)
+    assert pulled != folder
+    for name in ("config.json", *NAMES.values()):
+        assert (pulled / name).read_bytes() == (folder / name).read_bytes()
+    assert load_config(pulled).recipe == Recipe(size=32, filters=(4, 8))
+
+
+def test_a_push_is_one_commit_of_weights_config_and_card(server, folder):
+    revision = hub.push(folder, REPO)
+    assert list(server.commits[REPO]) == [revision]
+    files = server.commits[REPO][revision]
+    assert set(files) == {*NAMES.values(), "config.json", "README.md"}
+    assert "liverseg" in ModelCard(files["README.md"].decode()).text
+
+
+def test_weights_travel_as_large_files_and_arrive_once(server, folder):
+    hub.push(folder, REPO)
+    contents = [(folder / name).read_bytes() for name in NAMES.values()]
+    assert set(server.objects) == {hashlib.sha256(content).hexdigest() for content in contents}
+
+
+def test_an_older_revision_stays_what_it_was(server, folder, tmp_path):
+    first = hub.push(folder, REPO)
+    second = hub.push(make_folder(tmp_path / "later", "second"), REPO)
+    assert first != second
+    for revision, content in ((first, b"first"), (second, b"second"), ("main", b"second")):
+        assert (hub.pull(REPO, revision) / NAMES["liver"]).read_bytes().startswith(content)
+
+
+def test_the_environment_may_name_a_repository_at_a_revision(server, folder, monkeypatch):
+    monkeypatch.setenv("LIVERSEG_WEIGHTS", f"{REPO}@{hub.push(folder, REPO)}")
+    assert load_config().path("tumor").read_bytes() == (folder / NAMES["tumor"]).read_bytes()
+
+
+def test_a_second_pull_of_a_commit_asks_nobody(server, folder):
+    revision = hub.push(folder, REPO)
+    hub.pull(REPO, revision)
+    server.requests.clear()
+    hub.pull(REPO, revision)
+    assert server.requests == []
+
+
+def test_a_file_that_is_not_what_config_says_is_refused(server, folder):
+    revision = hub.push(folder, REPO)
+    server.commits[REPO][revision][NAMES["tumor"]] = b"something else"
+    with pytest.raises(WeightsError, match="'tumor' is damaged or was replaced"):
+        hub.pull(REPO, revision)
+
+
+def test_a_changed_file_is_not_published(server, folder):
+    (folder / NAMES["liver"]).write_bytes(b"something else")
+    with pytest.raises(WeightsError, match="'liver' is damaged or was replaced"):
+        hub.push(folder, REPO)
+    assert server.requests == []
+
+
+def test_weights_of_another_version_are_refused(server, folder):
+    revision = hub.push(folder, REPO)
+    files = server.commits[REPO][revision]
+    stored = json.loads(files["config.json"])
+    stored["recipe"]["wings"] = 2
+    files["config.json"] = json.dumps(stored).encode()
+    with pytest.raises(WeightsError, match="does not fit this version of liverseg"):
+        hub.pull(REPO, revision)
+
+
+@pytest.mark.parametrize(
+    ("repo", "revision", "sentence"),
+    [
+        (REPO, "0" * 40, "has no revision 0000"),
+        (REPO, "v9", "has no revision v9"),
+        ("someone/else", "main", "no repository someone/else on the Hub"),
+        ("some one/liver@seg", "main", "not the name of a Hub repository"),
+    ],
+)
+def test_what_the_hub_does_not_have_is_refused(server, folder, repo, revision, sentence):
+    hub.push(folder, REPO)
+    with pytest.raises(WeightsError, match=sentence):
+        hub.pull(repo, revision)
+
+
+def test_a_repository_without_weights_is_refused(server):
+    revision = server.commit(REPO, {"README.md": b"nothing here"})
+    with pytest.raises(WeightsError, match="lacks a file"):
+        hub.pull(REPO, revision)
+
+
+def test_publishing_needs_a_token(server, folder, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(WeightsError, match="needs a Hugging Face token"):
+        hub.push(folder, REPO)
+    assert server.requests == []
+
+
+def test_a_wrong_token_is_refused(server, folder):
+    with pytest.raises(WeightsError, match="refuses the token"):
+        hub.push(folder, REPO, token="hf_wrong")
+    assert server.commits == {}
+
+
+def test_without_a_network_the_cache_serves(server, folder, no_shipped_weights):
+    revision = hub.push(folder, REPO)
+    pulled = hub.pull(REPO, revision)
+    stop(server)
+    assert hub.pull(REPO, revision) == pulled
+
+
+def test_without_network_and_cache_the_shipped_weights_serve(
+    server, folder, tmp_path, monkeypatch, caplog, patience
+):
+    shipped = make_folder(tmp_path / "shipped")
+    monkeypatch.setattr(hub, "FOLDER", shipped)
+    stop(server)
+    assert hub.pull(REPO, "main") == shipped
+    assert "weights that came with liverseg are used instead" in caplog.text
+
+
+def test_without_network_cache_and_shipped_weights_there_is_a_sentence(
+    server, folder, no_shipped_weights, patience
+):
+    stop(server)
+    with pytest.raises(WeightsError, match="cannot be reached"):
+        hub.pull(REPO, "main")
+    with pytest.raises(WeightsError, match="cannot be reached"):
+        hub.push(folder, REPO)
+
+
+def test_offline_mode_needs_no_waiting(server, folder, no_shipped_weights, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    huggingface_hub.close_session()
+    with pytest.raises(WeightsError, match="cannot be reached"):
+        hub.pull(REPO, "main")
+
+
+@pytest.fixture
+def patience(monkeypatch):
+    """The client's own pauses between its attempts, skipped."""
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
+
+
+def test_the_documented_variables_are_enough(folder, tmp_path):
+    """A fresh process, configured only as a person would: HF_ENDPOINT, HF_HOME, HF_TOKEN."""
+    program = (
+        "import sys; from liverseg import hub\n"
+        "print(hub.pull(sys.argv[2], hub.push(sys.argv[1], sys.argv[2])))\n"
+    )
+    with local_hub.serve() as server:
+        environment = {
+            "HF_ENDPOINT": server.url,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_TOKEN": local_hub.TOKEN,
+            "HF_HUB_DISABLE_XET": "1",
+            "HOME": str(tmp_path),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(folder), REPO],
+            env=environment,
+            cwd=Path(hub.__file__).parent.parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    pulled = Path(done.stdout.strip())
+    assert pulled.is_relative_to(tmp_path / "home")
+    assert (pulled / NAMES["liver"]).read_bytes() == (folder / NAMES["liver"]).read_bytes()

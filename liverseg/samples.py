@@ -1,0 +1,197 @@
+"""What the networks are trained on: one random, augmented slice after another.
+
+A sample depends on its random generator only, so that a resumed training sees what it would have
+seen. Input comes from the same functions as in `segment`.
+"""
+
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+
+from .augment import placement, random_bend, random_intensity, warp
+from .config import Recipe
+from .data import APART_MM, UNANNOTATED, Case
+from .preprocess import around, to_network, whole_slice
+from .synthetic_tumors import insert_tumors
+from .volume import BACKGROUND, TUMOR
+
+FARTHEST_MM = 9.0  # a slice farther away is no neighbour
+NEIGHBOR_MM = (1.0, 5.5)  # where `Recipe.neighbor_mm` is jittered
+LONE_CHANCE = 0.08  # of a slice that repeats itself, as a single picture does
+NEAR_PIXELS = 17  # the tumor network learns inside the liver and this near around it
+FAR_WEIGHT = 0.15  # elsewhere its result is thrown away, unless the liver was wrong
+
+
+class Sample(NamedTuple):
+    """One slice of network input and what is wanted.
+
+    Attributes:
+        image: (size, size, 3) float32 in [0, 1].
+        mask: (size, size) bool.
+        weight: (size, size) float32, of each pixel in the loss.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    weight: np.ndarray
+
+
+class Samples(Protocol):
+    """A source of samples."""
+
+    def draw(self, rng: np.random.Generator, size: int) -> Sample:
+        """One sample of that size."""
+
+
+def neighbors(case: Case, z: int, distance_mm: float) -> tuple[int, int]:
+    """The slices below and above that are nearest to a distance; at an end, the slice itself."""
+    found = []
+    for side in (slice(max(0, z - 5), z), slice(z + 1, z + 6)):
+        candidates = np.arange(len(case.z_mm))[side]
+        gaps = np.abs(case.z_mm[candidates] - case.z_mm[z])
+        candidates, gaps = candidates[gaps <= FARTHEST_MM], gaps[gaps <= FARTHEST_MM]
+        found.append(int(candidates[np.abs(gaps - distance_mm).argmin()]) if len(gaps) else z)
+    return found[0], found[1]
+
+
+def is_picture(case: Case) -> bool:
+    """Whether its slices stand alone."""
+    return len(case.z_mm) == 1 or bool(np.diff(case.z_mm).min() >= APART_MM)
+
+
+class LiverSamples:
+    """Whole slices of all patients alike: a quarter without liver, a fifth pictures."""
+
+    def __init__(self, cases: list[Case], recipe: Recipe):
+        """Looks where the liver is in each case."""
+        self.recipe = recipe
+        self._scans = _by_patient([case for case in cases if not is_picture(case)])
+        self._pictures = _by_patient([case for case in cases if is_picture(case)])
+        self._with_liver = {case.name: case.labels.any(axis=(1, 2)) for case in cases}
+
+    def draw(self, rng: np.random.Generator, size: int) -> Sample:
+        """See `Samples.draw`."""
+        picture = bool(self._pictures) and (not self._scans or rng.random() < 0.2)
+        case = _choose_case(rng, self._pictures if picture else self._scans)
+        has_liver = self._with_liver[case.name]
+        z = _choose_slice(rng, has_liver, ~has_liver, 0.75)
+        channels, _ = _channels(rng, case, z)
+        square = whole_slice(case.hu.shape[1:])
+        image = np.stack([to_network(case.hu[k], square, self.recipe) for k in channels], -1)
+        mask = _resize_mask(case.labels[z] != BACKGROUND, self.recipe.size)
+        full = self.recipe.size
+        center = (full - 1) / 2 + rng.uniform(-0.08, 0.08, 2) * full
+        scale, degrees = np.exp(rng.uniform(-0.25, 0.27)), rng.uniform(-13, 13)
+        bend = random_bend(rng, full, 0.035 * full) if rng.random() < 0.3 else None
+        image, mask = warp(image, mask, placement(center, full, scale, degrees), full, bend)
+        if size != full:
+            image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+            mask = _resize_mask(mask, size) > 0.5
+        image = random_intensity(rng, image, 1.4 if picture else 1.0)
+        return Sample(image, mask, np.ones(mask.shape, np.float32))
+
+
+class TumorSamples:
+    """Parts of the square around a jittered liver, at the scale the tumor network sees.
+
+    Slices whose tumors were not annotated are left out.
+    """
+
+    def __init__(
+        self, cases: list[Case], recipe: Recipe, real: float = 0.5, synthetic: float = 0.3
+    ):
+        """Looks where tumors are.
+
+        Args:
+            cases: pictures among them are left out.
+            recipe: for size and margin.
+            real: part of the samples from slices with annotated tumors.
+            synthetic: part of the samples with tumors drawn into a slice that has none.
+        """
+        self.recipe = recipe
+        self.real, self.synthetic = real, synthetic
+        self._tumor, self._clean, self._square = {}, {}, {}
+        cases = [case for case in cases if not is_picture(case)]
+        for case in cases:
+            liver = case.labels != BACKGROUND
+            known = ~(case.labels == UNANNOTATED).any(axis=(1, 2))
+            tumor = (case.labels == TUMOR).any(axis=(1, 2))
+            self._tumor[case.name] = tumor & known
+            self._clean[case.name] = liver.any(axis=(1, 2)) & known & ~tumor
+            if liver.any():
+                margin = round(recipe.tumor_margin_mm / case.pixel_mm)
+                self._square[case.name] = around(liver, margin)
+        self._with_tumor = _by_patient([case for case in cases if self._tumor[case.name].any()])
+        self._without = _by_patient([case for case in cases if self._clean[case.name].any()])
+
+    def draw(self, rng: np.random.Generator, size: int) -> Sample:
+        """See `Samples.draw`."""
+        kind = rng.random()
+        real = bool(self._with_tumor) and (kind < self.real or not self._without)
+        case = _choose_case(rng, self._with_tumor if real else self._without)
+        z = int(rng.choice(np.flatnonzero((self._tumor if real else self._clean)[case.name])))
+        channels, distance_mm = _channels(rng, case, z)
+        image, masks, scale = self._crop(rng, case, z, channels, size, real)
+        liver, tumor = masks[..., 0], masks[..., 1]
+        if not real and kind < self.real + self.synthetic:
+            width = self.recipe.window_hu[1] - self.recipe.window_hu[0]
+            pixel_mm = case.pixel_mm / scale
+            tumor = insert_tumors(rng, image, liver, pixel_mm, distance_mm, width)
+        near = cv2.dilate(
+            liver.astype(np.uint8),
+            cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (NEAR_PIXELS, NEAR_PIXELS)),
+        )
+        weight = np.where(near > 0, 1.0, FAR_WEIGHT).astype(np.float32)
+        return Sample(random_intensity(rng, image), tumor, weight)
+
+    def _crop(self, rng, case: Case, z: int, channels, size: int, real: bool):
+        """Image, masks (size, size, 2) of liver and tumor, and the scale to network pixels."""
+        low, high = self.recipe.window_hu
+        image = np.stack([case.hu[k] for k in channels], -1).astype(np.float32)
+        image = (np.clip(image, low, high) - low) / (high - low)
+        labels = case.labels[z]
+        masks = np.stack([labels != BACKGROUND, labels == TUMOR], -1).astype(np.float32)
+        side = self._square[case.name].side + rng.uniform(-10, 10) / case.pixel_mm
+        scale = self.recipe.size / max(side, 1) * np.exp(rng.uniform(-0.2, 0.2))
+        lesion = real and rng.random() < 0.8
+        middle = rng.choice(np.argwhere(masks[..., 1 if lesion else 0]))[::-1]
+        center = middle + rng.uniform(-0.3, 0.3, 2) * size / scale
+        if scale < 0.75:  # as INTER_AREA does when it shrinks
+            image = cv2.GaussianBlur(image, (0, 0), 0.35 / scale)
+        matrix = placement(center, size, scale, rng.uniform(-15, 15))
+        bend = random_bend(rng, size, 0.03 * size) if rng.random() < 0.2 else None
+        return *warp(image, masks, matrix, size, bend), scale
+
+
+def _by_patient(cases: list[Case]) -> list[list[Case]]:
+    patients: dict[str, list[Case]] = {}
+    for case in cases:
+        patients.setdefault(case.patient, []).append(case)
+    return list(patients.values())
+
+
+def _choose_case(rng: np.random.Generator, patients: list[list[Case]]) -> Case:
+    """Every patient alike, however many scans there are of one."""
+    scans = patients[rng.integers(len(patients))]
+    return scans[rng.integers(len(scans))]
+
+
+def _choose_slice(rng, wanted: np.ndarray, other: np.ndarray, chance: float) -> int:
+    """A slice of `wanted` with that chance, else of `other`; of the one there is."""
+    first = wanted.any() and (rng.random() < chance or not other.any())
+    return int(rng.choice(np.flatnonzero(wanted if first else other)))
+
+
+def _channels(rng: np.random.Generator, case: Case, z: int) -> tuple[tuple[int, int, int], float]:
+    """The three slices of one input and the distance they are meant to be apart."""
+    if is_picture(case) or rng.random() < LONE_CHANCE:
+        return (z, z, z), 0.0
+    distance_mm = rng.uniform(*NEIGHBOR_MM)
+    below, above = neighbors(case, z, distance_mm)
+    return (below, z, above), distance_mm
+
+
+def _resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """(size, size) float32: the part of each pixel that is in the mask."""
+    return cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)

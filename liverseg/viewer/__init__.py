@@ -1,0 +1,19 @@
+"""The CT viewer of the page: a canvas in the browser, fed by Python with a little JSON and files.
+
+    folder = private_folder()                         # one per visitor's scan
+    value = pack_scan(volume, folder)                 # shows the scan
+    value = pack_preview(value, step, folder=folder)  # for each Step with labels: masks appear
+    value = pack_result(value, result, truth, scores, measurements, folder=folder)
+
+Each call returns a new value for a `LiverViewer`; the browser fetches only the files that are new.
+Scrolling, thresholds and teaching then need no server. Keep the value on the server where the next
+call needs it: what comes back from a browser is not to be trusted with paths.
+
+The page may steer the viewer with a DOM event on the document, `lv:goto` with the slice (from 0)
+as detail, and follow it with `lv:slice`, sent whenever the slice changes.
+"""
+
+from .component import LiverViewer
+from .packing import pack_preview, pack_result, pack_scan, private_folder
+
+__all__ = ["LiverViewer", "pack_preview", "pack_result", "pack_scan", "private_folder"]

@@ -25,8 +25,8 @@ def imported_libraries(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_viewer_knows_gradio(path):
-    if path.parent.name != "viewer":
+def test_only_viewer_and_widgets_know_gradio(path):
+    if path.parent.name not in ("viewer", "widgets"):
         assert "gradio" not in imported_libraries(path)
 
 

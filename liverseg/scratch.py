@@ -1,0 +1,68 @@
+"""A private folder for everything that touches the disk, gone when the process is.
+
+scratch/            liverseg-XXXX in the system's temporary folder, readable by its owner only
+├── .lock           held as long as the process lives
+├── gradio/         uploads until they are parsed, and what the browser fetches
+└── visitors/       one folder for each open study
+"""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PREFIX = "liverseg-"
+
+
+class Scratch:
+    """The process's own scratch folder; a context manager.
+
+    Folders that processes left behind which are no longer alive are removed at the start.
+
+    Args:
+        parent: where to make it; the system's temporary folder by default.
+    """
+
+    def __init__(self, parent: Path | None = None):
+        parent = Path(parent or tempfile.gettempdir())
+        remove_abandoned(parent)
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # mode 0700
+        self._lock = FileLock(self.folder / ".lock")
+        self._lock.acquire(timeout=0)
+        self.gradio, self.visitors = self.folder / "gradio", self.folder / "visitors"
+        self.gradio.mkdir(mode=0o700)
+        self.visitors.mkdir(mode=0o700)
+
+    def __enter__(self) -> "Scratch":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._lock.release()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def sweep(self, max_age_s: float, keep: set[Path]) -> None:
+        """Removes what is older than this from `gradio`, but for the folders to keep."""
+        oldest = time.time() - max_age_s
+        for path in set(self.gradio.iterdir()) - keep:
+            try:
+                if path.stat().st_mtime > oldest:
+                    continue
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            except OSError:
+                continue  # gone meanwhile
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Removes the scratch folders of processes that have ended without tidying up."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        lock = FileLock(folder / ".lock")
+        if folder.is_symlink() or not Path(lock.lock_file).exists():
+            continue  # not one of ours
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            continue  # in use, or another user's
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)

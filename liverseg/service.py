@@ -1,0 +1,204 @@
+"""What the page does for its visitors, without a page: read, segment, score, hand out files.
+
+One `Service` for the whole process. What belongs to a visitor is in `studies`, by his session.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from .errors import SeveralSeries, UploadError
+from .studies import Results, Studies, Study, content_key
+from .volume import Segmentation, Volume
+
+
+class Received(Protocol):
+    """Uploaded files that can be moved to where they are read."""
+
+    def move_to(self, folder: Path) -> list[Path]:
+        """Moves the files into an empty folder; returns what then lies at its top."""
+
+
+class NothingOpen(UploadError):
+    """A step that needs a scan, but there is none any more."""
+
+    def __init__(self):
+        super().__init__("There is no scan open here. Upload it, or open the synthetic case.")
+
+
+class Service:
+    """The work behind the page.
+
+    Args:
+        folder, served: private folders for the visitors' files; the page serves the second.
+        engine: of the networks; `load_engine()` at first use by default.
+    """
+
+    def __init__(self, folder: Path, served: Path, engine=None):
+        self.studies = Studies(folder, served)
+        self.results = Results()
+        self._engine = engine
+
+    @property
+    def engine(self):
+        """The networks, loaded when first needed; WeightsError where there are none."""
+        if self._engine is None:
+            from .engine import load_engine
+
+            self._engine = load_engine()
+        return self._engine
+
+    def open_scan(self, visitor: str, received: Received) -> Study:
+        """Reads an upload as the visitor's scan; the files are deleted.
+
+        Raises:
+            SeveralSeries: the files wait for `open_series`.
+            UploadError: the study stays as it was.
+        """
+        study = self.studies.of(visitor)
+        files = Path(tempfile.mkdtemp(dir=study.folder))
+        received.move_to(files)
+        return self._read_scan(visitor, files, None)
+
+    def open_series(self, visitor: str, series: int) -> Study:
+        """Reads one series of the upload for which `open_scan` raised SeveralSeries."""
+        waiting = self.studies.of(visitor).waiting
+        if waiting is None or not waiting.is_dir():
+            raise NothingOpen
+        return self._read_scan(visitor, waiting, series)
+
+    def open_synthetic(self, visitor: str, seed: int) -> Study:
+        """Makes the synthetic case of this seed, with its ground truth, the visitor's scan."""
+        self.studies.of(visitor)
+        volume, truth = synthetic_case(seed)
+        return self._opened(visitor, volume, truth, seed)
+
+    def open_truth(self, visitor: str, received: Received) -> Study:
+        """Reads an upload as ground truth for the visitor's scan; the files are deleted.
+
+        Where there is no scan yet the files wait for it.
+        """
+        study = self.studies.of(visitor)
+        files = Path(tempfile.mkdtemp(dir=study.folder))
+        received.move_to(files)
+        if study.volume is None:
+            return self.studies.update(visitor, waiting_truth=files)
+        return self._read_truth(visitor, files)
+
+    def segment(self, visitor: str) -> Iterator:
+        """Runs the networks on the visitor's scan; yields their Steps, the last with the result.
+
+        Closing the iterator stops the work and leaves the study as it was.
+        """
+        volume = self.studies.of(visitor).volume
+        if volume is None:
+            raise NothingOpen
+        for step in self.steps(volume):
+            if step.result is not None and self.studies.of(visitor).volume is volume:
+                self.studies.update(visitor, prediction=step.result, measurements=None, scores=None)
+            yield step
+
+    def steps(self, volume: Volume) -> Iterator:
+        """The Steps of `segment_steps`; just the last one for voxels that were seen before."""
+        from .segment import Step, segment_steps
+
+        key = content_key(volume, self.engine.identity)
+        known = self.results.get(key)
+        if known is not None:
+            yield Step("Done", 1, 1, result=known)
+            return
+        for step in segment_steps(volume, self.engine):
+            if step.result is not None:
+                self.results.put(key, step.result)
+            yield step
+
+    def score(self, visitor: str) -> Study:
+        """Measures the visitor's result and, with ground truth, compares it."""
+        from .measure import measure
+        from .metrics import compare
+
+        study = self.studies.of(visitor)
+        if study.prediction is None:
+            raise NothingOpen
+        measurements = measure(study.prediction, study.volume)
+        scores = None
+        if study.truth:
+            scores = compare(study.prediction, study.truth, study.volume, surfaces=False)
+        return self.studies.update(visitor, measurements=measurements, scores=scores)
+
+    def score_surfaces(self, visitor: str) -> Study:
+        """Adds the surface distances, which take longest, to the scores."""
+        from .metrics import add_surfaces
+
+        study = self.studies.of(visitor)
+        if study.scores is None:
+            return study
+        scores = add_surfaces(study.scores, study.prediction, study.truth, study.volume)
+        return self.studies.update(visitor, scores=scores)
+
+    def _read_scan(self, visitor: str, files: Path, series: int | None) -> Study:
+        from .upload import read_scan
+
+        try:
+            volume = read_scan(sorted(files.iterdir()), series=series)
+        except SeveralSeries:
+            self._forget_waiting(visitor, except_for=files)
+            self.studies.update(visitor, waiting=files)
+            raise
+        except BaseException:
+            shutil.rmtree(files, ignore_errors=True)
+            raise
+        shutil.rmtree(files, ignore_errors=True)
+        study = self._opened(visitor, volume)
+        if study.waiting_truth is not None:
+            return self._read_truth(visitor, study.waiting_truth)
+        return study
+
+    def _read_truth(self, visitor: str, files: Path) -> Study:
+        from .upload import read_truth
+
+        volume = self.studies.of(visitor).volume
+        try:
+            truth = read_truth(sorted(files.iterdir()), volume)
+        finally:
+            shutil.rmtree(files, ignore_errors=True)
+            self.studies.update(visitor, waiting_truth=None)
+        return self.studies.update(visitor, truth=truth, scores=None)
+
+    def _opened(
+        self,
+        visitor: str,
+        volume: Volume,
+        truth: Segmentation | None = None,
+        seed: int | None = None,
+    ) -> Study:
+        self._forget_waiting(visitor)
+        return self.studies.update(
+            visitor,
+            volume=volume,
+            truth=truth,
+            prediction=None,
+            measurements=None,
+            scores=None,
+            waiting=None,
+            seed=seed,
+        )
+
+    def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
+        waiting = self.studies.of(visitor).waiting
+        if waiting is not None and waiting != except_for:
+            shutil.rmtree(waiting, ignore_errors=True)
+
+
+def synthetic_case(seed: int) -> tuple[Volume, Segmentation]:
+    """A synthetic abdomen as if its DICOM files had been uploaded, with its ground truth."""
+    from .phantom import make_phantom
+    from .phantom_files import write_dicom
+    from .upload import read_scan
+
+    volume, truth = make_phantom(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        write_dicom(volume, Path(folder))
+        return read_scan([folder]), truth

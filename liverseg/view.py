@@ -1,0 +1,162 @@
+"""Plotly figures of a whole result: the curve along the slices and the surface in three dimensions.
+
+Areas and Dice use the viewer's colors, and so does the surface.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from . import colors
+from .metrics import Scores
+from .volume import Segmentation, Spacing
+
+LIVER_STEP_MM, TUMOR_STEP_MM = 3.0, 1.5  # finer shows the voxels, not the organ
+SMOOTHING_VOXELS = 0.8
+
+
+def slice_curves(
+    liver_mm2: Sequence[float], tumor_mm2: Sequence[float], scores: Scores | None = None
+) -> go.Figure:
+    """Areas of liver and tumor, and the liver's and tumor's Dice, along the slices.
+
+    Args:
+        liver_mm2, tumor_mm2: one for each slice, as `measure` gives them.
+        scores: for the Dice; None where there is no ground truth.
+    """
+    number = np.arange(1, len(liver_mm2) + 1)
+    figure = go.Figure()
+    for name, area, color in (
+        ("Liver", liver_mm2, colors.LIVER),
+        ("Tumor", tumor_mm2, colors.TUMOR),
+    ):
+        figure.add_scatter(
+            x=number,
+            y=np.asarray(area, np.float32) / 100,
+            name=f"{name}, cm²",
+            fill="tozeroy",
+            line={"color": color, "width": 1.5},
+            hovertemplate="%{y:.1f} cm²",
+        )
+    if scores:
+        for name, color in (("liver", colors.LIVER), ("tumor", colors.TUMOR)):
+            dice = [getattr(one, name).dice for one in scores.slices]
+            figure.add_scatter(
+                x=[one.z + 1 for one in scores.slices],
+                y=dice,
+                name=f"{name.capitalize()} Dice",
+                yaxis="y2",
+                mode="lines+markers",
+                marker={"size": 4},
+                line={"color": color, "width": 1.5, "dash": "dot"},
+                hovertemplate="Dice %{y:.3f}",
+            )
+    figure.update_layout(
+        margin={"l": 52, "r": 52, "t": 8, "b": 40},
+        hovermode="x unified",
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        xaxis={"title": "Slice, from the feet up", "showgrid": False, "zeroline": False},
+        yaxis={"title": "Area, cm²", "rangemode": "tozero", "gridcolor": "rgba(128,128,128,.2)"},
+        yaxis2={"title": "Dice", "overlaying": "y", "side": "right", "range": [0, 1.02]},
+        uirevision="curves",
+    )
+    figure.update_layout(yaxis2={"showgrid": False, "visible": scores is not None})
+    return figure
+
+
+def surfaces(
+    prediction: Segmentation, spacing: Spacing, truth: Segmentation | None = None
+) -> go.Figure:
+    """The liver, see-through, with the tumors found and, with ground truth, those missed.
+
+    Args:
+        prediction: with at least one voxel of liver.
+        spacing: mm, all three known.
+        truth: on the same grid.
+    """
+    figure = go.Figure()
+    parts = [
+        ("Liver", prediction.liver, colors.LIVER, 0.25, LIVER_STEP_MM),
+        ("Tumors found", prediction.tumor, colors.TUMOR, 1.0, TUMOR_STEP_MM),
+    ]
+    if truth is not None:
+        missed = missed_tumors(prediction.tumor, truth.tumor)
+        parts.append(("Tumors missed", missed, colors.FALSE_NEGATIVE, 1.0, TUMOR_STEP_MM))
+    for name, mask, color, opacity, step_mm in parts:
+        if mask.any():
+            vertices, faces = surface(mask, spacing, step_mm)
+            figure.add_mesh3d(
+                **dict(zip("zyx", vertices.T, strict=True)),
+                **dict(zip("ijk", faces.T, strict=True)),
+                name=name,
+                color=color,
+                opacity=opacity,
+                showlegend=True,
+                hoverinfo="name",
+                lighting={"ambient": 0.5, "diffuse": 0.7, "specular": 0.15},
+            )
+    hidden = {axis: {"visible": False} for axis in ("xaxis", "yaxis", "zaxis")}
+    from_the_front = {"eye": {"x": 0.3, "y": -1.7, "z": 0.4}}
+    figure.update_layout(
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0.98},
+        scene={"aspectmode": "data", "camera": from_the_front, **hidden},
+        uirevision="surfaces",
+    )
+    return figure
+
+
+def missed_tumors(found: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """The connected tumors of the ground truth that no found voxel touches.
+
+    Args:
+        found, true: (z, y, x) bool.
+    """
+    import cc3d
+
+    components = cc3d.connected_components(true, connectivity=26)
+    touched = np.zeros(components.max() + 1, bool)
+    touched[np.unique(components[found])] = True
+    touched[0] = True
+    return ~touched[components]
+
+
+def surface(mask: np.ndarray, spacing: Spacing, step_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """A triangle mesh around a mask.
+
+    Args:
+        mask: (z, y, x) bool, not empty.
+        spacing: mm.
+        step_mm: about how far apart the grid's points are, within the limits of the voxels.
+
+    Returns:
+        vertices (n, 3) float32, mm as (z to the head, y to the back, x to the left);
+        faces (m, 3) int32.
+    """
+    from scipy.ndimage import gaussian_filter
+    from skimage.measure import marching_cubes
+
+    steps = [max(1, round(step_mm / side)) for side in spacing]
+    occupied = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    box = tuple(slice(int(one[0]), int(one[-1]) + 1) for one in occupied)
+    coarse = block_means(mask[box], steps)
+    smooth = gaussian_filter(np.pad(coarse, 2), SMOOTHING_VOXELS)
+    pitch = np.multiply(steps, spacing)
+    first = np.multiply([one.start for one in box], spacing) + (pitch - spacing) / 2
+    level = min(0.5, smooth.max() / 2)
+    vertices, faces, _, _ = marching_cubes(smooth, level, spacing=tuple(pitch))
+    return (vertices + first - 2 * pitch).astype(np.float32), faces.astype(np.int32)
+
+
+def block_means(mask: np.ndarray, steps: Sequence[int]) -> np.ndarray:
+    """The filled part of each block of voxels, the array padded with background to whole blocks.
+
+    Args:
+        mask: (z, y, x) bool.
+        steps: (z, y, x) voxels of a block.
+    """
+    padding = [(0, -size % step) for size, step in zip(mask.shape, steps, strict=True)]
+    blocks = np.pad(mask, padding)
+    split = [n for size, k in zip(blocks.shape, steps, strict=True) for n in (size // k, k)]
+    return blocks.reshape(split).mean(axis=(1, 3, 5), dtype=np.float32)

@@ -1,0 +1,32 @@
+// A Plotly figure, drawn by the plotly.js that comes with plotly's Python package.
+// Linked figures follow the viewer ("lv:slice") and steer it ("lv:goto"), both DOM events on the
+// document with the slice's index as detail.
+const plot = element.querySelector(".plot");
+
+async function draw() {
+  if (!props.value || !window.Plotly) return;
+  const { data, layout } = JSON.parse(props.value);
+  const text = getComputedStyle(element).color;
+  const quiet = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
+  const settings = { responsive: true, displaylogo: false, displayModeBar: false };
+  await Plotly.react(plot, data, { ...layout, ...quiet, font: { ...layout.font, color: text } }, settings);
+  if (plot.dataset.ready) return;
+  plot.dataset.ready = "yes";
+  if (props.linked) {
+    plot.on("plotly_click", ({ points }) => {
+      document.dispatchEvent(new CustomEvent("lv:goto", { detail: points[0].x - 1 }));
+    });
+  }
+  new ResizeObserver(() => plot.offsetWidth && Plotly.Plots.resize(plot)).observe(plot);
+}
+
+document.addEventListener("lv:slice", ({ detail }) => {
+  if (!props.linked || !plot.dataset.ready) return;
+  const x = detail + 1;
+  const line = { color: getComputedStyle(element).color, width: 1 };
+  const mark = { type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line };
+  Plotly.relayout(plot, { shapes: [mark] });
+});
+
+watch("value", draw);
+draw();

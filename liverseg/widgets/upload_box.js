@@ -1,0 +1,144 @@
+// A box that takes files, folders and zips, sends them to Gradio's upload route and then hands
+// their places to Python as props.value = {files: [FileData], names: [path in the folder]}.
+//
+// The names that leave the browser are counting numbers in natural order. Only the names of
+// folders are kept (a ground truth says with them what each mask is); Python drops them after
+// reading.
+const PER_REQUEST = { files: 200, bytes: 64 * 2 ** 20 };
+const KNOWN_SUFFIX = /\.(dcm|dicom|ima|nii|nii\.gz|png|jpe?g|zip|txt|xml)$/i;
+const section = element.querySelector(".upload");
+const drop = element.querySelector(".drop");
+const bar = element.querySelector("progress");
+const status = element.querySelector(".status");
+let sending = null; // the AbortController of the upload under way
+
+function say(text, state = "") {
+  status.textContent = text;
+  section.className = ("upload " + state).trim();
+}
+
+/** All files below a dropped entry as {file, path}. */
+async function walk(entry) {
+  if (entry.isFile) {
+    const file = await new Promise((done, failed) => entry.file(done, failed));
+    return [{ file, path: entry.fullPath }];
+  }
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) { // readEntries gives at most a hundred at a time
+    const entries = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!entries.length) return found;
+    for (const child of entries) found.push(...(await walk(child)));
+  }
+}
+
+/** Numbers the files in natural order; folders and known suffixes stay. */
+function numbered(found) {
+  const natural = new Intl.Collator("en", { numeric: true });
+  found.sort((a, b) => natural.compare(a.path, b.path));
+  return found.map(({ file, path }, k) => {
+    const folders = path.split("/").slice(0, -1).filter(Boolean);
+    const suffix = (KNOWN_SUFFIX.exec(file.name) || [""])[0].toLowerCase();
+    const name = String(k).padStart(5, "0") + suffix;
+    return { file, name: [...folders, name].join("/") };
+  });
+}
+
+/** Groups of files that travel in one request. */
+function requests(files) {
+  const groups = [];
+  let bytes = Infinity;
+  for (const item of files) {
+    const full = groups.length && groups.at(-1).length >= PER_REQUEST.files;
+    if (full || bytes + item.file.size > PER_REQUEST.bytes) {
+      groups.push([]);
+      bytes = 0;
+    }
+    groups.at(-1).push(item);
+    bytes += item.file.size;
+  }
+  return groups;
+}
+
+/** Posts one group; resolves to the paths the server gave them. */
+function post(group, signal, onBytes) {
+  const form = new FormData();
+  for (const { file, name } of group) form.append("files", file, name.split("/").at(-1));
+  return new Promise((done, failed) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "gradio_api/upload");
+    request.upload.onprogress = (event) => onBytes(event.loaded);
+    request.onload = () =>
+      request.status === 200
+        ? done(JSON.parse(request.responseText))
+        : failed(new Error(request.status === 413 ? "too large" : "not taken"));
+    request.onerror = () => failed(new Error("no connection"));
+    signal.addEventListener("abort", () => request.abort());
+    request.send(form);
+  });
+}
+
+const SENTENCES = {
+  "too large": "A file is larger than this page takes. Upload fewer slices, or zip them.",
+  "not taken": "The server did not take the files. Try again, or zip them first.",
+  "no connection": "The connection broke during the upload. Try again.",
+};
+
+async function send(found) {
+  if (!found.length) return;
+  sending?.abort();
+  const { signal } = (sending = new AbortController());
+  const files = numbered(found);
+  const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
+  say("Uploading…", "busy");
+  const places = [];
+  let before = 0;
+  try {
+    for (const group of requests(files)) {
+      const paths = await post(group, signal, (bytes) => {
+        bar.value = Math.min(1, (before + bytes) / total);
+      });
+      places.push(...paths);
+      before += group.reduce((sum, { file }) => sum + file.size, 0);
+    }
+  } catch (error) {
+    say(SENTENCES[error.message] ?? SENTENCES["not taken"], "refused");
+    return;
+  }
+  bar.removeAttribute("value");
+  say("Reading…", "busy");
+  props.value = {
+    files: places.map((path) => ({ path, meta: { _type: "gradio.FileData" } })),
+    names: files.map(({ name }) => name),
+  };
+  trigger("upload");
+}
+
+for (const kind of ["files", "folder"]) {
+  const input = element.querySelector("input." + kind);
+  element.querySelector("button." + kind).addEventListener("click", () => input.click());
+  input.addEventListener("change", () => {
+    const chosen = [...input.files];
+    input.value = "";
+    send(chosen.map((file) => ({ file, path: file.webkitRelativePath || file.name })));
+  });
+}
+
+drop.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  drop.classList.add("over");
+});
+drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+drop.addEventListener("drop", async (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry());
+  const found = [];
+  for (const entry of entries.filter(Boolean)) found.push(...(await walk(entry)));
+  send(found);
+});
+
+// Python answers with {text, state}: "ready", "refused" or "".
+watch("value", () => {
+  if (props.value && "text" in props.value) say(props.value.text, props.value.state);
+});

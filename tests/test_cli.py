@@ -58,10 +58,8 @@ def test_inspect_refuses_with_a_sentence_and_exit_code_2(tmp_path):
 
 def test_segment_writes_the_mask_where_the_scan_is(case, tmp_path):
     folder, volume, _ = case
-    code = main(
-        ["segment", str(folder / "PATIENT_DICOM"), "--truth", str(folder / "MASKS_DICOM")]
-        + ["--out", str(tmp_path)]
-    )
+    scan, masks = str(folder / "PATIENT_DICOM"), str(folder / "MASKS_DICOM")
+    code = main(["segment", scan, "--truth", masks, "--out", str(tmp_path)])
     assert code == ACCEPTED
     written = nibabel.load(tmp_path / "segmentation.nii.gz")
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))

@@ -127,14 +127,13 @@ class TumorSamples:
 
     def draw(self, rng: np.random.Generator, size: int) -> Sample:
         """See `Samples.draw`."""
-        kind = rng.random()
-        real = bool(self._with_tumor) and (kind < self.real or not self._without)
+        real = bool(self._with_tumor) and (rng.random() < self.real or not self._without)
         case = _choose_case(rng, self._with_tumor if real else self._without)
         z = int(rng.choice(np.flatnonzero((self._tumor if real else self._clean)[case.name])))
         channels, distance_mm = _channels(rng, case, z)
         image, masks, scale = self._crop(rng, case, z, channels, size, real)
         liver, tumor = masks[..., 0], masks[..., 1]
-        if not real and kind < self.real + self.synthetic:
+        if not real and rng.random() < self.synthetic / (1 - self.real):
             width = self.recipe.window_hu[1] - self.recipe.window_hu[0]
             pixel_mm = case.pixel_mm / scale
             tumor = insert_tumors(rng, image, liver, pixel_mm, distance_mm, width)

@@ -1,0 +1,210 @@
+"""Data sets as labelled cases, and a split that keeps a patient on one side."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from liverseg.config import Recipe
+from liverseg.data import (
+    UNANNOTATED,
+    Case,
+    open_packed,
+    pack,
+    random_sides,
+    split_cases,
+)
+from liverseg.datasets import read_data, read_sides, read_slice_folders
+from liverseg.samples import LiverSamples, TumorSamples, is_picture, neighbors
+from liverseg.synthetic_tumors import insert_tumors
+
+SMALL = Recipe(size=64, filters=(4, 8))
+
+
+def make_case(name="a", patient="a", tumor=2, slices=6, z_mm=2.5) -> Case:
+    """A square liver of 100 HU; `tumor` is the label of the lesion in slices 2 and 3."""
+    labels = np.zeros((slices, 96, 96), np.uint8)
+    labels[1:5, 20:70, 20:70] = 1
+    labels[2:4, 30:40, 30:40] = tumor
+    hu = np.choose(labels, [-100, 100, 50, 100]).astype(np.int16)
+    return Case(name, patient, hu, labels, np.arange(slices) * z_mm, 0.75)
+
+
+def test_scans_of_one_patient_on_two_sides_are_refused():
+    cases = [make_case("first", "p"), make_case("second", "p")]
+    sides = {"train": ["first"], "val": ["second"], "test": []}
+    with pytest.raises(ValueError, match="patient p would be in train and in val"):
+        split_cases(cases, sides)
+
+
+def test_a_patient_that_two_sides_name_is_refused():
+    sides = {"train": [], "val": ["p"], "test": ["p"]}
+    with pytest.raises(ValueError, match="patient p would be in val and in test"):
+        split_cases([make_case("a", "p")], sides)
+
+
+def test_all_scans_of_a_patient_go_where_the_patient_is_named():
+    cases = [make_case("a", "p"), make_case("b", "p"), make_case("c", "q")]
+    split = split_cases(cases, {"train": [], "val": ["p"], "test": []})
+    assert [case.name for case in split["val"]] == ["a", "b"]
+    assert [case.name for case in split["train"]] == ["c"]
+    assert split["test"] == []
+
+
+def test_a_random_split_shares_out_patients_with_tumors():
+    cases = [make_case(f"s{k}", f"p{k // 2}", tumor=1 + (k < 10)) for k in range(20)]
+    sides = random_sides(cases, seed=3)
+    assert sorted(name for side in sides.values() for name in side) == sorted(
+        {case.patient for case in cases}
+    )
+    split = split_cases(cases, sides)
+    for side in ("val", "test"):
+        assert {bool((case.labels == 2).any()) for case in split[side]} == {True, False}
+    assert random_sides(cases, seed=3) == sides
+
+
+def test_two_patients_are_too_few_for_a_split():
+    with pytest.raises(ValueError, match="at least 3 patients, got 1"):
+        random_sides([make_case()])
+
+
+def test_packed_cases_come_back_as_they_were(tmp_path):
+    case = make_case("lits_001", "ircad_01")
+    (packed,) = pack([case], tmp_path)
+    (again,) = open_packed(tmp_path)
+    for found in (packed, again):
+        assert (found.name, found.patient, found.pixel_mm) == ("lits_001", "ircad_01", 0.75)
+        np.testing.assert_array_equal(found.hu, case.hu)
+        np.testing.assert_array_equal(found.labels, case.labels)
+        np.testing.assert_array_equal(found.z_mm, case.z_mm)
+
+
+def write_slice_folder(folder, case: Case, window=(-100, 200)):
+    folder.mkdir(parents=True)
+    about = {
+        "case": case.name,
+        "patient": case.patient,
+        "window_hu": window,
+        "spacing_zyx_mm": [2.5, 0.75, 0.75],
+        "slices": list(range(0, 2 * len(case.hu), 2)),
+    }
+    (folder / "case.json").write_text(json.dumps(about))
+    lossless = [cv2.IMWRITE_WEBP_QUALITY, 101]
+    for z, hu, labels in zip(about["slices"], case.hu, case.labels, strict=True):
+        gray = np.rint((np.clip(hu, *window) - window[0]) * (255 / (window[1] - window[0])))
+        cv2.imwrite(str(folder / f"z{z:04d}.webp"), gray.astype(np.uint8), lossless)
+        cv2.imwrite(str(folder / f"z{z:04d}_label.png"), labels)
+
+
+def test_a_slice_folder_is_read_in_hu_with_its_gaps(tmp_path):
+    case = make_case("a", "p")
+    write_slice_folder(tmp_path / "ct" / "a", case)
+    (read,) = read_slice_folders(tmp_path / "ct")
+    assert np.abs(read.hu - case.hu).max() <= 1
+    np.testing.assert_array_equal(read.labels, case.labels)
+    np.testing.assert_allclose(np.diff(read.z_mm), 5.0)
+    assert (read.name, read.patient) == ("a", "p")
+
+
+def test_single_pictures_stand_alone_and_keep_their_patient(tmp_path):
+    write_slice_folder(tmp_path / "ct" / "ircad_08", make_case("ircad_08", "ircad_08"))
+    pictures = tmp_path / "msd_slices"
+    pictures.mkdir()
+    for name in ("lits035_10", "lits035_11", "other00001_3"):
+        cv2.imwrite(str(pictures / f"{name}.webp"), np.full((64, 64), 128, np.uint8))
+        cv2.imwrite(str(pictures / f"{name}_label.png"), np.eye(64, dtype=np.uint8))
+    cases = list(read_data(tmp_path))
+    assert [case.name for case in cases] == ["ircad_08", "lits035_pictures", "other00001_pictures"]
+    assert [is_picture(case) for case in cases] == [False, True, True]
+    assert set(np.unique(cases[1].labels)) == {0, UNANNOTATED}
+    assert neighbors(cases[1], 0, 3.0) == (0, 0)
+    split = split_cases(cases, {"train": [], "val": [], "test": ["ircad_08"]})
+    assert [case.name for case in split["test"]] == ["ircad_08", "lits035_pictures"]
+
+
+def test_a_folder_without_a_data_set_is_named(tmp_path):
+    with pytest.raises(ValueError, match="holds no slice folders"):
+        list(read_data(tmp_path))
+
+
+def test_neighbors_are_the_slices_nearest_to_a_distance():
+    case = make_case(z_mm=1.0, slices=8)
+    assert neighbors(case, 4, 3.0) == (1, 7)
+    assert neighbors(case, 4, 0.2) == (3, 5)
+    assert neighbors(case, 0, 3.0) == (0, 3)
+    assert neighbors(make_case(z_mm=10.0), 2, 3.0) == (2, 2)
+
+
+def test_liver_samples_count_unannotated_liver_as_liver():
+    rng = np.random.default_rng(0)
+    samples = LiverSamples([make_case(tumor=UNANNOTATED)], SMALL)
+    drawn = [samples.draw(rng, 32) for _ in range(20)]
+    assert all(s.image.shape == (32, 32, 3) and s.image.dtype == np.float32 for s in drawn)
+    assert all(s.image.min() >= 0 and s.image.max() <= 1 for s in drawn)
+    assert {s.mask.any() for s in drawn} == {np.True_, np.False_}
+    # the lesion's place is liver too: the mask has no hole
+    assert max(s.mask.mean() for s in drawn) > 0.15
+
+
+def test_tumor_samples_never_show_a_slice_whose_tumors_were_not_annotated():
+    seen = set()
+
+    class Noted(TumorSamples):
+        def _crop(self, rng, case, z, channels, size, real):
+            seen.add(z)
+            return super()._crop(rng, case, z, channels, size, real)
+
+    samples, rng = (
+        Noted([make_case(tumor=UNANNOTATED)], SMALL, synthetic=0),
+        np.random.default_rng(0),
+    )
+    drawn = [samples.draw(rng, 32) for _ in range(20)]
+    assert seen == {1, 4}
+    assert not any(s.mask.any() for s in drawn)
+
+
+def test_half_of_the_tumor_samples_come_from_slices_with_tumors():
+    samples, rng = TumorSamples([make_case()], SMALL, synthetic=0), np.random.default_rng(0)
+    drawn = [samples.draw(rng, 32) for _ in range(60)]
+    assert 15 <= sum(s.mask.any() for s in drawn) <= 40
+    assert all(s.weight[s.mask].min(initial=1) == 1 for s in drawn)
+    assert min(s.weight.min() for s in drawn) == pytest.approx(0.15)
+
+
+def test_a_sample_depends_on_its_generator_only():
+    cases = [make_case()]
+    one, two = (TumorSamples(cases, SMALL).draw(np.random.default_rng(5), 32) for _ in range(2))
+    np.testing.assert_array_equal(one.image, two.image)
+    np.testing.assert_array_equal(one.mask, two.mask)
+
+
+def test_synthetic_tumors_stay_in_the_liver_and_change_only_it():
+    liver = np.zeros((96, 96), bool)
+    liver[20:76, 20:76] = True
+    changed = 0
+    for seed in range(12):
+        image = np.full((96, 96, 3), 0.6, np.float32)
+        label = insert_tumors(np.random.default_rng(seed), image, liver, 0.75, 3.0, 200)
+        assert not (label & ~liver).any()
+        np.testing.assert_allclose(image[:12], 0.6, atol=1e-6)
+        if label.sum() > 20:
+            changed += 1
+            assert abs(float(image[..., 1][label].mean()) - 0.6) > 0.01
+    assert changed >= 6
+
+
+def test_no_tumor_is_drawn_where_there_is_hardly_any_liver():
+    image = np.full((32, 32, 3), 0.6, np.float32)
+    label = insert_tumors(np.random.default_rng(0), image, np.eye(32, dtype=bool), 0.75, 3.0, 200)
+    assert not label.any()
+    assert (image == np.float32(0.6)).all()
+
+
+def test_the_official_split_of_the_real_data_keeps_patients_apart(real_data):
+    cases = [
+        Case(about["case"], about["patient"], *[np.zeros((1, 1, 1), np.uint8)] * 2, np.zeros(1), 1)
+        for about in map(json.loads, (p.read_text() for p in real_data.glob("ct/*/case.json")))
+    ]
+    split = split_cases(cases, read_sides(real_data, cases))
+    assert {side: len(scans) for side, scans in split.items()} == {"train": 19, "val": 5, "test": 5}

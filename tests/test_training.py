@@ -1,0 +1,162 @@
+"""Losses worked by hand, a training that goes on where it was, the files that are shipped."""
+
+import csv
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from liverseg.config import Recipe
+from liverseg.data import Case
+from liverseg.losses import make_loss, overlap_loss
+from liverseg.model import build_resunet
+from liverseg.release import save_release
+from liverseg.training import Stage, make_batches, train
+from liverseg.validation import outputs, validate
+from liverseg.weights import load_config
+
+SMALL = Recipe(size=32, filters=(4, 8))
+STAGE = Stage(size=32, batch=2, steps=6, learning_rate=1e-3, warmup=2, log_every=1, check_every=3)
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    """A liver with a dark tumor on four of eight slices, in something brighter."""
+    labels = np.zeros((8, 48, 48), np.uint8)
+    labels[1:7, 10:34, 8:30] = 1
+    labels[2:6, 16:24, 14:22] = 2
+    hu = np.choose(labels, [300, 100, 50]).astype(np.int16)
+    return Case("a", "a", hu, labels, np.arange(8) * 2.5, 0.75)
+
+
+def test_the_overlap_loss_is_the_dice_loss_worked_by_hand():
+    truth = np.array([1.0, 1.0, 0.0, 0.0])
+    probability = np.array([1.0, 0.5, 0.5, 0.0])
+    # tp 1.5, fn 0.5, fp 0.5, and one voxel on both sides: 1 - 2.5 / 3
+    loss = overlap_loss(truth, probability, np.ones(4))
+    assert float(loss) == pytest.approx(1 - 2.5 / 3)
+
+
+def test_a_missed_voxel_can_cost_more_than_a_false_one():
+    truth, nothing, everything = np.array([1.0, 0.0]), np.zeros(2), np.ones(2)
+    one = np.ones(2)
+    assert float(overlap_loss(truth, nothing, one, missed=0.6)) == pytest.approx(1 - 1 / 1.6)
+    assert float(overlap_loss(truth, everything, one, missed=0.6)) == pytest.approx(1 - 2 / 2.4)
+
+
+def test_nothing_wanted_and_nothing_said_costs_nothing():
+    assert float(overlap_loss(np.zeros(4), np.zeros(4), np.ones(4))) == 0
+
+
+def test_a_pixel_of_little_weight_counts_in_the_cross_entropy_only():
+    mask, probability = np.array([[1.0, 1.0]]), np.array([[[[0.5], [0.25]]]], np.float32)
+    target = np.stack([mask, [[1.0, 0.25]]], -1)[None].astype(np.float32)
+    # overlap: tp 0.5, fn 0.5 at half its cost; entropy: (ln 2 + 0.25 ln 4) / 1.25
+    wanted = 1 - 1.5 / 1.75 + (np.log(2) + 0.25 * np.log(4)) / 1.25
+    assert float(make_loss("liver")(target, probability)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_batch_depends_on_the_seed_and_its_number_only(case):
+    from liverseg.samples import TumorSamples
+
+    samples = TumorSamples([case], SMALL)
+    whole = list(make_batches(samples, STAGE))
+    rest = list(make_batches(samples, STAGE, first=4, workers=1))
+    assert len(whole) == 6
+    assert len(rest) == 2
+    for a, b in zip(whole[4:], rest, strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[1], b[1])
+
+
+@pytest.fixture(scope="module")
+def trained(case, tmp_path_factory):
+    """A tiny training without a stop, and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    model = train("liver", {"train": [case], "val": [case]}, folder, SMALL, (STAGE,))
+    return model, folder
+
+
+def test_a_stopped_training_goes_on_along_the_same_curve(case, trained, tmp_path, monkeypatch):
+    import liverseg.training as training
+
+    model, folder = trained
+    split = {"train": [case], "val": [case]}
+
+    def stops(*args):
+        for k, batch in enumerate(make_batches(*args)):
+            if k == 4:
+                raise KeyboardInterrupt
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "make_batches", stops)
+        with pytest.raises(KeyboardInterrupt):
+            train("liver", split, tmp_path, SMALL, (STAGE,))
+    again = train("liver", split, tmp_path, SMALL, (STAGE,))
+
+    def losses(path):
+        return {row["step"]: float(row["loss"]) for row in csv.DictReader(path.open())}
+
+    whole, resumed = losses(folder / "liver.csv"), losses(tmp_path / "liver.csv")
+    assert list(whole) == ["1", "2", "3", "4", "5", "6"]
+    assert resumed == pytest.approx(whole, rel=1e-4)
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_a_checkpoint_of_another_stage_is_not_continued(case, trained):
+    _, folder = trained
+    longer = Stage(size=32, batch=2, steps=9, learning_rate=1e-3)
+    with pytest.raises(ValueError, match="holds a checkpoint of"):
+        train("liver", {"train": [case], "val": []}, folder, SMALL, (longer,))
+
+
+def test_the_log_has_the_dice_of_each_checkpoint(trained):
+    rows = list(csv.DictReader((trained[1] / "liver.csv").open()))
+    assert [bool(row["val_dice"]) for row in rows] == [False, False, True] * 2
+    assert 0 <= float(rows[-1]["val_dice"]) <= 1
+
+
+class Perfect:
+    """Says tumor wherever it is darker than the liver."""
+
+    def predict_on_batch(self, images):
+        return (images[..., 1:2] < 0.575).astype(np.float32)
+
+
+def test_validation_leaves_out_slices_whose_tumors_were_not_annotated(case):
+    assert validate(Perfect(), "tumor", [case], SMALL) == pytest.approx(1, abs=0.1)
+    labels = case.labels.copy()
+    labels[:4][labels[:4] > 0] = 3
+    partly = Case("b", "b", case.hu, labels, case.z_mm, case.pixel_mm)
+    probability, truth, _ = outputs(Perfect(), "tumor", partly, SMALL)
+    assert len(probability) == 2  # of slices 4, 5 and 6 every second one
+    assert truth.any(axis=(1, 2)).tolist() == [True, False]
+    _, liver, _ = outputs(Perfect(), "liver", partly, SMALL)
+    assert liver[1].any()  # slice 4 and its like are liver all the same
+
+
+def test_validation_without_tumors_has_no_dice(case):
+    without = Case("c", "c", case.hu, np.minimum(case.labels, 1), case.z_mm, case.pixel_mm)
+    assert validate(Perfect(), "tumor", [without], SMALL) is None
+
+
+def test_a_release_is_half_as_large_and_says_the_same(trained, tmp_path):
+    model, _ = trained
+    release = tmp_path / "weights"
+    save_release({"liver": model, "tumor": model}, SMALL, {"steps": 6}, release)
+    weights = load_config(release)
+    assert weights.recipe == SMALL
+    assert weights.trained == {"steps": 6}
+    read = build_resunet((32, 32, 3), SMALL.filters)
+    read.load_weights(weights.path("liver"))
+    image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    difference = keras.ops.convert_to_numpy(read(image) - model(image))
+    assert np.abs(difference).max() < 5e-3
+    kinds = set()
+    with h5py.File(weights.path("liver")) as file:
+        file.visititems(lambda _, item: kinds.add(getattr(item, "dtype", None)))
+    assert np.dtype("float16") in kinds
+    assert np.dtype("float32") not in kinds

@@ -10,3 +10,8 @@ TRUTH = "#f0e442"
 TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = "#56b4e9", "#d55e00", "#f0e442"
 DRAWN_LIVER, DRAWN_TUMOR = "#cc79a7", "#009e73"
 PROBABILITY = ("#0d0887", "#7e03a8", "#cc4778", "#f89540", "#f0f921")  # plasma, from 0 to 1
+
+
+def rgb(color: str) -> tuple[int, int, int]:
+    """(red, green, blue) of "#rrggbb", 0 to 255 each."""
+    return tuple(bytes.fromhex(color[1:]))

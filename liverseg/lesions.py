@@ -5,21 +5,9 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 
+from .postprocess import bounding_box
+
 CONNECTIVITY = 6  # voxels that share a face, as the LiTS challenge counts lesions
-
-Box = tuple[slice, slice, slice]
-
-
-def bounding_box(mask: np.ndarray) -> Box | None:
-    """The smallest box that holds a (z, y, x) bool mask; None where it is empty."""
-    box = ()
-    for axes in ((1, 2), (0, 2), (0, 1)):
-        found = np.flatnonzero(mask[box].any(axis=axes))
-        if not found.size:
-            return None
-        # Each axis is cut before the next is searched: most of a scan is not liver.
-        box += (slice(int(found[0]), int(found[-1]) + 1),)
-    return box
 
 
 def number_lesions(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -66,10 +54,11 @@ def pair_lesions(prediction: np.ndarray, truth: np.ndarray) -> Pairing:
     Args:
         prediction, truth: (z, y, x) bool.
     """
-    box = bounding_box(prediction | truth)
-    if box is None:
+    either = prediction | truth
+    if not either.any():
         nothing = np.zeros(0)
         return Pairing(nothing, nothing, nothing.astype(int), nothing.astype(int))
+    box = bounding_box(either)
     predicted, prediction_voxels = number_lesions(prediction[box])
     true, truth_voxels = number_lesions(truth[box])
     overlap = _overlap(predicted, true, len(prediction_voxels), len(truth_voxels))

@@ -10,8 +10,11 @@ import numpy as np
 from scipy import ndimage
 
 from .diameters import Line, Point, length_mm, lesion_axes
-from .lesions import Box, bounding_box, number_lesions
+from .lesions import number_lesions
+from .postprocess import bounding_box
 from .volume import LIVER, Segmentation, Volume
+
+Box = tuple[slice, slice, slice]
 
 SQUARE_PIXELS = (1.0, 1.0)  # where spacing is unknown: axes can be drawn, but not given in mm
 
@@ -102,9 +105,9 @@ def measure(segmentation: Segmentation, volume: Volume) -> Measurements:
 
 
 def _lesions(tumor: np.ndarray, volume: Volume) -> tuple[Lesion, ...]:
-    box = bounding_box(tumor)
-    if box is None:
+    if not tumor.any():
         return ()
+    box = bounding_box(tumor)
     labels, voxels = number_lesions(tumor[box])
     inner_boxes = ndimage.find_objects(labels, max_label=len(voxels))
     return tuple(

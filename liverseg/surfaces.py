@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .lesions import bounding_box
+from .postprocess import bounding_box
 from .volume import Volume
 
 

@@ -1,0 +1,163 @@
+"""The segmentation as a DICOM SEG that refers to the scan it was made from.
+
+The one export that names the scan: it carries the UIDs of its study, series and slices and the
+patient ID, without which no viewer could lay it over them. Names, dates and everything else that
+the scan's headers may hold are left empty.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from . import colors
+from .errors import UploadError
+from .volume import Segmentation, Volume
+
+SERIES_NUMBER = 900  # far from what scanners count
+NOT_FROM_DICOM = "A DICOM SEG needs a scan that was uploaded as DICOM. Save NIfTI or PNG instead."
+NO_REFERENCE = (
+    "This scan's DICOM files do not say where each slice belongs, so a DICOM SEG cannot refer to "
+    "them. Save the segmentation as NIfTI instead."
+)
+NOTHING_FOUND = "There is no liver in this segmentation, so there is nothing to save as DICOM SEG."
+
+
+def write_dicom_seg(
+    segmentation: Segmentation, volume: Volume, path: Path | str, identity: str
+) -> None:
+    """Writes liver (with its tumors) and, where there are any, tumors as binary segments.
+
+    Args:
+        segmentation: on the volume's grid.
+        volume: as read from single-frame DICOM.
+        path: of the file.
+        identity: of the weights, stored as the algorithm's version.
+
+    Raises:
+        UploadError: the scan is not DICOM, cannot be referred to, or nothing was found.
+    """
+    import highdicom as hd
+
+    kept = np.flatnonzero(segmentation.labels.any(axis=(1, 2)))
+    headers = _headers(volume)
+    if not kept.size:
+        raise UploadError(NOTHING_FOUND)
+    frames = np.stack([_as_stored(segmentation.labels[z], volume, z) for z in kept])
+    segments = [frames > 0, frames == 2] if segmentation.tumor.any() else [frames > 0]
+    frame_of_reference = hd.UID()  # for scans without one
+    dataset = hd.seg.Segmentation(
+        source_images=[_reference(headers[z], frame_of_reference) for z in kept],
+        pixel_array=np.stack(segments, axis=-1),
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=_descriptions(len(segments), identity),
+        series_instance_uid=hd.UID(),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer="liverseg",
+        manufacturer_model_name="liverseg",
+        software_versions=identity,
+        device_serial_number="none",
+        content_label="LIVER",
+        content_description="Liver and tumors. Not for diagnosis.",
+        series_description="liverseg: teaching demo, not for diagnosis",
+        specific_character_set="ISO_IR 192",
+    )
+    dataset.save_as(path)
+
+
+def _headers(volume: Volume) -> tuple:
+    source = volume.source
+    if source is None or source.kind != "dicom":
+        raise UploadError(NOT_FROM_DICOM)
+    if len(source.headers) != volume.shape[0] or source.positions_mm is None:
+        raise UploadError(NO_REFERENCE)
+    return source.headers
+
+
+def _descriptions(count: int, identity: str) -> list:
+    """Liver and, for two segments, tumor, with the codes of SNOMED CT."""
+    import highdicom as hd
+    from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
+
+    liver = Code("10200004", "SCT", "Liver")
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name="liverseg", family=codes.cid7162.ArtificialIntelligence, version=identity
+    )
+    known = (
+        ("Liver with its tumors", Code("123037004", "SCT", "Anatomical Structure"), liver),
+        (
+            "Liver tumor",
+            Code("49755003", "SCT", "Morphologically Altered Structure"),
+            Code("108369006", "SCT", "Neoplasm"),
+        ),
+    )
+    return [
+        hd.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=label,
+            segmented_property_category=category,
+            segmented_property_type=kind,
+            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+            anatomic_regions=[liver] if number == 2 else None,
+            display_color=hd.color.CIELabColor.from_string(color),
+        )
+        for number, (label, category, kind), color in zip(
+            range(1, count + 1), known, (colors.LIVER, colors.TUMOR), strict=False
+        )
+    ]
+
+
+def _as_stored(labels: np.ndarray, volume: Volume, z: int) -> np.ndarray:
+    """One slice of the LPS grid with the rows and columns of the file it came from.
+
+    The grid has the file's pixels, turned so that x runs to the left and y to the back: the file's
+    position says at which corner it begins, its orientation which way its rows run.
+    """
+    header = volume.source.headers[z]
+    along_row, along_column = np.reshape(header.ImageOrientationPatient, (2, 3)).astype(float)
+    if abs(along_row[0]) < abs(along_column[0]):
+        labels = labels.T
+    row_mm, column_mm = (float(mm) for mm in header.PixelSpacing)
+    offset = volume.source.positions_mm[z] - np.array(header.ImagePositionPatient, float)
+    row, column = offset @ along_column / row_mm, offset @ along_row / column_mm
+    if labels.shape != (header.Rows, header.Columns):
+        raise UploadError(NO_REFERENCE)
+    for axis, (first, size) in enumerate(zip((row, column), labels.shape, strict=True)):
+        if abs(first - (size - 1)) < 0.5 and size > 1:
+            labels = np.flip(labels, axis)
+        elif abs(first) >= 0.5:
+            raise UploadError(NO_REFERENCE)
+    return labels
+
+
+def _reference(header, frame_of_reference: str):
+    """A header with what a SEG needs of its scan and nothing else."""
+    from pydicom.dataset import Dataset
+
+    needed = (
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PixelSpacing",
+        "Rows",
+        "Columns",
+    )
+    reference = Dataset()
+    for keyword in needed:
+        if keyword not in header:
+            raise UploadError(NO_REFERENCE)
+        setattr(reference, keyword, header[keyword].value)
+    reference.FrameOfReferenceUID = header.get("FrameOfReferenceUID") or frame_of_reference
+    reference.SliceThickness = header.get("SliceThickness")
+    reference.PatientID = header.get("PatientID", "")
+    reference.Modality = "CT"
+    for keyword in ("PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"):
+        setattr(reference, keyword, "")
+    reference.StudyID, reference.StudyDate, reference.StudyTime = "", None, None
+    return reference

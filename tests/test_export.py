@@ -1,0 +1,284 @@
+"""Segmentations on their way out lie where the scan was, and carry nothing of the person."""
+
+import csv
+import io
+import json
+
+import highdicom
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+
+from liverseg.dicom_seg import write_dicom_seg
+from liverseg.errors import UploadError
+from liverseg.export import to_csv, to_json, write_nifti, write_png
+from liverseg.measure import measure
+from liverseg.metrics import compare
+from liverseg.phantom_files import lps_affine, write_dicom
+from liverseg.volume import Segmentation, Source, Spacing, Volume
+
+SHAPE = (6, 20, 30)
+SPACING = Spacing(2.5, 0.5, 0.8)
+IDENTITY = "fast-0123456789ab"
+BOX = (slice(1, 3), slice(4, 10), slice(7, 21))  # off-centre on every axis
+TUMOR = (slice(1, 2), slice(5, 8), slice(8, 11))
+
+
+def segmentation() -> Segmentation:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[BOX], labels[TUMOR] = 1, 2
+    return Segmentation(labels)
+
+
+def scan(kind="dicom", **source) -> Volume:
+    rng = np.random.default_rng(0)
+    hu = rng.integers(-100, 200, SHAPE).astype(np.int16)
+    volume = Volume(hu, SPACING, notices=("The slices were sorted.",))
+    source.setdefault("affine", lps_affine(volume))
+    positions = [(source["affine"] @ (0, 0, z, 1))[:3] for z in range(SHAPE[0])]
+    source.setdefault("positions_mm", np.array(positions))
+    return Volume(hu, SPACING, notices=volume.notices, source=Source(kind, **source))
+
+
+def centroid_mm(volume: Volume, mask: np.ndarray) -> np.ndarray:
+    """LPS mm."""
+    z, y, x = np.argwhere(mask).mean(axis=0)
+    return (volume.source.affine @ (x, y, z, 1))[:3]
+
+
+def nifti_centroid_mm(path, at_least=1) -> np.ndarray:
+    """LPS mm, from the file's own sform."""
+    image = nibabel.load(path)
+    index = np.argwhere(np.asarray(image.dataobj) >= at_least).mean(axis=0)
+    return nibabel.affines.apply_affine(image.affine, index) * (-1, -1, 1)
+
+
+OBLIQUE = np.array([[0.8, 0, 0, -3], [0, 0.48, -0.7, 12], [0, 0.14, 2.4, 100], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize("affine", [lps_affine(scan()), OBLIQUE], ids=["straight", "oblique"])
+def test_nifti_lies_where_the_dicom_was(tmp_path, affine):
+    volume = scan(affine=affine)
+    write_nifti(segmentation(), volume, tmp_path / "s.nii.gz")
+    expected = centroid_mm(volume, segmentation().liver)
+    np.testing.assert_allclose(nifti_centroid_mm(tmp_path / "s.nii.gz"), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("axcodes", ["RAS", "LPS", "PIR", "SAL"])
+def test_nifti_labels_have_the_axes_of_the_nifti_scan(tmp_path, axcodes):
+    volume = scan("nifti", axcodes=tuple(axcodes))
+    write_nifti(segmentation(), volume, tmp_path / "s.nii")
+    image = nibabel.load(tmp_path / "s.nii")
+    assert "".join(nibabel.aff2axcodes(image.affine)) == axcodes
+    expected = centroid_mm(volume, segmentation().tumor)
+    np.testing.assert_allclose(nifti_centroid_mm(tmp_path / "s.nii", 2), expected, atol=1e-4)
+
+
+def test_nifti_has_both_forms_millimetres_and_no_text(tmp_path):
+    write_nifti(segmentation(), scan(), tmp_path / "s.nii.gz")
+    header = nibabel.load(tmp_path / "s.nii.gz").header
+    assert (int(header["sform_code"]), int(header["qform_code"])) == (1, 1)
+    assert header.get_xyzt_units()[0] == "mm"
+    np.testing.assert_allclose(header.get_sform(), header.get_qform(), atol=1e-5)
+    assert all(not header[key].item() for key in ("descrip", "aux_file", "db_name", "intent_name"))
+
+
+def test_nifti_of_uneven_slices_gets_their_mean_distance(tmp_path):
+    positions = np.array([(5, 6, z) for z in (0, 2, 4, 6, 8, 12)], float)
+    source = Source("dicom", positions_mm=positions)
+    volume = Volume(scan().hu, SPACING._replace(z=None), source=source)
+    write_nifti(segmentation(), volume, tmp_path / "s.nii")
+    image = nibabel.load(tmp_path / "s.nii")
+    np.testing.assert_allclose(image.header.get_zooms(), (0.8, 0.5, 12 / 5), rtol=1e-6)
+    np.testing.assert_allclose(image.affine[:3, 3], (-5, -6, 0))
+
+
+def test_a_picture_has_no_place_for_a_nifti(tmp_path):
+    picture = Volume(scan().hu, source=Source("picture"))
+    with pytest.raises(ValueError, match="pictures"):
+        write_nifti(segmentation(), picture, tmp_path / "s.nii")
+
+
+def test_pictures_hold_the_labels_and_look_like_the_page(tmp_path):
+    from PIL import Image
+
+    paths = write_png(segmentation(), tmp_path)
+    assert len(paths) == SHAPE[0]
+    pictures = [Image.open(path) for path in paths]
+    np.testing.assert_array_equal(np.stack(pictures), segmentation().labels)
+    assert pictures[1].convert("RGB").getpixel((9, 6)) == (230, 159, 0)
+
+
+# --- DICOM SEG ----------------------------------------------------------------------------------
+
+
+def uploaded(folder, change=None) -> Volume:
+    """A scan whose headers are those of real files, one per slice, in the order of z."""
+    paths = write_dicom(scan(), folder)
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
+    for header in headers:
+        header.PatientName, header.PatientBirthDate = "Secret^Name", "19500102"
+        header.InstitutionName = "Secret hospital"
+        if change:
+            change(header)
+    return scan(headers=tuple(headers))
+
+
+@pytest.fixture
+def written(tmp_path):
+    volume = uploaded(tmp_path / "ct")
+    write_dicom_seg(segmentation(), volume, tmp_path / "seg.dcm", IDENTITY)
+    return volume, tmp_path / "seg.dcm"
+
+
+def by_position(path, segment: int) -> np.ndarray:
+    """A reader of its own: (z, y, x) bool of one segment by ImagePositionPatient."""
+    dataset = pydicom.dcmread(path)
+    frames = dataset.pixel_array
+    found = np.zeros(SHAPE, bool)
+    affine = lps_affine(scan())
+    for frame, groups in zip(frames, dataset.PerFrameFunctionalGroupsSequence, strict=True):
+        if groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber == segment:
+            position = groups.PlanePositionSequence[0].ImagePositionPatient
+            z = (float(position[2]) - affine[2, 3]) / affine[2, 2]
+            found[round(z)] = frame
+    return found
+
+
+def test_two_readers_find_every_voxel_where_it_was(written):
+    _, path = written
+    seg = highdicom.seg.segread(path)
+    labels = segmentation()
+    for number, mask in ((1, labels.liver), (2, labels.tumor)):
+        volume = seg.get_volume(segment_numbers=[number], combine_segments=False)
+        index = np.argwhere(volume.array[..., 0]).mean(axis=0)
+        center = nibabel.affines.apply_affine(volume.affine, index)
+        np.testing.assert_allclose(center, centroid_mm(scan(), mask), atol=1e-3)
+        np.testing.assert_array_equal(by_position(path, number), mask)
+
+
+def test_the_seg_refers_to_the_uploaded_slices(written):
+    volume, path = written
+    seg = highdicom.seg.segread(path)
+    uids = {str(uid) for _, _, uid in seg.get_source_image_uids()}
+    assert uids == {str(volume.source.headers[z].SOPInstanceUID) for z in (1, 2)}
+    assert seg.StudyInstanceUID == volume.source.headers[0].StudyInstanceUID
+    assert seg.FrameOfReferenceUID == volume.source.headers[0].FrameOfReferenceUID
+
+
+def test_the_segments_are_coded(written):
+    seg = highdicom.seg.segread(written[1])
+    liver, tumor = (seg.get_segment_description(n) for n in (1, 2))
+    assert (liver.segmented_property_type.value, liver.segmented_property_category.value) == (
+        "10200004",
+        "123037004",
+    )
+    assert (tumor.segmented_property_type.value, tumor.segmented_property_category.value) == (
+        "108369006",
+        "49755003",
+    )
+    assert tumor.anatomic_regions[0].value == "10200004"
+    assert tumor.algorithm_identification.version == IDENTITY
+    assert tumor.algorithm_type.value == "AUTOMATIC"
+
+
+def test_the_seg_names_nobody(written):
+    text = str(pydicom.dcmread(written[1]))
+    assert "Secret" not in text
+    assert "19500102" not in text
+    assert "PHANTOM" in text  # the patient ID, by which archives file a SEG with its scan
+
+
+def test_without_tumors_there_is_one_segment(tmp_path):
+    liver_only = Segmentation((segmentation().labels > 0).astype(np.uint8))
+    write_dicom_seg(liver_only, uploaded(tmp_path), tmp_path / "seg.dcm", IDENTITY)
+    assert highdicom.seg.segread(tmp_path / "seg.dcm").number_of_segments == 1
+
+
+def test_a_scan_without_frame_of_reference_gets_one(tmp_path):
+    def change(header):
+        del header.FrameOfReferenceUID
+
+    write_dicom_seg(segmentation(), uploaded(tmp_path, change), tmp_path / "seg.dcm", IDENTITY)
+    np.testing.assert_array_equal(by_position(tmp_path / "seg.dcm", 1), segmentation().liver)
+
+
+@pytest.mark.parametrize("flip", [(1, 0), (0, 1), (1, 1)], ids=["columns", "rows", "both"])
+def test_files_whose_rows_run_the_other_way_get_their_own_pixels(tmp_path, flip):
+    flip_x, flip_y = flip
+
+    def change(header):
+        step_x, step_y = SPACING.x * (SHAPE[2] - 1), SPACING.y * (SHAPE[1] - 1)
+        x, y, z = header.ImagePositionPatient
+        header.ImagePositionPatient = [x + flip_x * step_x, y + flip_y * step_y, z]
+        header.ImageOrientationPatient = [1 - 2 * flip_x, 0, 0, 0, 1 - 2 * flip_y, 0]
+
+    write_dicom_seg(segmentation(), uploaded(tmp_path, change), tmp_path / "seg.dcm", IDENTITY)
+    expected = segmentation().liver[:, :: 1 - 2 * flip_y, :: 1 - 2 * flip_x]
+    np.testing.assert_array_equal(by_position(tmp_path / "seg.dcm", 1), expected)
+
+
+def test_a_transposed_file_gets_its_own_pixels(tmp_path):
+    def change(header):
+        header.ImageOrientationPatient = [0, 1, 0, 1, 0, 0]
+        header.Rows, header.Columns = header.Columns, header.Rows
+        header.PixelSpacing = [SPACING.x, SPACING.y]
+
+    write_dicom_seg(segmentation(), uploaded(tmp_path, change), tmp_path / "seg.dcm", IDENTITY)
+    frames = pydicom.dcmread(tmp_path / "seg.dcm").pixel_array
+    np.testing.assert_array_equal(frames[0], segmentation().liver[1].T)
+
+
+def test_refusals_are_sentences(tmp_path):
+    path = tmp_path / "seg.dcm"
+    empty = Segmentation(np.zeros(SHAPE, np.uint8))
+    with pytest.raises(UploadError, match="uploaded as DICOM"):
+        write_dicom_seg(segmentation(), scan("nifti"), path, IDENTITY)
+    with pytest.raises(UploadError, match="cannot refer"):
+        write_dicom_seg(segmentation(), scan(), path, IDENTITY)
+    with pytest.raises(UploadError, match="no liver"):
+        write_dicom_seg(empty, uploaded(tmp_path / "ct"), path, IDENTITY)
+    assert not path.exists()
+
+
+# --- tables -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def result():
+    volume, prediction = scan(), segmentation()
+    truth = Segmentation(np.roll(prediction.labels, 1, axis=2))
+    return volume, prediction, measure(prediction, volume), compare(prediction, truth, volume)
+
+
+def test_json_says_what_it_is_and_what_was_measured(result):
+    volume, prediction, measurements, scores = result
+    stored = json.loads(to_json(volume, prediction, measurements, scores, IDENTITY))
+    assert stored["weights"] == IDENTITY
+    assert "not for diagnosis" in stored["disclaimer"]
+    assert stored["notices"] == ["The slices were sorted."]
+    assert stored["shape_zyx"] == list(SHAPE)
+    assert stored["measurements"]["liver_ml"] == measurements.liver_ml
+    assert stored["scores"]["liver"]["dice"] == scores.liver.dice
+    assert stored["scores"]["slices"][0]["liver"]["dice"] is None
+
+
+def test_json_without_truth_has_no_scores(result):
+    volume, prediction, measurements, _ = result
+    assert json.loads(to_json(volume, prediction, measurements, None, IDENTITY))["scores"] is None
+
+
+def test_csv_holds_the_measured_numbers(result):
+    measurements, scores = result[2:]
+    rows = list(csv.DictReader(io.StringIO(to_csv(*result, IDENTITY))))
+    value = {(r["quantity"], r["tumor"], r["slice"]): r["value"] for r in rows}
+    assert float(value["Liver volume", "", ""]) == measurements.liver_ml
+    assert float(value["Long axis", "1", ""]) == measurements.lesions[0].long_axis_mm
+    assert value["First slice", "1", ""] == "2"  # z 1, counted from 1 as on the page
+    assert float(value["Dice, liver", "", ""]) == scores.liver.dice
+    assert float(value["Dice, tumor", "", "2"]) == scores.slices[1].tumor.dice
+    assert value["Dice, liver", "", "1"] == ""  # no Dice on an empty slice
+    assert value["Weights", "", ""] == IDENTITY
+    assert "not for diagnosis" in rows[-1]["value"]
+    assert {r["unit"] for r in rows if r["quantity"] == "Liver volume"} == {"mL"}

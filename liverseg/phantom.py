@@ -1,14 +1,24 @@
-"""A synthetic portal-venous abdominal CT with exact labels of liver and tumors."""
+"""A synthetic portal-venous abdominal CT with exact labels of liver and tumors.
+
+The anatomy is described in mm by signed distances, painted on a grid of about 1.5 mm with soft
+edges, enlarged to the scan's grid and covered with the noise of a CT reconstruction. The labels
+are cut from the same distances.
+"""
 
 import cv2
 import numpy as np
 
-from . import phantom_anatomy as anatomy
-from .phantom_scene import Canvas, ellipsoid
+from .phantom_lesions import Lesions
+from .phantom_liver import liver_distance, paint_liver
+from .phantom_organs import Tissue, build_organs
+from .phantom_scene import EVERYWHERE, Canvas, Field
+from .phantom_wall import AIR, build_wall
 from .volume import HU_MAX, HU_MIN, LIVER, TUMOR, Segmentation, Spacing, Volume
 
-EXTENT_MM = (150.0, 384.0, 384.0)  # (z, y, x) that the default grid covers
-WORKING_MM = 1.5  # in-plane distance at which anatomy is computed
+EXTENT_MM = (150.0, 384.0, 384.0)  # (z, y, x) that holds the liver and the body around it
+WORKING_MM = 1.5  # in-plane distance at which anatomy is painted
+THIN_MM = 3.0  # thicker slices are the mean of several thin ones
+NOISE_MM = (0.55, 1.5)  # widths between which a reconstruction's noise lives
 
 
 def make_phantom(
@@ -17,73 +27,110 @@ def make_phantom(
     shape: tuple[int, int, int] = (60, 512, 512),
     spacing: Spacing | None = None,
     tumors: int | None = None,
-    diameter_mm: tuple[float, float] = (8.0, 45.0),
+    diameter_mm: tuple[float, float] = (6.0, 45.0),
     contrast_hu: tuple[float, float] | None = None,
+    cysts: int | None = None,
 ) -> tuple[Volume, Segmentation]:
-    """Makes a patient.
+    """Makes a patient; the same seed has the same anatomy on every grid and with any lesions.
 
     Args:
-        seed: another patient for every number.
+        seed: which patient.
         shape: (z, y, x) voxels.
-        spacing: mm; None for the spacing at which the grid just holds the abdomen.
-        tumors: how many; None for one to four.
-        diameter_mm: the range of their long axis.
-        contrast_hu: the range of their difference from the liver; None for the usual mixture.
+        spacing: mm; None for the one at which the grid covers `EXTENT_MM`.
+        tumors: how many; None for one to five.
+        diameter_mm: the range of their longest diameter.
+        contrast_hu: the range of their difference from the liver, negative for darker ones; the
+            nearer to 0 the harder to see. None for the usual mixture.
+        cysts: how many; None for none to two. They belong to the liver, not to its tumors.
 
     Returns:
-        The scan and its labels. ValueError where the tumors do not fit into the liver.
+        The scan and its labels. ValueError where so many tumors do not fit into the liver.
     """
-    rng = np.random.default_rng(seed)
-    if spacing is None:
-        spacing = Spacing(*(e / n for e, n in zip(EXTENT_MM, shape, strict=True)))
+    spacing = _spacing_for(shape, spacing)
+    anatomy, lesion, grain = (np.random.default_rng([seed, part]) for part in range(3))
     axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, spacing, strict=True)]
     step = max(1, round(WORKING_MM / min(spacing.y, spacing.x)))
-    working = [axes[0], *(_coarser(axis, step) for axis in axes[1:])]
-    canvas = Canvas(rng, working)
-    liver_hu = float(np.clip(rng.normal(102, 22), 45, 155))
-    liver, tumor = _paint(canvas, rng, liver_hu, tumors, diameter_mm, contrast_hu)
+    layers = 1 if spacing.z <= THIN_MM else 3
+    working = (_finer(axes[0], layers, spacing.z), *(_coarser(a, step) for a in axes[1:]))
+    canvas = Canvas(anatomy, working, edge_mm=step * min(spacing.y, spacing.x))
+    tissue = Tissue.draw(anatomy)
+    room = build_wall(canvas, fat_mm=float(anatomy.uniform(5, 24)))
+    build_organs(canvas, anatomy, room, tissue)
+    liver = liver_distance(canvas, anatomy, room)
+    paint_liver(canvas, anatomy, liver, tissue)
+    tumor = _add_lesions(canvas, lesion, liver, tumors, diameter_mm, contrast_hu, cysts)
+    labels = _labels(liver[layers // 2 :: layers], tumor[layers // 2 :: layers], shape)
+    hu = canvas.hu.reshape(shape[0], layers, *canvas.hu.shape[1:]).mean(axis=1)
+    return Volume(_scan(hu, grain, shape, spacing), spacing), Segmentation(labels)
+
+
+def _spacing_for(shape, spacing: Spacing | None) -> Spacing:
+    if spacing is None:
+        return Spacing(*(extent / n for extent, n in zip(EXTENT_MM, shape, strict=True)))
+    return Spacing(*spacing)
+
+
+def _add_lesions(canvas, rng, liver, tumors, diameter_mm, contrast_hu, cysts) -> np.ndarray:
+    """Paints them, the largest first; returns the distance to the nearest tumor."""
+    lesions = Lesions(canvas, rng, liver)
+    count = int(rng.integers(1, 6)) if tumors is None else tumors
+    for diameter in sorted(np.exp(rng.uniform(*np.log(diameter_mm), count)), reverse=True):
+        contrast = rng.uniform(*contrast_hu) if contrast_hu else _usual_contrast(rng)
+        if not lesions.add_tumor(float(diameter), float(contrast)) and tumors is not None:
+            raise ValueError(f"no room for {tumors} tumors of {diameter_mm} mm in this liver")
+    for _ in range(int(rng.integers(0, 3)) if cysts is None else cysts):
+        lesions.add_cyst(float(rng.uniform(5, 22)))
+    return lesions.tumor
+
+
+def _usual_contrast(rng: np.random.Generator) -> float:
+    """Most tumors are darker than the liver in this phase, one in six is brighter."""
+    return rng.uniform(22, 45) if rng.random() < 1 / 6 else rng.uniform(-70, -25)
+
+
+def _labels(liver: np.ndarray, tumor: np.ndarray, shape) -> np.ndarray:
     labels = np.zeros(shape, np.uint8)
-    labels[_enlarge(liver, shape) < 0] = LIVER
-    labels[(_enlarge(tumor, shape) < 0) & (labels == LIVER)] = TUMOR
-    hu = _enlarge(canvas.hu, shape)
-    noise = rng.standard_normal(shape, np.float32)
-    for plane, grain in zip(hu, noise, strict=True):
-        plane += cv2.GaussianBlur(grain, (0, 0), 0.8) * 30
-    hu = np.clip(np.rint(hu), HU_MIN, HU_MAX).astype(np.int16)
-    return Volume(hu, spacing), Segmentation(labels)
+    for plane, liver_plane, tumor_plane in zip(labels, liver, tumor, strict=True):
+        plane[_enlarge(liver_plane, shape) < 0] = LIVER
+        plane[(_enlarge(tumor_plane, shape) < 0) & (plane == LIVER)] = TUMOR
+    return labels
 
 
-def _paint(canvas, rng, liver_hu, tumors, diameter_mm, contrast_hu):
-    _, cavity = anatomy.body(canvas)
-    under = anatomy.dome(canvas)
-    lung = np.maximum(cavity, -under)
-    canvas.paint(anatomy.EVERYWHERE, lung, -860.0)
-    liver = anatomy.liver_shape(canvas, under)
-    anatomy.spine(canvas)
-    anatomy.organs(canvas, {"spleen": 118.0})
-    canvas.paint(anatomy.EVERYWHERE, liver, liver_hu)
-    tumor = np.full_like(canvas.hu, 99.0)
-    count = int(rng.integers(1, 5)) if tumors is None else tumors
-    for _ in range(count):
-        radius = rng.uniform(*diameter_mm) / 2
-        places = np.argwhere(liver < -radius - 2)
-        if not len(places):
-            raise ValueError(f"a tumor of {2 * radius:.0f} mm does not fit into the liver")
-        center = [float(p[tuple(rng.choice(places))]) for p in canvas.points]
-        shape = ellipsoid(canvas.points, center, (radius,) * 3) + canvas.lumps * 0.1 * radius
-        delta = rng.uniform(*(contrast_hu or (-60.0, -25.0)))
-        canvas.paint(anatomy.EVERYWHERE, shape, liver_hu + delta)
-        tumor = np.minimum(tumor, shape)
-    return liver, tumor
+def _scan(hu: np.ndarray, rng: np.random.Generator, shape, spacing: Spacing) -> np.ndarray:
+    """(z, y, x) int16: the painted HU on the scan's grid with a reconstruction's noise."""
+    scan = np.empty(shape, np.int16)
+    noise_hu = float(rng.uniform(8, 18))
+    for z, plane in enumerate(hu):
+        noise = _noise(rng, shape[1:], spacing)
+        large = _enlarge(plane, shape) + noise_hu * noise
+        scan[z] = np.clip(np.rint(large), HU_MIN, HU_MAX)
+    return scan
+
+
+def _noise(rng: np.random.Generator, shape, spacing: Spacing) -> np.ndarray:
+    """(y, x) float32 of standard deviation 1: white noise less its finest and coarsest parts."""
+    white = rng.standard_normal(shape, dtype=np.float32)
+    fine, coarse = (max(width / spacing.x, 0.3) for width in NOISE_MM)
+    noise = cv2.GaussianBlur(white, (0, 0), fine) - 0.7 * cv2.GaussianBlur(white, (0, 0), coarse)
+    return noise / noise.std()
+
+
+def _finer(axis: np.ndarray, layers: int, thickness: float) -> np.ndarray:
+    """The positions of `layers` thin slices in each slice."""
+    offsets = ((np.arange(layers) + 0.5) / layers - 0.5) * thickness
+    return (axis[:, None] + offsets).ravel()
 
 
 def _coarser(axis: np.ndarray, step: int) -> np.ndarray:
-    """Every step-th position, centred between the fine ones."""
-    count = -(-len(axis) // step)
-    middles = (np.arange(count) + 0.5) * step - 0.5
-    return axis[0] + middles * (axis[1] - axis[0]) if len(axis) > 1 else axis
+    """The middles of every `step` positions; the last may lie beyond the end."""
+    if step == 1:
+        return axis
+    middles = (np.arange(-(-len(axis) // step)) + 0.5) * step - 0.5
+    return axis[0] + middles * (axis[1] - axis[0])
 
 
-def _enlarge(values: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """From the working grid to the scan's."""
-    return np.stack([cv2.resize(v, shape[:0:-1], interpolation=cv2.INTER_CUBIC) for v in values])
+def _enlarge(plane: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """From the working grid to the scan's, (y, x)."""
+    if plane.shape == tuple(shape[1:]):
+        return plane
+    return cv2.resize(plane, shape[:0:-1], interpolation=cv2.INTER_CUBIC)

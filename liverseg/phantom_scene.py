@@ -1,44 +1,40 @@
-"""The canvas on which a phantom is painted: coordinates in mm, shapes, soft edges.
+"""The canvas on which a phantom is painted.
 
-Shapes are signed distances in mm, negative inside. Positions are (z, y, x) mm in LPS; 0 is the
-middle of the abdomen. Everything random is defined in mm, never in voxels, so the same seed gives
-the same anatomy on every grid.
+Everything random is defined in mm, never in voxels, so a seed means the same patient on every grid.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 
+from .phantom_shapes import Points, capsule
+
 LATTICE = 32  # nodes per axis of a smooth random field, which repeats beyond them
-BENDING_MM = 5.0  # how far the patient's anatomy is bent away from the ideal shapes
-
-
-class Points(NamedTuple):
-    """Where the voxels of a box are: three float32 arrays (z, y, x) in mm."""
-
-    z: np.ndarray
-    y: np.ndarray
-    x: np.ndarray
-
+BEND_MM = 2.5  # standard deviation of how far anatomy is bent away from the ideal shapes
 
 Box = tuple[slice, slice, slice]
+EVERYWHERE: Box = (slice(None), slice(None), slice(None))
 
 
 class Field:
-    """Smooth random values in space with mean 0 and standard deviation about 1.
+    """Smooth random values in space, mean 0 and standard deviation 1: a cubic B-spline.
 
-    A cubic B-spline over a periodic lattice of normal numbers.
+    Args:
+        rng: where its nodes come from.
+        scale_mm: distance between nodes; details are about twice as large.
     """
+
+    _SPLINE_SD = (151 / 315) ** 1.5  # of a cubic B-spline over nodes of standard deviation 1
 
     def __init__(self, rng: np.random.Generator, scale_mm: float):
         self.scale_mm = scale_mm
-        self.nodes = rng.standard_normal((LATTICE,) * 3).astype(np.float32) * 2.1
+        nodes = rng.standard_normal((LATTICE,) * 3, dtype=np.float32)
+        self.nodes = nodes / np.float32(self._SPLINE_SD)
 
     def on(self, z: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """(z, y, x) float32 on the grid of three 1-D arrays of mm."""
         wz, wy, wx = (_spline_weights(axis / self.scale_mm) for axis in (z, y, x))
-        values = np.tensordot(wz, self.nodes, axes=(1, 0))  # (z, lattice, lattice)
-        values = np.matmul(wy, values)  # (z, y, lattice)
+        values = np.matmul(wy, np.tensordot(wz, self.nodes, axes=(1, 0)))  # (z, y, LATTICE)
         return np.matmul(values, wx.T)
 
 
@@ -56,84 +52,101 @@ def _spline_weights(position: np.ndarray) -> np.ndarray:
 class Canvas:
     """HU on a working grid, and the bent coordinates in which organs are described.
 
+    Args:
+        rng: makes the bending and the unevenness of surfaces.
+        axes: the grid's z, y, x in mm, 1-D, ascending.
+        edge_mm: width of the transition at a surface.
+
     Attributes:
-        axes: the grid's z, y, x in mm, 1-D.
-        hu: (z, y, x) float32.
+        hu: (z, y, x) float32, air at first.
         points: bent coordinates of every voxel.
-        lumps: a smooth field with details of about 10 mm, to make surfaces uneven.
-        soft_mm: width of an edge.
+        lumps: a Field with details of about 2 cm, on the grid.
+        grain: a Field with details of about 6 mm, on the grid.
     """
 
-    def __init__(self, rng: np.random.Generator, axes: tuple[np.ndarray, ...]):
+    def __init__(self, rng: np.random.Generator, axes: tuple[np.ndarray, ...], edge_mm: float):
         self.axes = axes
+        self.edge_mm = edge_mm
         self.hu = np.full([len(axis) for axis in axes], -1000, np.float32)
-        ideal = np.meshgrid(*[a.astype(np.float32) for a in axes], indexing="ij", sparse=True)
-        bends = [Field(rng, 55.0).on(*axes) for _ in range(3)]
-        self.points = Points(*(i + BENDING_MM * b / 2 for i, b in zip(ideal, bends, strict=True)))
-        self.lumps = Field(rng, 9.0).on(*axes)
-        self.soft_mm = float(abs(axes[2][1] - axes[2][0])) if len(axes[2]) > 1 else 1.0
-
-    def box(self, center: tuple, reach: tuple | float, margin_mm: float = 16.0) -> Box:
-        """The voxels within reach (z, y, x mm) of a centre, with room for the bending."""
-        reach = np.broadcast_to(reach, 3) + margin_mm
-        return tuple(
-            slice(*np.searchsorted(axis, (c - r, c + r)))
-            for axis, c, r in zip(self.axes, center, reach, strict=True)
+        self._bends = [Field(rng, 50.0) for _ in range(3)]
+        straight = np.meshgrid(*[a.astype(np.float32) for a in axes], indexing="ij", sparse=True)
+        self.points = Points(
+            *(s + BEND_MM * b.on(*axes) for s, b in zip(straight, self._bends, strict=True))
         )
+        self.lumps = Field(rng, 9.0).on(*axes)
+        self.grain = Field(rng, 3.0).on(*axes)
+
+    def box(self, low: tuple, high: tuple, margin_mm: float = 5.0) -> Box:
+        """The voxels between two corners (z, y, x) of bent coordinates, and a margin."""
+        middle = [np.array([(a + b) / 2]) for a, b in zip(low, high, strict=True)]
+        shifts = [BEND_MM * float(bend.on(*middle).item()) for bend in self._bends]
+        return tuple(
+            slice(*np.searchsorted(axis, (a - shift - margin_mm, b - shift + margin_mm)).tolist())
+            for axis, a, b, shift in zip(self.axes, low, high, shifts, strict=True)
+        )
+
+    def around(self, center: tuple, reach: tuple, margin_mm: float = 8.0) -> Box:
+        """The voxels within reach (z, y, x mm) of a centre, and a margin for bends and lumps."""
+        low = [c - r for c, r in zip(center, reach, strict=True)]
+        high = [c + r for c, r in zip(center, reach, strict=True)]
+        return self.box(low, high, margin_mm)
 
     def at(self, box: Box) -> Points:
         """The bent coordinates of a box."""
         return Points(*(p[box] for p in self.points))
 
-    def cover(self, distance: np.ndarray) -> np.ndarray:
-        """How much of each voxel a shape covers, 0 to 1."""
-        return np.clip(0.5 - distance / self.soft_mm, 0, 1)
+    def nearest(self, positions: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Indices of the voxels nearest to (n, 3) positions, the bending left aside."""
+        columns = zip(self.axes, np.atleast_2d(positions).T, strict=True)
+        return tuple(
+            np.clip(np.searchsorted((a[1:] + a[:-1]) / 2, c), 0, len(a) - 1) for a, c in columns
+        )
 
-    def paint(self, box: Box, distance: np.ndarray, hu: np.ndarray | float) -> None:
-        """Puts a shape over what is there."""
-        self.blend(box, self.cover(distance), hu)
+    def cover(self, distance: np.ndarray, edge_mm: float | None = None) -> np.ndarray:
+        """How much of each voxel a shape covers, 0 to 1."""
+        return np.clip(0.5 - distance / (edge_mm or self.edge_mm), 0, 1)
 
     def blend(self, box: Box, cover: np.ndarray, hu: np.ndarray | float) -> None:
         """Puts a tissue over what is there, as opaque as `cover` says."""
         below = self.hu[box]
         below += cover * (hu - below)
 
+    def paint(
+        self,
+        box: Box,
+        distance: np.ndarray,
+        hu: np.ndarray | float,
+        within: np.ndarray | None = None,
+    ) -> None:
+        """Puts a shape over what is there; `within`, on the whole grid, is a cover that clips it."""
+        cover = self.cover(distance)
+        self.blend(box, cover if within is None else cover * within[box], hu)
 
-def ellipsoid(p: Points, center: tuple, radii: tuple) -> np.ndarray:
-    """Distance to an ellipsoid, first order (k0 (k0 - 1) / k1 after Quilez)."""
-    offsets = [(axis - c) / r for axis, c, r in zip(p, center, radii, strict=True)]
-    k0 = np.sqrt(sum(o * o for o in offsets))
-    k1 = np.sqrt(sum((o / r) ** 2 for o, r in zip(offsets, radii, strict=True)))
-    return k0 * (k0 - 1) / np.maximum(k1, 1e-6)
+    def tube(self, path: np.ndarray, radii: np.ndarray) -> tuple[Box, np.ndarray]:
+        """A bent pipe along (n, 3) positions.
+
+        Returns:
+            Its box and the distances there; far away from it they are just large.
+        """
+        reach = float(np.max(radii)) + 6.0
+        whole = self.box(path.min(axis=0) - reach, path.max(axis=0) + reach)
+        distance = np.full([len(range(*s.indices(n))) for s, n in _sized(whole, self.hu)], 99.0)
+        distance = distance.astype(np.float32)
+        for i in range(len(path) - 1):
+            reach = float(max(radii[i : i + 2])) + 3.0
+            ends = path[i : i + 2]
+            part = self.box(ends.min(axis=0) - reach, ends.max(axis=0) + reach, 1.5)
+            part = tuple(
+                slice(max(p.start, w.start), max(min(p.stop, w.stop), w.start))
+                for p, w in zip(part, whole, strict=True)
+            )
+            here = tuple(
+                slice(p.start - w.start, p.stop - w.start) for p, w in zip(part, whole, strict=True)
+            )
+            rod = capsule(self.at(part), *ends, *radii[i : i + 2])
+            distance[here] = np.minimum(distance[here], rod)
+        return whole, distance
 
 
-def half_space(p: Points, point: tuple, normal: tuple) -> np.ndarray:
-    """Distance to a plane; outside is where the normal points."""
-    unit = (np.asarray(normal) / np.linalg.norm(normal)).tolist()
-    return sum((axis - c) * n for axis, c, n in zip(p, point, unit, strict=True))
-
-
-def capsule(p: Points, a: np.ndarray, b: np.ndarray, ra: float, rb: float) -> np.ndarray:
-    """Distance to a rod from a to b whose radius goes from ra to rb."""
-    along, a = (b - a).tolist(), a.tolist()
-    length2 = max(sum(d * d for d in along), 1e-6)
-    t = sum((axis - c) * (d / length2) for axis, c, d in zip(p, a, along, strict=True))
-    t = np.clip(t, 0, 1)
-    square = sum((axis - c - t * d) ** 2 for axis, c, d in zip(p, a, along, strict=True))
-    return np.sqrt(square) - (ra + t * (rb - ra))
-
-
-def union(a: np.ndarray, b: np.ndarray, round_mm: float) -> np.ndarray:
-    """Both shapes, their seam filled (polynomial smooth minimum after Quilez)."""
-    h = np.maximum(round_mm - np.abs(a - b), 0)
-    return np.minimum(a, b) - h * h / (4 * round_mm)
-
-
-def common(a: np.ndarray, b: np.ndarray, round_mm: float) -> np.ndarray:
-    """What both shapes cover, the edge rounded."""
-    return -union(-a, -b, round_mm)
-
-
-def without(a: np.ndarray, b: np.ndarray, round_mm: float) -> np.ndarray:
-    """The first shape minus the second, the edge rounded."""
-    return common(a, -b, round_mm)
+def _sized(box: Box, array: np.ndarray) -> Iterator[tuple[slice, int]]:
+    return zip(box, array.shape, strict=True)

@@ -1,0 +1,183 @@
+"""What surrounds the abdominal organs: skin, fat, muscle, ribs, spine, lungs, heart, table."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .phantom_scene import EVERYWHERE, Canvas
+from .phantom_shapes import Points, common, ellipse, ellipsoid, smooth_step, union, without
+
+SPINE_Y = 33.0  # centre of the vertebral bodies at z = 0
+VERTEBRA_MM = 31.0  # from one to the next
+RIB_MM = 27.0  # from one to the next, at the spine
+LOWEST_RIB_Z = 4.0  # its head, at the spine
+
+AIR, LUNG, FAT, MUSCLE = -1000.0, -860.0, -103.0, 58.0  # HU
+CORTEX, MARROW, CARTILAGE, DISC, SAC = 620.0, 190.0, 105.0, 88.0, 30.0
+
+
+class Room(NamedTuple):
+    """The space organs may fill, as (z, y, x) float32 distances on the canvas.
+
+    Attributes:
+        cavity: inner face of the chest and abdominal wall.
+        abdomen: the cavity below the diaphragm.
+    """
+
+    cavity: np.ndarray
+    abdomen: np.ndarray
+
+
+def spine_y(z: np.ndarray) -> np.ndarray:
+    """Where the spine runs: the lumbar spine curves forward."""
+    return SPINE_Y + 0.09 * z - 0.0006 * z * z
+
+
+def build_wall(canvas: Canvas, fat_mm: float) -> Room:
+    """Paints everything but the abdominal organs.
+
+    Args:
+        canvas: empty.
+        fat_mm: thickness of the fat under the skin, at the side.
+    """
+    cavity = _cavity(canvas.points)
+    abdomen = common(cavity, _diaphragm(canvas.points), 6.0)
+    _paint_layers(canvas, cavity, fat_mm)
+    canvas.paint(EVERYWHERE, np.maximum(cavity, -abdomen), LUNG + 45 * canvas.grain)
+    _paint_lung_vessels(canvas, cavity, abdomen)
+    _paint_mediastinum(canvas, cavity, abdomen)
+    _paint_back_muscles(canvas)
+    _paint_ribs(canvas, cavity)
+    _paint_spine(canvas)
+    return Room(cavity, abdomen)
+
+
+def _cavity(p: Points) -> np.ndarray:
+    """Two lobes beside the spine; at the level of the loins their back moves forward."""
+    loin = smooth_step(5.0, -70.0, p.z)
+    lobes = [
+        ellipse(p.y + 8.0 + 9.0 * loin, p.x - side * 52.0, (90.0, 74.0)) + 4.0 * loin
+        for side in (-1, 1)
+    ]
+    front = ellipse(p.y + 26.0, p.x, (72.0, 100.0))
+    column = ellipse(p.y - spine_y(p.z) - 26.0, p.x, (41.0, 27.0))
+    return without(union(union(*lobes, 10.0), front, 10.0), column, 14.0)
+
+
+def _diaphragm(p: Points) -> np.ndarray:
+    """Two domes and the flat part under the heart; their rims hang down along the wall."""
+    shapes = []
+    for x, y, top, ry, rx in (
+        (-54.0, -12.0, 63.0, 93.0, 75.0),
+        (54.0, -12.0, 50.0, 93.0, 75.0),
+        (0.0, -30.0, 47.0, 80.0, 70.0),
+    ):
+        up = np.maximum(p.z - (top - 95.0), 0) / 95.0
+        r = np.sqrt(((p.y - y) / ry) ** 2 + ((p.x - x) / rx) ** 2 + up * up)
+        shapes.append((r - 1) * 85.0)
+    return union(union(shapes[0], shapes[1], 20.0), shapes[2], 25.0)
+
+
+def _paint_layers(canvas: Canvas, cavity: np.ndarray, fat_mm: float) -> None:
+    """Skin, fat under it, the muscular wall, fat inside."""
+    p, grain = canvas.points, canvas.grain
+    outside = ellipse(p.y - 4.0, p.x, (118.0 + 0.7 * fat_mm, 141.0 + fat_mm))
+    outside = common(outside, p.y - 102.0 - 0.4 * fat_mm, 50.0)
+    outside = without(outside, ellipse(p.y - 112.0 - 0.4 * fat_mm, p.x, (9.0, 14.0)), 16.0)
+    canvas.paint(EVERYWHERE, outside, 25.0)
+    fat = FAT + 9 * canvas.lumps + 14 * np.maximum(np.abs(grain) - 1.2, 0)
+    canvas.paint(EVERYWHERE, outside + 2.2, fat)
+    side = np.abs(p.x) / 140.0
+    thick = 11.0 + 5.0 * side * smooth_step(20.0, -50.0, p.z)
+    muscle = np.maximum(cavity - thick, outside + 0.4 * fat_mm + 1.0)
+    layers = 30 * np.maximum(np.cos(cavity * 1.05) - 0.72, 0) * smooth_step(0.0, -40.0, p.z)
+    canvas.paint(EVERYWHERE, muscle, MUSCLE + 6 * grain - 9 * layers)
+    canvas.paint(EVERYWHERE, cavity, fat)
+
+
+def _paint_back_muscles(canvas: Canvas) -> None:
+    """Erector spinae, psoas, quadratus lumborum, the crura of the diaphragm."""
+    p, y = canvas.points, canvas.points.y - spine_y(canvas.points.z)
+    flesh = MUSCLE + 5 * canvas.lumps - 70 * np.maximum(np.abs(canvas.grain) - 1.5, 0)
+    loin = smooth_step(-8.0, -75.0, p.z)
+    for side in (-1, 1):
+        x = p.x * side
+        canvas.paint(EVERYWHERE, ellipse(y - 42.0, x - 33.0, (22.0, 31.0)), flesh)
+        psoas = ellipse(y - 6.0, x - 24.0 - 14.0 * loin, (24.0, 18.0)) + 17.0 * (1 - loin)
+        canvas.paint(EVERYWHERE, psoas + canvas.lumps, flesh)
+        square = ellipse(y - 26.0, x - 58.0, (13.0, 20.0)) + 13.0 * (1 - loin)
+        canvas.paint(EVERYWHERE, square, flesh)
+        crus = ellipse(y + 22.0, x - 13.0, (15.0, 5.0)) + 6.0 * smooth_step(-20.0, -60.0, p.z)
+        canvas.paint(EVERYWHERE, np.maximum(crus, p.z - 55.0), MUSCLE)
+
+
+def _paint_ribs(canvas: Canvas, cavity: np.ndarray) -> None:
+    """Ribs slope down to the front; there cartilage rises to the breastbone."""
+    p = canvas.points
+    angle = np.arctan2(np.abs(p.x), p.y - 8.0)  # 0 at the back, pi in front
+    drop = 115.0 * smooth_step(0.1, 2.4, angle) - 90.0 * np.maximum(angle - 2.2, 0)
+    steps = (p.z - LOWEST_RIB_Z + drop) / RIB_MM
+    number = np.maximum(np.rint(steps), 0)  # 0 is the twelfth rib
+    along = 0.8 * (steps - number) * RIB_MM
+    length = np.where(number == 0, 1.1, np.where(number == 1, 1.7, 2.95))
+    shape = ellipse(along, cavity - 6.5, (6.5, 3.8)) + 2.0 * (angle < 0.25)
+    shape = np.maximum(shape, (angle - length) * 90.0)
+    bony = smooth_step(2.3, 2.15, angle)
+    canvas.paint(EVERYWHERE, shape, CARTILAGE + 25 * canvas.grain + bony * (CORTEX - CARTILAGE))
+    canvas.paint(EVERYWHERE, shape + 1.7, CARTILAGE + bony * (MARROW - CARTILAGE))
+    breastbone = np.maximum(ellipse(cavity - 7.0, p.x, (5.0, 17.0)), np.maximum(p.y, 52.0 - p.z))
+    canvas.paint(EVERYWHERE, breastbone, CORTEX)
+    canvas.paint(EVERYWHERE, breastbone + 1.7, MARROW)
+
+
+def _paint_spine(canvas: Canvas) -> None:
+    """Vertebral bodies with discs between, arches, processes, and the canal."""
+    box = canvas.box((-1e4, -20.0, -60.0), (1e4, 120.0, 60.0))
+    p, grain = canvas.at(box), canvas.grain[box]
+    y = p.y - spine_y(p.z)
+    z = (p.z + 9.0) % VERTEBRA_MM - VERTEBRA_MM / 2  # 0 in the middle of a vertebra
+    waist = 2.0 * np.cos(z * (np.pi / 13.0))
+    trunk = ellipse(y, p.x, (16.5, 22.5)) + waist
+    canvas.paint(box, trunk - 0.5, DISC)
+    bone = common(trunk, np.abs(z) - 12.0, 4.0)
+    marrow = MARROW + 55 * grain
+    _paint_bone(canvas, box, bone, marrow)
+    x = np.abs(p.x)
+    pedicle = np.maximum(np.hypot(x - 14.0, z - 4.0) - 5.5, np.abs(y - 18.0) - 9.0)
+    lamina = np.maximum(ellipse(y - 25.0, p.x, (17.0, 19.0)), 10.0 - y)
+    lamina = np.maximum(lamina, np.abs(z + 2.0 + 0.25 * (y - 25.0)) - 11.0)
+    thorn = ellipse(z + 0.45 * (y - 40.0) + 2.0, p.x, (9.0, 3.6))
+    thorn = np.maximum(thorn, np.abs(y - 46.0) - 19.0)
+    wing = np.hypot(z - 1.0, y - 20.0 - 0.18 * x) - 5.5 + 0.03 * x
+    wing = np.maximum(wing, np.abs(x - 25.0) - 15.0)
+    arch = union(union(pedicle, lamina, 4.0), union(thorn, wing, 4.0), 4.0)
+    _paint_bone(canvas, box, arch, marrow)
+    canal = ellipse(y - 25.0, p.x, (9.0, 11.0))
+    canvas.paint(box, canal, FAT + 70.0)
+    canvas.paint(box, canal + 2.0, SAC)
+
+
+def _paint_bone(canvas: Canvas, box, shape: np.ndarray, marrow: np.ndarray) -> None:
+    canvas.paint(box, shape, CORTEX)
+    canvas.paint(box, shape + 1.8, marrow)
+
+
+def _paint_lung_vessels(canvas: Canvas, cavity: np.ndarray, abdomen: np.ndarray) -> None:
+    """Small bright dots and short branches, away from the pleura."""
+    deep = np.clip((-cavity - 4.0) / 8.0, 0, 1) * (abdomen > 2.0)
+    canvas.blend(EVERYWHERE, deep * np.clip((canvas.grain - 2.1) * 2.5, 0, 1), 20.0)
+
+
+def _paint_mediastinum(canvas: Canvas, cavity: np.ndarray, abdomen: np.ndarray) -> None:
+    """Heart in its fat, and the fat in front of the spine."""
+    p = canvas.points
+    center, radii = (104.0, -40.0, 22.0), (50.0, 42.0, 62.0)
+    column = ellipse(p.y - 6.0, p.x - 2.0, (32.0, 21.0)) + 2 * canvas.lumps
+    above = np.maximum(cavity, -abdomen)
+    box = canvas.around(center, radii, 22.0)
+    heart = ellipsoid(canvas.at(box), center, radii) + canvas.lumps[box]
+    canvas.paint(EVERYWHERE, np.maximum(above, column), FAT)
+    canvas.paint(box, np.maximum(above[box], heart - 6.0), FAT + 6 * canvas.grain[box])
+    canvas.paint(box, np.maximum(above[box], heart), 112.0)
+    chamber = ellipsoid(canvas.at(box), (104.0, -42.0, 30.0), (38.0, 26.0, 38.0))
+    canvas.paint(box, np.maximum(above[box], chamber), 158.0)

@@ -15,6 +15,9 @@ _KODAMA = "Kodama et al., American Journal of Roentgenology 188:1307, 2007"
 _PAPER = "Kakroo and Mansotra, and the public notebook with their training log"
 
 
+UNDEFINED = "–"
+
+
 @dataclass(frozen=True)
 class Explanation:
     """How a number is called, written and understood.
@@ -205,3 +208,11 @@ EXPLANATIONS: dict[str, Explanation] = {
         _PAPER,
     ),
 }
+
+
+def written(key: str, value: float | None, unit: bool = False) -> str:
+    """A number with the digits it deserves, and its unit if wanted; a dash where undefined."""
+    if value is None:
+        return UNDEFINED
+    known = EXPLANATIONS[key]
+    return f"{value:,.{known.digits}f} {known.unit if unit else ''}".rstrip()

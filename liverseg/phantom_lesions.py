@@ -6,6 +6,7 @@ from .phantom_scene import Box, Canvas, Field
 from .phantom_shapes import Points, ellipsoid, smooth_step
 
 CANDIDATES = 4000  # places tried for each lesion
+BOX_MARGIN_MM = 4.0  # around a lesion
 GAP_MM = 4.0  # of liver between two lesions
 """Lesions stay apart, so that each is one component of the labels."""
 
@@ -19,7 +20,8 @@ class Lesions:
 
     def __init__(self, canvas: Canvas, rng: np.random.Generator, liver: np.ndarray):
         self.canvas, self.rng, self.liver = canvas, rng, liver
-        self.tumor = np.full_like(liver, 99.0)
+        # Not farther: a step at the edge of a lesion's box would ring when it is enlarged.
+        self.tumor = np.full_like(liver, BOX_MARGIN_MM)
         self._placed: list[tuple[np.ndarray, float]] = []
         self._gap = GAP_MM + max(np.diff(a).max(initial=0) for a in canvas.axes)
 
@@ -74,8 +76,9 @@ class Lesions:
     def _surroundings(self, center, radius: float, reach: float) -> tuple[Box, Points, np.ndarray]:
         """A lesion's box, straight coordinates in it and a Field of the lesion's own size."""
         axes, field = self.canvas.axes, Field(self.rng, max(0.55 * radius, 2.0))
+        reach_mm = reach * radius + BOX_MARGIN_MM
         box = tuple(
-            slice(*np.searchsorted(a, (c - reach * radius - 4, c + reach * radius + 4)).tolist())
+            slice(*np.searchsorted(a, (c - reach_mm, c + reach_mm)).tolist())
             for a, c in zip(axes, center, strict=True)
         )
         part = [a[s] for a, s in zip(axes, box, strict=True)]

@@ -14,7 +14,24 @@ PALETTE = {name.lower(): value for name, value in vars(colors).items() if name.i
 
 # The scripts are ES modules; later ones use earlier ones. `gr.HTML` runs one function body, so
 # they are joined in this order, without their imports and exports.
-SCRIPTS = ("main",)
+SCRIPTS = (
+    "store",
+    "study",
+    "files",
+    "loader",
+    "scores",
+    "planes",
+    "contours",
+    "look",
+    "view",
+    "gestures",
+    "keys",
+    "strip",
+    "numbers",
+    "layers",
+    "stage",
+    "main",
+)
 
 
 class ViewerValue(GradioRootModel):
@@ -33,6 +50,7 @@ class LiverViewer(gr.HTML):
             "html_template": (HERE / "viewer.html").read_text(encoding="utf-8"),
             "css_template": (HERE / "viewer.css").read_text(encoding="utf-8"),
             "js_on_load": joined_scripts(),
+            "apply_default_css": False,
         }
         super().__init__(value, palette=PALETTE, **{**files, **settings})
 
@@ -51,7 +69,8 @@ class LiverViewer(gr.HTML):
 def joined_scripts() -> str:
     """The function body that `gr.HTML` runs when the viewer appears."""
     modules = (HERE / f"{name}.js" for name in SCRIPTS)
-    return "\n".join(_without_module_syntax(path.read_text(encoding="utf-8")) for path in modules)
+    joined = [_without_module_syntax(path.read_text(encoding="utf-8")) for path in modules]
+    return "\n".join([*joined, "start({ element, props, watch });"])
 
 
 def _without_module_syntax(script: str) -> str:

@@ -34,6 +34,7 @@ class LiverViewer(gr.HTML):
             "html_template": (HERE / "viewer.html").read_text(encoding="utf-8"),
             "css_template": (HERE / "viewer.css").read_text(encoding="utf-8"),
             "js_on_load": joined_scripts(),
+            "apply_default_css": False,
         }
         super().__init__(value, palette=PALETTE, **{**files, **settings})
 

@@ -1,0 +1,104 @@
+// Follows the value that Python sends: fetches what is new of scan and masks, as it comes.
+
+import { readAll, readBlocks } from "./files.js";
+import { DRAWN, middleOut, PREDICTION, Study } from "./study.js";
+
+const KEEP_DRAWN = 3 << DRAWN;
+
+// In the store: study, value, z, y, x; "voxels" and "masks" when their content changed; phase, one
+// of empty, loading, scan, preview, result, error.
+export function createLoader(store) {
+  let abort = new AbortController();
+  let shownLabels = null; // path of the final masks that are in the study
+  let previews = new Set(); // paths
+  let queue = Promise.resolve(); // masks arrive in the order in which they were sent
+
+  async function show(value) {
+    if (!value) {
+      abort.abort();
+      store.set({ value: null, study: null, phase: "empty" });
+      return;
+    }
+    const isNew = store.state.study?.id !== value.id;
+    if (isNew) begin(value);
+    store.set({ value, phase: store.state.study.complete ? value.state : "loading" });
+    queue = queue.then(() => takeMasks(value, abort.signal)).catch(fail);
+    if (isNew) await takeScan(value, abort.signal).catch(fail);
+  }
+
+  function begin(value) {
+    abort.abort();
+    abort = new AbortController();
+    shownLabels = null;
+    previews = new Set();
+    queue = Promise.resolve();
+    const study = new Study(value);
+    const half = (count) => Math.floor(count / 2);
+    store.set({ study, z: half(study.slices), y: half(study.height), x: half(study.width) });
+  }
+
+  async function takeScan(value, signal) {
+    const { study } = store.state;
+    const order = middleOut(study.slices);
+    await readBlocks(value.ct.url, study.area, signal, (index, block) => {
+      const z = order[index];
+      study.slice(study.ct, z).set(block);
+      if (index === 0) {
+        study.findBody(z);
+        store.touch("body");
+      }
+      store.touch("voxels");
+    });
+    study.complete = true;
+    store.set({ phase: store.state.value.state });
+  }
+
+  async function takeMasks(value, signal) {
+    const { study } = store.state;
+    for (const { z, labels } of value.previews) {
+      if (previews.has(labels.path)) continue;
+      previews.add(labels.path);
+      shownLabels = null;
+      await readBlocks(labels.url, study.area, signal, (index, block) => {
+        study.setLabels(z[index], PREDICTION, block);
+        store.touch("masks");
+      });
+    }
+    if (value.result && !value.progress) await takeResult(value.result, study, signal);
+  }
+
+  async function takeResult({ labels }, study, signal) {
+    if (shownLabels === labels.path) return;
+    shownLabels = labels.path;
+    study.probability = null;
+    await readBlocks(labels.url, study.area, signal, (z, block) => {
+      const masks = study.slice(study.masks, z);
+      for (let i = 0; i < block.length; i++) masks[i] = (masks[i] & KEEP_DRAWN) | block[i];
+      study.recount(z);
+      store.touch("masks");
+    });
+    store.set({ thresholds: store.state.value.result.thresholds });
+  }
+
+  function fail(error) {
+    if (error.name !== "AbortError") store.set({ phase: "error" });
+  }
+
+  return { show };
+}
+
+// Fetches the probability maps of the result, once somebody wants them.
+export async function fetchProbability(store) {
+  const { study, value } = store.state;
+  const packed = value?.result?.probability;
+  if (!packed || study.probability || study.fetching === packed) return;
+  study.fetching = packed;
+  const maps = {};
+  for (const [structure, { corner, shape, values }] of Object.entries(packed)) {
+    const size = shape[0] * shape[1] * shape[2];
+    maps[structure] = { corner, shape, values: await readAll(values.url, size) };
+  }
+  if (study.fetching !== packed) return;
+  study.probability = maps;
+  store.touch("probability");
+}

@@ -1,0 +1,113 @@
+// What every voxel looks like: a table from mask byte and grey level to a pixel, so that painting
+// a slice is one look-up a voxel.
+
+import { DRAWN, LIVER, PREDICTION, TRUTH, TUMOR } from "./study.js";
+import { FIRST_LABEL } from "./scores.js";
+
+export const PRESETS = [
+  { name: "Abdomen", width: 400, level: 50 },
+  { name: "Liver", width: 150, level: 70 },
+  { name: "Liver, dark lesions", width: 150, level: 30 },
+  { name: "Soft tissue", width: 350, level: 40 },
+  { name: "Lung", width: 1500, level: -600 },
+  { name: "Bone", width: 1800, level: 400 },
+];
+
+const isPart = (byte, mask, structure) => ((byte >> mask) & 3) >= FIRST_LABEL[structure];
+const isLabel = (byte, mask, label) => ((byte >> mask) & 3) === label;
+
+// The layers that are on, in the order of painting: each {color, fill, outline, member}, with
+// fill and outline as opacities and member a function of the mask byte.
+export function shownLayers({ layers, structure, hidden }, palette) {
+  if (hidden) return [];
+  const drawn = [
+    { color: palette.drawn_liver, fill: 0.35, outline: 1, member: (b) => isPart(b, DRAWN, "liver") },
+    { color: palette.drawn_tumor, fill: 0.35, outline: 1, member: (b) => isLabel(b, DRAWN, TUMOR) },
+  ];
+  if (layers.errors.on) return [...errorLayers(layers.errors, structure, palette), ...drawn];
+  const shown = [];
+  const add = (layer, color, member, inner = member) =>
+    layer.on && shown.push({ color, member, inner, ...strengths(layer) });
+  const { liver, tumor, truth } = layers;
+  add(liver, palette.liver, (b) => isPart(b, PREDICTION, "liver"), (b) => isLabel(b, PREDICTION, LIVER));
+  add(tumor, palette.tumor, (b) => isLabel(b, PREDICTION, TUMOR));
+  add(truth, palette.truth, (b) => isPart(b, TRUTH, "liver"), (b) => isLabel(b, TRUTH, LIVER));
+  add(truth, palette.truth, (b) => isLabel(b, TRUTH, TUMOR));
+  if (layers.probability.on) for (const layer of shown) layer.fill = 0;
+  return [...shown, ...drawn];
+}
+
+// Where prediction (or, with `mask`, a drawing) and truth agree and differ.
+export function errorLayers(layer, structure, palette, mask = PREDICTION) {
+  const of = (color, found, real) => ({
+    color,
+    ...strengths(layer),
+    member: (b) => isPart(b, mask, structure) === found && isPart(b, TRUTH, structure) === real,
+  });
+  return [
+    of(palette.true_positive, true, true),
+    of(palette.false_positive, true, false),
+    of(palette.false_negative, false, true),
+  ];
+}
+
+function strengths({ opacity, style }) {
+  return {
+    fill: style === "outline" ? 0 : opacity,
+    outline: style === "fill" ? 0 : Math.min(1, opacity + 0.5),
+  };
+}
+
+// (64 * 256,) pixels by mask byte and grey level.
+export function pixelTable(study, window, shown) {
+  const grey = greys(study.hu, window);
+  const table = new Uint32Array(64 * 256);
+  for (let byte = 0; byte < 64; byte++) {
+    let [red, green, blue, through] = [0, 0, 0, 1];
+    for (const { color, fill, member, inner = member } of shown) {
+      if (!fill || !inner(byte)) continue;
+      const rgb = rgbOf(color);
+      red = red * (1 - fill) + rgb[0] * fill;
+      green = green * (1 - fill) + rgb[1] * fill;
+      blue = blue * (1 - fill) + rgb[2] * fill;
+      through *= 1 - fill;
+    }
+    for (let level = 0; level < 256; level++) {
+      const g = grey[level] * through;
+      table[byte * 256 + level] = pixel(g + red, g + green, g + blue);
+    }
+  }
+  return table;
+}
+
+// The brightness (0 to 255) of each grey level through a window.
+function greys(hu, { width, level }) {
+  return hu.map((value) => {
+    const bright = ((value - level) / width + 0.5) * 255;
+    return Math.max(0, Math.min(255, bright));
+  });
+}
+
+// (256,) pixels of the heat map by probability, without opacity.
+export function heatTable(colors) {
+  const stops = colors.map(rgbOf);
+  return Array.from({ length: 256 }, (_, value) => {
+    const at = (value / 255) * (stops.length - 1);
+    const k = Math.min(Math.floor(at), stops.length - 2);
+    return stops[k].map((from, c) => from + (stops[k + 1][c] - from) * (at - k));
+  });
+}
+
+export function rgbOf(color) {
+  return [1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16));
+}
+
+// One opaque RGBA pixel as ImageData stores it.
+export function pixel(red, green, blue) {
+  return (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+}
+
+// (64,) 1 for the mask bytes that a layer holds.
+export function memberTable(member) {
+  return Uint8Array.from({ length: 64 }, (_, byte) => (member(byte) ? 1 : 0));
+}

@@ -1,0 +1,44 @@
+// Overlap of two masks, from counts by mask byte (see study.js). Undefined is null, as in Python.
+
+import { LIVER, TUMOR } from "./study.js";
+
+// The smallest label that belongs to a structure: the tumors are part of the liver.
+export const FIRST_LABEL = { liver: LIVER, tumor: TUMOR };
+
+// Voxels of `structure` in one mask.
+export function voxels(counts, structure, mask) {
+  const first = FIRST_LABEL[structure];
+  let sum = 0;
+  for (let byte = 0; byte < counts.length; byte++) {
+    if (((byte >> mask) & 3) >= first) sum += counts[byte];
+  }
+  return sum;
+}
+
+// True positives, false positives and false negatives of `mask` against the truth in `against`.
+export function confusion(counts, structure, mask, against) {
+  const first = FIRST_LABEL[structure];
+  let tp = 0;
+  let fp = 0;
+  let fn = 0;
+  for (let byte = 0; byte < counts.length; byte++) {
+    const found = ((byte >> mask) & 3) >= first;
+    const real = ((byte >> against) & 3) >= first;
+    if (found && real) tp += counts[byte];
+    else if (found) fp += counts[byte];
+    else if (real) fn += counts[byte];
+  }
+  return { tp, fp, fn };
+}
+
+export function overlap({ tp, fp, fn }) {
+  return {
+    dice: ratio(2 * tp, 2 * tp + fp + fn),
+    precision: ratio(tp, tp + fp),
+    recall: ratio(tp, tp + fn),
+  };
+}
+
+function ratio(part, whole) {
+  return whole ? part / whole : null;
+}

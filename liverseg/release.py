@@ -16,9 +16,7 @@ def save_half(model: keras.Model, path: Path) -> None:
     `build_resunet(...).load_weights(path)` reads it into float32.
     """
     full = path.with_name(f"full_{path.name}")
-    bare = keras.Model.from_config(model.get_config())  # without the optimizer's state
-    bare.set_weights(model.get_weights())
-    bare.save_weights(full)
+    model.save_weights(full)
     with h5py.File(full) as source, h5py.File(path, "w") as target:
         source.visititems(lambda name, item: _copy_half(name, item, target))
     full.unlink()

@@ -1,7 +1,7 @@
 """Trains the two networks: steps, checkpoints that go on along the same curve, a log.
 
     python -m liverseg train liver --data DIR --work DIR
-    python -m liverseg train tumor --data DIR --work DIR
+    python -m liverseg train tumor --data DIR --work DIR      (begins with the liver network)
     python -m liverseg train release --work DIR --out weights
 
 Written with keras only; KERAS_BACKEND chooses TensorFlow, JAX or torch.
@@ -72,29 +72,32 @@ def train(
     folder: Path,
     recipe: Recipe = Recipe(),  # noqa: B008, frozen
     stages: tuple[Stage, ...] | None = None,
+    initial: keras.Model | None = None,
 ) -> keras.Model:
     """Trains one network stage by stage; goes on where a stopped training was.
 
     Args:
         network: which.
         split: of `split_cases`; "train" is learned, "val" only measured.
-        folder: for `<network>.csv`, checkpoints and the resulting `<network>.weights.h5`.
+        folder: for `<network>_<stage>/` with log and checkpoint, and for the resulting
+            `<network>.weights.h5`.
         recipe: how scans become input.
         stages: `STAGES[network]` by default; each begins with the weights of the one before.
+        initial: a network to begin with; random weights by default.
 
     Returns:
-        The model, with the running average of its weights.
+        The network, with the running average of its weights.
     """
-    folder = Path(folder)
     samples = SAMPLES[network](split["train"], recipe)
-    weights = None
+    weights = initial.get_weights() if initial else None
     for number, stage in enumerate(stages or STAGES[network]):
-        run = Run(network, stage, folder / f"{network}_{number}", recipe, weights)
-        run.train(samples, split["val"], folder / f"{network}.csv")
+        run = Run(network, stage, Path(folder) / f"{network}_{number}", recipe, weights)
+        run.train(samples, split["val"])
         weights = run.average
-    run.model.set_weights(weights)
-    run.model.save_weights(folder / f"{network}.weights.h5")
-    return run.model
+    model = build_resunet((recipe.size, recipe.size, 3), recipe.filters, name=network)
+    model.set_weights(weights)
+    model.save_weights(Path(folder) / f"{network}.weights.h5")
+    return model
 
 
 class Run:
@@ -120,12 +123,13 @@ class Run:
         optimizer.build(self.model.trainable_variables)
         if weights is not None:
             self.model.set_weights(weights)
-        self.average, self.step, self.seconds = self.model.get_weights(), 0, 0.0
+        self.average, self.log = self.model.get_weights(), []
+        self.step, self.seconds = 0, 0.0
         if (folder / "state.json").is_file():
             self._load()
 
-    def train(self, samples: Samples, validation: list[Case], log: Path) -> None:
-        """Trains to the stage's last step, with checkpoints and a line of `log` now and then."""
+    def train(self, samples: Samples, validation: list[Case]) -> None:
+        """Trains to the stage's last step, with checkpoints and a line of the log now and then."""
         stage, losses, begin = self.stage, [], time.monotonic() - self.seconds
         batches = make_batches(samples, stage, self.step)
         for image, target in tqdm(batches, self.network, stage.steps, initial=self.step):
@@ -140,7 +144,8 @@ class Run:
                 rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
                 dice = self._validate(validation) if check else None
                 line = self.step, round(self.seconds, 1), rate, np.mean(losses), dice
-                _write_log(log, dict(zip(LOG_FIELDS, line, strict=True)))
+                self.log.append(dict(zip(LOG_FIELDS, line, strict=True)))
+                self._write_log()
                 losses = []
             if check:
                 self._save()
@@ -161,11 +166,10 @@ class Run:
 
     def _save(self) -> None:
         """state.json is written last: without it there is no checkpoint."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "state.json").unlink(missing_ok=True)
         self.model.save_weights(self.folder / "last.weights.h5")  # with the optimizer's state
         np.savez(self.folder / "average.npz", *self.average)
-        state = {"step": self.step, "seconds": self.seconds, "stage": asdict(self.stage)}
+        state = {"stage": asdict(self.stage), "step": self.step, "seconds": self.seconds}
         (self.folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
 
     def _load(self) -> None:
@@ -179,6 +183,15 @@ class Run:
         self.model.load_weights(self.folder / "last.weights.h5")
         with np.load(self.folder / "average.npz") as stored:
             self.average = [stored[f"arr_{k}"] for k in range(len(stored.files))]
+        with (self.folder / "log.csv").open(encoding="utf-8") as file:  # without what is done again
+            self.log = [line for line in csv.DictReader(file) if int(line["step"]) <= self.step]
+
+    def _write_log(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "log.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, LOG_FIELDS)
+            writer.writeheader()
+            writer.writerows(self.log)
 
 
 def make_batches(
@@ -204,15 +217,6 @@ def make_batches(
                 ahead.append(pool.submit(make, step + 2 * workers))
 
 
-def _write_log(path: Path, line: dict) -> None:
-    new = not path.is_file()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, LOG_FIELDS)
-        if new:
-            writer.writeheader()
-        writer.writerow(line)
-
-
 def main(argv: list[str]) -> None:
     """The command `train`."""
     parser = argparse.ArgumentParser(prog="python -m liverseg train", description=__doc__)
@@ -228,14 +232,20 @@ def main(argv: list[str]) -> None:
     keras.config.set_dtype_policy(args.precision)
     cache = args.work / "cache"
     cases = open_packed(cache) or pack(read_data(args.data), cache)
-    train(args.what, split_cases(cases, read_sides(args.data, cases)), args.work)
+    split = split_cases(cases, read_sides(args.data, cases))
+    liver = load_trained(args.work, "liver") if args.what == "tumor" else None
+    train(args.what, split, args.work, initial=liver)
+
+
+def load_trained(work: Path, network: str, recipe: Recipe = Recipe()) -> keras.Model:  # noqa: B008
+    """What `train` left in a work folder."""
+    model = build_resunet((recipe.size, recipe.size, 3), recipe.filters, name=network)
+    model.load_weights(work / f"{network}.weights.h5")
+    return model
 
 
 def release(work: Path, out: Path, recipe: Recipe = Recipe()) -> None:  # noqa: B008
     """Ships what `train` left in a work folder."""
-    models = {}
-    for network in NETWORKS:
-        models[network] = build_resunet(filters=recipe.filters, name=network)
-        models[network].load_weights(work / f"{network}.weights.h5")
+    models = {network: load_trained(work, network, recipe) for network in NETWORKS}
     stages = {network: [asdict(stage) for stage in STAGES[network]] for network in NETWORKS}
     save_release(models, recipe, {"command": "python -m liverseg train", "stages": stages}, out)

@@ -4,13 +4,17 @@ Both networks see a square of the slice: the liver network all of it, the tumor 
 liver's box. `to_network` and `from_network` are an inverse pair on any such square.
 """
 
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from .config import Recipe
-from .volume import Spacing
+from .volume import Spacing, Volume
+
+UNKNOWN_SPACING = Spacing(2.5, 0.75, 0.75)  # mm, a usual abdomen, assumed where files do not say
 
 
 class Square(NamedTuple):
@@ -45,6 +49,18 @@ def around(mask: np.ndarray, margin: int) -> Square:
     )
 
 
+def tumor_square(liver: np.ndarray, spacing: Spacing | None, recipe: Recipe) -> Square:
+    """What the tumor network sees of every slice: the liver with its margin.
+
+    Args:
+        liver: (z, y, x) bool, not empty.
+        spacing: the scan's.
+        recipe: for the margin in mm.
+    """
+    spacing = spacing or UNKNOWN_SPACING
+    return around(liver, round(recipe.tumor_margin_mm / min(spacing.y, spacing.x)))
+
+
 def neighbor_step(spacing: Spacing | None, recipe: Recipe) -> int:
     """How many slices away the neighbour channels are."""
     if spacing is None or spacing.z is None:
@@ -67,6 +83,28 @@ def to_network(hu: np.ndarray, square: Square, recipe: Recipe) -> np.ndarray:
     method = cv2.INTER_AREA if square.side > recipe.size else cv2.INTER_LINEAR
     gray = cv2.resize(gray, (recipe.size, recipe.size), interpolation=method)
     return (gray - low) / (high - low)
+
+
+class NetworkInput:
+    """The slices of a scan as one network sees them, each with its two neighbours.
+
+    Where a neighbour is missing the first or last slice repeats itself, so that a lone picture is
+    shown three times.
+    """
+
+    def __init__(self, volume: Volume, square: Square, recipe: Recipe):
+        self._last = volume.shape[0] - 1
+        self._step = neighbor_step(volume.spacing, recipe)
+        # neighbours are shared: keep what a few batches need, not the scan
+        self._channel = lru_cache(maxsize=64)(lambda z: to_network(volume.hu[z], square, recipe))
+
+    def batch(self, z: Iterable[int]) -> np.ndarray:
+        """(n, size, size, 3) float32 in [0, 1] of n slices."""
+        return np.stack([self._image(int(k)) for k in z])
+
+    def _image(self, z: int) -> np.ndarray:
+        near = max(z - self._step, 0), z, min(z + self._step, self._last)
+        return np.stack([self._channel(k) for k in near], axis=-1)
 
 
 def from_network(output: np.ndarray, square: Square, shape_yx: tuple[int, int]) -> np.ndarray:

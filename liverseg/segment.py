@@ -9,20 +9,24 @@ probabilities on the scan's grid.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
-from .config import Recipe
 from .engine import Engine, Network, load_engine
 from .postprocess import bounding_box, clean_liver, remove_small
-from .preprocess import Square, around, from_network, neighbor_step, to_network, whole_slice
+from .preprocess import (
+    UNKNOWN_SPACING,
+    NetworkInput,
+    Square,
+    from_network,
+    tumor_square,
+    whole_slice,
+)
 from .volume import LIVER, TUMOR, Probability, Segmentation, Spacing, Volume
 
 LOOK, LIVER_STAGE, TUMOR_STAGE = "Looking for the liver", "Outlining the liver", "Finding tumors"
 NO_LIVER = "No liver was found in this scan. Is it a CT of the upper abdomen?"
 COARSE_MM = 10.0  # the first look's step: no liver is thinner
-UNKNOWN_SPACING = Spacing(2.5, 0.75, 0.75)  # a usual abdomen, assumed where files do not say
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,17 +105,18 @@ def _liver_steps(volume: Volume, engine: Engine):
     """
     recipe = engine.recipe
     square = whole_slice(volume.shape[1:])
+    images = NetworkInput(volume, square, recipe)
     values = np.zeros((volume.shape[0], recipe.size, recipe.size), np.uint8)
     threshold = level(recipe.liver_threshold)
     middle = volume.shape[0] // 2
 
     def steps(stage, z):
         done = 0
-        for batch in _predict("liver", volume, square, _outwards(z, middle), engine, values):
+        for batch in _predict(engine, "liver", images, _outwards(z, middle), values):
             done += len(batch)
             on_scan = [from_network(values[k], square, volume.shape[1:]) for k in batch]
             labels = (np.stack(on_scan) >= threshold).astype(np.uint8)
-            yield Step(stage, done, len(z), tuple(batch), labels)
+            yield Step(stage, done, len(z), tuple(batch.tolist()), labels)
 
     stride = coarse_stride(volume.spacing)
     first = np.arange(0, volume.shape[0], stride)
@@ -132,29 +137,12 @@ def coarse_stride(spacing: Spacing | None) -> int:
 
 
 def _predict(
-    network: Network,
-    volume: Volume,
-    square: Square,
-    z: np.ndarray,
-    engine: Engine,
-    values: np.ndarray,
+    engine: Engine, network: Network, images: NetworkInput, z: np.ndarray, values: np.ndarray
 ) -> Iterator[np.ndarray]:
     """Runs a network on slices `z`, fills `values` (z, size, size) and yields the slices done."""
-    step = neighbor_step(volume.spacing, engine.recipe)
-    last = volume.shape[0] - 1
-
-    @lru_cache(maxsize=8 * engine.batch_size)
-    def channel(k: int) -> np.ndarray:
-        return to_network(volume.hu[k], square, engine.recipe)
-
     for start in range(0, len(z), engine.batch_size):
-        batch = [int(k) for k in z[start : start + engine.batch_size]]
-        images = [
-            np.stack([channel(max(k - step, 0)), channel(k), channel(min(k + step, last))], -1)
-            for k in batch
-        ]
-        probability = engine.predict(network, np.stack(images))
-        values[batch] = np.rint(probability * 255)
+        batch = z[start : start + engine.batch_size]
+        values[batch] = np.rint(engine.predict(network, images.batch(batch)) * 255)
         yield batch
 
 
@@ -191,7 +179,8 @@ def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray):
     result = np.zeros(inside.shape, np.uint8)
     z = np.flatnonzero(labels.any(axis=(1, 2)))
     done = 0
-    for batch in _predict("tumor", volume, square, _outwards(z, z[len(z) // 2]), engine, values):
+    images = NetworkInput(volume, square, recipe)
+    for batch in _predict(engine, "tumor", images, _outwards(z, z[len(z) // 2]), values):
         done += len(batch)
         preliminary = labels[batch]
         for row, k in enumerate(batch):
@@ -199,20 +188,8 @@ def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray):
             result[k - box[0].start] = on_scan * inside[k - box[0].start]
             tumor = result[k - box[0].start] >= level(recipe.tumor_threshold)
             preliminary[row][box[1:]][tumor] = TUMOR
-        yield Step(TUMOR_STAGE, done, len(z), tuple(batch), preliminary)
+        yield Step(TUMOR_STAGE, done, len(z), tuple(batch.tolist()), preliminary)
     if volume.voxel_ml is not None:
         smallest = int(np.ceil(recipe.min_tumor_mm3 / (volume.voxel_ml * 1000)))
         remove_small(result, level(recipe.tumor_threshold), smallest)
     return Probability(result, tuple(axis.start for axis in box))
-
-
-def tumor_square(liver: np.ndarray, spacing: Spacing | None, recipe: Recipe) -> Square:
-    """What the tumor network sees of every slice.
-
-    Args:
-        liver: (z, y, x) bool, not empty.
-        spacing: the scan's.
-        recipe: for the margin in mm.
-    """
-    spacing = spacing or UNKNOWN_SPACING
-    return around(liver, round(recipe.tumor_margin_mm / min(spacing.y, spacing.x)))

@@ -1,0 +1,219 @@
+"""Writes the folded ResUNet as an ONNX graph in 8-bit integers.
+
+Activations are unsigned 8 bit with one scale and zero point a tensor, weights signed 8 bit with one
+scale an output channel, sums 32 bit (the scheme of Jacob et al., "Quantization and Training of
+Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018). The graph uses ONNX
+Runtime's own integer operations in channels-last order, so that nothing is transposed.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from .folded import Affine, Convolution
+
+RUNTIME = "com.microsoft"  # ONNX Runtime's own operations
+LOGIT_RANGE = (-7.0, 7.0)  # probabilities from 0.001 to 0.999, in steps of 0.014 at 0.5
+UNIT_RANGE = (0.0, 1.0)
+WEIGHT_MAX = 127
+BIAS_MAX = 2**30
+
+
+class Quantized(NamedTuple):
+    """A tensor of the graph, (n, side, side, channels): value = scale * (integer - zero)."""
+
+    name: str
+    side: int
+    scale: float
+    zero: int
+
+
+class Int8Operations:
+    """`folded.Operations` that append nodes to a graph.
+
+    A ReLU costs nothing: the range of its result begins at 0, where unsigned integers end.
+
+    Args:
+        size: side of the network's input.
+        ranges: of every result, as `folded.FloatOperations` noted them.
+    """
+
+    def __init__(self, size: int, ranges: list[tuple[float, float]]):
+        self._size = size
+        self._ranges = iter(ranges)
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def image(self) -> Quantized:
+        """The graph's input "image", (n, size, size, 3) float32 in [0, 1]."""
+        scale, zero = scale_and_zero(UNIT_RANGE)
+        name = self._append("QuantizeLinear", ["image", *self._integers(scale, zero)])
+        return Quantized(name, self._size, scale, zero)
+
+    def model(self, probability: Quantized) -> onnx.ModelProto:
+        """The finished graph with its output "probability", (n, size, size, 1) float32."""
+        inputs = [probability.name, *self._integers(probability.scale, probability.zero)]
+        self._nodes.append(helper.make_node("DequantizeLinear", inputs, ["probability"]))
+        square = ["n", self._size, self._size]
+        graph = helper.make_graph(
+            self._nodes,
+            "resunet",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, [*square, 3])],
+            [helper.make_tensor_value_info("probability", TensorProto.FLOAT, [*square, 1])],
+            self._constants,
+        )
+        versions = [helper.make_opsetid("", 17), helper.make_opsetid(RUNTIME, 1)]
+        return helper.make_model(graph, opset_imports=versions, ir_version=8)
+
+    def affine_relu(self, x: Quantized, affine: Affine) -> Quantized:
+        """A convolution of each channel on its own."""
+        layer = Convolution(affine.scale[None, None, None], affine.shift)
+        return self._convolution(x, layer, next(self._ranges), groups=len(affine.scale))
+
+    def convolution(
+        self, x: Quantized, layer: Convolution, stride: int = 1, relu: bool = False
+    ) -> Quantized:
+        """See `folded.Operations`."""
+        if layer.kernel.shape[0] == 1:
+            pads = (0, 0, 0, 0)
+        else:  # at stride 2 "same" padding puts the odd pixel at the end
+            pads = (1, 1, 1, 1) if stride == 1 else (0, 0, 1, 1)
+        return self._convolution(x, layer, next(self._ranges), stride, pads)
+
+    def convolution_of_upsampled(self, x: Quantized, layer: Convolution) -> Quantized:
+        """Even and odd rows each by a convolution before the upsampling, then interleaved."""
+        value_range, width = next(self._ranges), layer.kernel.shape[-1]
+        if layer.kernel.shape[0] == 1:
+            rows = 2 * [self._twice_a_pixel(x, layer, value_range)]
+        else:
+            rows = [self._upsampled_row(x, layer, odd, value_range) for odd in (0, 1)]
+        name = self._append("Concat", [row.name for row in rows], axis=2)
+        return self._reshaped(rows[0]._replace(name=name), 2 * x.side, 2 * x.side, width)
+
+    def add(self, x: Quantized, y: Quantized, relu: bool = False) -> Quantized:
+        """See `folded.Operations`."""
+        scale, zero = scale_and_zero(next(self._ranges))
+        inputs = [part for q in (x, y) for part in (q.name, *self._integers(q.scale, q.zero))]
+        name = self._append("QLinearAdd", inputs + self._integers(scale, zero), RUNTIME)
+        return Quantized(name, x.side, scale, zero)
+
+    def probability(self, x: Quantized, layer: Convolution) -> Quantized:
+        """See `folded.Operations`."""
+        logit = self._convolution(x, layer, LOGIT_RANGE)
+        scale, zero = scale_and_zero(UNIT_RANGE)
+        inputs = [logit.name, *self._integers(*logit[2:]), *self._integers(scale, zero)]
+        return Quantized(self._append("QLinearSigmoid", inputs, RUNTIME), x.side, scale, zero)
+
+    def _twice_a_pixel(self, x: Quantized, layer: Convolution, value_range) -> Quantized:
+        """(n, side, 2 side channels): a row of the upsampled 1x1 convolution."""
+        twice = Convolution(np.tile(layer.kernel, 2), np.tile(layer.bias, 2))
+        pixels = self._convolution(x, twice, value_range)
+        return self._reshaped(pixels, x.side, 2 * x.side * len(layer.bias))
+
+    def _upsampled_row(self, x: Quantized, layer: Convolution, odd: int, value_range) -> Quantized:
+        """(n, side, 2 side channels): the even or the odd rows of the upsampled 3x3 convolution.
+
+        Of three neighbours among the upsampled pixels two are the same pixel of `x`, so that their
+        weights can be added: each upsampled pixel is a 2x2 convolution of `x`. Between two columns
+        of `x` lie the right pixel of the first and the left one of the second; both are computed
+        at once, as one convolution with twice the channels. Before the first column and after the
+        last there is one too many.
+        """
+        kernel = _paired(layer.kernel, 0, odd)
+        both = np.concatenate([_paired(kernel, 1, 1), _paired(kernel, 1, 0)], axis=-1)
+        between = Convolution(both, np.tile(layer.bias, 2))
+        pixels = self._convolution(x, between, value_range, pads=(1 - odd, 1, odd, 1))
+        width = len(layer.bias)
+        row = self._reshaped(pixels, x.side, 2 * (x.side + 1) * width)
+        cut = [self._constant(np.array([n], np.int64)) for n in (width, -width, 2)]
+        return row._replace(name=self._append("Slice", [row.name, *cut]))
+
+    def _convolution(
+        self,
+        x: Quantized,
+        layer: Convolution,
+        value_range: tuple[float, float],
+        stride: int = 1,
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+        groups: int = 1,
+    ) -> Quantized:
+        scale, zero = scale_and_zero(value_range)
+        weights, weight_scales, bias = integer_weights(layer, x.scale)
+        inputs = [
+            *[x.name, *self._integers(x.scale, x.zero)],
+            self._constant(weights.transpose(3, 2, 0, 1)),
+            self._constant(weight_scales.astype(np.float32)),
+            self._constant(np.zeros(len(weight_scales), np.int8)),
+            *self._integers(scale, zero),
+            self._constant(bias),
+        ]
+        name = self._append(
+            "QLinearConv",
+            inputs,
+            RUNTIME,
+            channels_last=1,
+            kernel_shape=weights.shape[:2],
+            strides=(stride, stride),
+            pads=pads,
+            group=groups,
+        )
+        return Quantized(name, x.side // stride, scale, zero)
+
+    def _reshaped(self, x: Quantized, *shape: int) -> Quantized:
+        """(n, *shape)."""
+        wanted = self._constant(np.array([0, *shape], np.int64))
+        return Quantized(self._append("Reshape", [x.name, wanted]), shape[0], *x[2:])
+
+    def _append(self, kind: str, inputs: list[str], domain: str = "", **attributes) -> str:
+        output = f"{kind}_{len(self._nodes)}"
+        node = helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes)
+        self._nodes.append(node)
+        return output
+
+    def _constant(self, values: np.ndarray) -> str:
+        name = f"constant_{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(values, name))
+        return name
+
+    def _integers(self, scale: float, zero: int) -> list[str]:
+        """The two inputs that say what a tensor's integers mean."""
+        return [
+            self._constant(np.array(scale, np.float32)),
+            self._constant(np.array(zero, np.uint8)),
+        ]
+
+
+def scale_and_zero(value_range: tuple[float, float]) -> tuple[float, int]:
+    """The scale and zero point of 8 bits over a range, which is grown to hold 0 exactly."""
+    low, high = min(value_range[0], 0.0), max(value_range[1], 0.0)
+    scale = float(np.float32(max(high - low, 1e-6) / 255))
+    return scale, int(np.clip(round(-low / scale), 0, 255))
+
+
+def integer_weights(
+    layer: Convolution, x_scale: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights and bias of a convolution as integers.
+
+    Args:
+        layer: the convolution.
+        x_scale: of its input.
+
+    Returns:
+        int8 kernel, its scale for every output channel, int32 bias in units of x_scale * scale.
+    """
+    kernel, bias = layer
+    scales = np.abs(kernel).max(axis=(0, 1, 2)) / WEIGHT_MAX
+    scales = np.maximum(scales, np.abs(bias) / (x_scale * BIAS_MAX))  # so that the bias fits
+    scales = np.maximum(scales, 1e-12)
+    weights = np.rint(kernel / scales).astype(np.int8)
+    return weights, scales, np.rint(bias / (x_scale * scales)).astype(np.int32)
+
+
+def _paired(kernel: np.ndarray, axis: int, odd: int) -> np.ndarray:
+    """The two weights that are left of three along an axis, for an even or odd upsampled pixel."""
+    first, second, third = np.moveaxis(kernel, axis, 0)
+    pair = (first + second, third) if odd else (first, second + third)
+    return np.stack(pair, axis)

@@ -32,6 +32,7 @@ class Case:
         labels: (z, y, x) uint8: 0 background, 1 liver, 2 tumor, 3 liver without annotated tumors.
         z_mm: (z,) float, where each slice lies; slices may be missing between two.
         pixel_mm: side of a pixel.
+        measured: whether z_mm and pixel_mm are the scan's own; assumed otherwise.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Case:
     labels: np.ndarray
     z_mm: np.ndarray
     pixel_mm: float
+    measured: bool = True
 
     def __post_init__(self):
         if self.hu.shape != self.labels.shape or self.z_mm.shape != self.hu.shape[:1]:
@@ -53,7 +55,8 @@ def case_of(name: str, patient: str, volume: Volume, truth: Segmentation) -> Cas
     """A case from a scan and its ground truth; unknown spacing is assumed."""
     spacing = volume.spacing or UNKNOWN_SPACING
     z_mm = np.arange(volume.shape[0]) * (spacing.z or UNKNOWN_SPACING.z)
-    return Case(name, patient, volume.hu, truth.labels, z_mm, spacing.y)
+    measured = volume.voxel_ml is not None
+    return Case(name, patient, volume.hu, truth.labels, z_mm, spacing.y, measured)
 
 
 # --- cache --------------------------------------------------------------------------------------
@@ -66,7 +69,7 @@ def pack(cases: Iterable[Case], folder: Path) -> list[Case]:
         place.mkdir(parents=True, exist_ok=True)
         for key in ("hu", "labels", "z_mm"):
             np.save(place / f"{key}.npy", getattr(case, key))
-        about = {"patient": case.patient, "pixel_mm": case.pixel_mm}
+        about = {key: getattr(case, key) for key in ("patient", "pixel_mm", "measured")}
         (place / "about.json").write_text(json.dumps(about), encoding="utf-8")
     return open_packed(folder)
 

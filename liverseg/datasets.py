@@ -64,6 +64,7 @@ def read_slice_folders(root: Path) -> Iterator[Case]:
             np.stack([_read_gray(_label_of(path)) for path in paths]),
             np.array(about["slices"]) * spacing.z,
             spacing.y,
+            measured=about.get("spacing_zyx_mm") is not None,
         )
 
 
@@ -84,6 +85,7 @@ def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iter
             np.where(labels > 0, UNANNOTATED, 0).astype(np.uint8),
             np.arange(len(paths)) * APART_MM,
             UNKNOWN_SPACING.y * 512 / labels.shape[-1],
+            measured=False,
         )
 
 

@@ -1,9 +1,14 @@
-"""A study as words and numbers for the page: what is open, a headline, a table with explanations."""
+"""A study as words and numbers for the page: what is open and an explained table."""
 
+from .explain import EXPLANATIONS
+from .measure import Measurements
+from .metrics import Scores
 from .studies import Study
 from .volume import Spacing, Volume
 
 UNDEFINED = "–"
+OVERLAP = ("dice", "iou", "precision", "recall", "f1", "accuracy", "voe", "rvd")
+DISTANCES = ("assd_mm", "hd95_mm", "max_surface_mm")
 
 
 def describe(volume: Volume) -> str:
@@ -21,25 +26,6 @@ def _voxels(spacing: Spacing | None) -> str:
     return f"voxels {spacing.x:.2f} × {spacing.y:.2f} × {spacing.z:.2f} mm"
 
 
-def number(value: float | None, digits: int) -> str:
-    """A number as the page shows it; a dash where it is undefined."""
-    return UNDEFINED if value is None else f"{value:,.{digits}f}"
-
-
-def headline(study: Study | None) -> list[dict]:
-    """The five numbers that stand below the picture; dashes until they are known."""
-    found = study and study.measurements
-    scores = study and study.scores
-    tiles = [
-        ("Liver", number(found and found.liver_ml, 0), "mL"),
-        ("Tumors", str(len(found.lesions)) if found else UNDEFINED, ""),
-        ("Tumor burden", number(found and found.burden_percent, 1), "%"),
-        ("Dice, liver", number(scores and scores.liver.dice, 3), ""),
-        ("Dice, tumors", number(scores and scores.tumor.dice, 3), ""),
-    ]
-    return [{"label": label, "value": value, "unit": unit} for label, value, unit in tiles]
-
-
 def notices(study: Study) -> list[str]:
     """Every choice that was made for the person, each once."""
     parts = (study.volume, study.truth, study.prediction)
@@ -47,4 +33,46 @@ def notices(study: Study) -> list[str]:
 
 
 def number_table(study: Study) -> list[dict]:
-    return []
+    """What was measured and, with ground truth, scored, each number with its explanation."""
+    groups = []
+    if study.measurements:
+        groups.append({"group": "Measured", "rows": _measured(study.measurements)})
+    if study.scores:
+        groups.append({"group": "Against the ground truth", "rows": _scored(study.scores)})
+    return groups
+
+
+def _measured(found: Measurements) -> list[dict]:
+    return [
+        _row("liver_ml", found.liver_ml, None),
+        _row("tumor_ml", None, found.tumor_ml),
+        _row("burden_percent", None, found.burden_percent),
+        _row("liver_hu_mean", found.liver_hu_mean, None),
+    ]
+
+
+def _scored(scores: Scores) -> list[dict]:
+    both = [_row(key, getattr(scores.liver, key), getattr(scores.tumor, key)) for key in OVERLAP]
+    both += [_row(key, getattr(scores.liver, key), getattr(scores.tumor, key)) for key in DISTANCES]
+    return [
+        *both,
+        _row("lesion_precision", None, scores.lesions.precision),
+        _row("lesion_recall", None, scores.lesions.recall),
+    ]
+
+
+def _row(key: str, liver: float | None, tumor: float | None) -> dict:
+    known = EXPLANATIONS[key]
+    return {
+        "name": known.name,
+        "liver": _written(key, liver),
+        "tumor": _written(key, tumor),
+        "unit": known.unit,
+        "why": known.sentence,
+        "source": known.source,
+    }
+
+
+def _written(key: str, value: float | None) -> str:
+    """A number with the digits it deserves; a dash where it is undefined."""
+    return UNDEFINED if value is None else f"{value:,.{EXPLANATIONS[key].digits}f}"

@@ -11,14 +11,18 @@ import numpy as np
 from .phantom_lesions import Lesions
 from .phantom_liver import liver_distance, paint_liver
 from .phantom_organs import Tissue, build_organs
-from .phantom_scene import EVERYWHERE, Canvas, Field
-from .phantom_wall import AIR, build_wall
+from .phantom_scene import Canvas
+from .phantom_wall import build_wall
 from .volume import HU_MAX, HU_MIN, LIVER, TUMOR, Segmentation, Spacing, Volume
 
 EXTENT_MM = (150.0, 384.0, 384.0)  # (z, y, x) that holds the liver and the body around it
+LIVER_MM = (0.0, -20.0, -50.0)  # what a grid too small for the body looks at
+LONE_SLICE_MM = 2.5  # thickness of a single slice
 WORKING_MM = 1.5  # in-plane distance at which anatomy is painted
 THIN_MM = 3.0  # thicker slices are the mean of several thin ones
-NOISE_MM = (0.55, 1.5)  # widths between which a reconstruction's noise lives
+SLICE_OVERLAP = 0.15  # part of each neighbour in a slice
+NOISE_MM = (0.35, 1.4)  # widths between which a reconstruction's noise lives
+STREAK = 1.3  # how much wider than high its grains are: the body is thickest from side to side
 
 
 def make_phantom(
@@ -36,7 +40,8 @@ def make_phantom(
     Args:
         seed: which patient.
         shape: (z, y, x) voxels.
-        spacing: mm; None for the one at which the grid covers `EXTENT_MM`.
+        spacing: mm; None for the one at which the grid covers `EXTENT_MM`. z may be None where
+            there is only one slice.
         tumors: how many; None for one to five.
         diameter_mm: the range of their longest diameter.
         contrast_hu: the range of their difference from the liver, negative for darker ones; the
@@ -48,11 +53,13 @@ def make_phantom(
     """
     spacing = _spacing_for(shape, spacing)
     anatomy, lesion, grain = (np.random.default_rng([seed, part]) for part in range(3))
-    axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, spacing, strict=True)]
+    axes = _axes(shape, spacing)
     step = max(1, round(WORKING_MM / min(spacing.y, spacing.x)))
-    layers = 1 if spacing.z <= THIN_MM else 3
-    working = (_finer(axes[0], layers, spacing.z), *(_coarser(a, step) for a in axes[1:]))
-    canvas = Canvas(anatomy, working, edge_mm=step * min(spacing.y, spacing.x))
+    thickness = spacing.z or LONE_SLICE_MM
+    layers = 1 if thickness <= THIN_MM else 3
+    working = (_finer(axes[0], layers, thickness), *(_coarser(a, step) for a in axes[1:]))
+    size = tuple(anatomy.uniform(0.93, 1.07, 3).tolist())
+    canvas = Canvas(anatomy, working, size, edge_mm=step * min(spacing.y, spacing.x))
     tissue = Tissue.draw(anatomy)
     room = build_wall(canvas, fat_mm=float(anatomy.uniform(5, 24)))
     build_organs(canvas, anatomy, room, tissue)
@@ -61,13 +68,25 @@ def make_phantom(
     tumor = _add_lesions(canvas, lesion, liver, tumors, diameter_mm, contrast_hu, cysts)
     labels = _labels(liver[layers // 2 :: layers], tumor[layers // 2 :: layers], shape)
     hu = canvas.hu.reshape(shape[0], layers, *canvas.hu.shape[1:]).mean(axis=1)
+    _overlap(hu)
     return Volume(_scan(hu, grain, shape, spacing), spacing), Segmentation(labels)
 
 
 def _spacing_for(shape, spacing: Spacing | None) -> Spacing:
-    if spacing is None:
-        return Spacing(*(extent / n for extent, n in zip(EXTENT_MM, shape, strict=True)))
-    return Spacing(*spacing)
+    if spacing is not None:
+        return Spacing(*spacing)
+    z, y, x = (extent / n for extent, n in zip(EXTENT_MM, shape, strict=True))
+    return Spacing(z if shape[0] > 1 else None, y, x)
+
+
+def _axes(shape, spacing: Spacing) -> list[np.ndarray]:
+    """Positions of the voxels in mm along z, y, x."""
+    axes = []
+    for n, step, extent, liver in zip(shape, spacing, EXTENT_MM, LIVER_MM, strict=True):
+        step = step or LONE_SLICE_MM
+        middle = liver * max(0.0, 1 - n * step / extent)
+        axes.append(middle + (np.arange(n) - (n - 1) / 2) * step)
+    return axes
 
 
 def _add_lesions(canvas, rng, liver, tumors, diameter_mm, contrast_hu, cysts) -> np.ndarray:
@@ -96,10 +115,16 @@ def _labels(liver: np.ndarray, tumor: np.ndarray, shape) -> np.ndarray:
     return labels
 
 
+def _overlap(hu: np.ndarray) -> None:
+    """Slices see a little of their neighbours."""
+    if len(hu) > 2:
+        hu[1:-1] += SLICE_OVERLAP * (hu[:-2] - 2 * hu[1:-1] + hu[2:])
+
+
 def _scan(hu: np.ndarray, rng: np.random.Generator, shape, spacing: Spacing) -> np.ndarray:
     """(z, y, x) int16: the painted HU on the scan's grid with a reconstruction's noise."""
     scan = np.empty(shape, np.int16)
-    noise_hu = float(rng.uniform(8, 18))
+    noise_hu = float(rng.uniform(9, 19))
     for z, plane in enumerate(hu):
         noise = _noise(rng, shape[1:], spacing)
         large = _enlarge(plane, shape) + noise_hu * noise
@@ -111,7 +136,8 @@ def _noise(rng: np.random.Generator, shape, spacing: Spacing) -> np.ndarray:
     """(y, x) float32 of standard deviation 1: white noise less its finest and coarsest parts."""
     white = rng.standard_normal(shape, dtype=np.float32)
     fine, coarse = (max(width / spacing.x, 0.3) for width in NOISE_MM)
-    noise = cv2.GaussianBlur(white, (0, 0), fine) - 0.7 * cv2.GaussianBlur(white, (0, 0), coarse)
+    noise = cv2.GaussianBlur(white, (0, 0), STREAK * fine, sigmaY=fine)
+    noise -= 0.7 * cv2.GaussianBlur(white, (0, 0), STREAK * coarse, sigmaY=coarse)
     return noise / noise.std()
 
 
@@ -131,6 +157,8 @@ def _coarser(axis: np.ndarray, step: int) -> np.ndarray:
 
 def _enlarge(plane: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """From the working grid to the scan's, (y, x)."""
-    if plane.shape == tuple(shape[1:]):
+    step = -(-shape[1] // plane.shape[0])
+    if step == 1:
         return plane
-    return cv2.resize(plane, shape[:0:-1], interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(plane, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
+    return large[: shape[1], : shape[2]]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .phantom_organs import CAVA, KIDNEY_RADII, KIDNEYS, Tissue, gallbladder, paint_path
-from .phantom_scene import EVERYWHERE, Canvas
+from .phantom_scene import EVERYWHERE, Box, Canvas
 from .phantom_shapes import common, ellipsoid, half_space, smooth_path, union, without
 from .phantom_wall import FAT, Room
 
@@ -49,25 +49,23 @@ def _carve(canvas: Canvas, box, liver: np.ndarray) -> np.ndarray:
     kidney = ellipsoid(p, KIDNEYS[0], tuple(r + 4.0 for r in KIDNEY_RADII))
     liver = without(liver, kidney, 8.0)
     slanted = p._replace(x=p.x + 0.3 * (p.y + 66) + 1.5 * lumps, y=p.y + 0.25 * p.x + 1.5 * lumps)
-    teres = ellipsoid(slanted, (-28.0, -66.0, 12.0), (36.0, 34.0, 3.6))
+    teres = ellipsoid(slanted, (-28.0, -70.0, 12.0), (34.0, 26.0, 3.0))
     venosum = ellipsoid(slanted, (8.0, -17.0, 24.0), (26.0, 2.6, 27.0))
     porta = ellipsoid(p, (-22.0, -14.0, -16.0), (16.0, 8.0, 17.0))
     for gap, rounding in ((teres, 4.0), (venosum, 2.0), (porta, 6.0)):
         liver = without(liver, gap, rounding)
-    for tube, room_mm in (
-        (gallbladder(canvas), 1.0),
-        (canvas.tube(*smooth_path(CAVA, 8.0)), 0.5),
-    ):
+    for tube_box, tube in (gallbladder(canvas), _cava(canvas)):
         whole = np.full_like(canvas.hu, 99.0)
-        whole[tube[0]] = tube[1]
-        liver = without(liver, whole[box] - room_mm, 3.0)
+        whole[tube_box] = tube
+        liver = without(liver, whole[box], 2.0)
     return liver
 
 
 def paint_liver(canvas: Canvas, rng, liver: np.ndarray, tissue: Tissue) -> None:
     """Parenchyma, portal and hepatic veins, gallbladder."""
     canvas.paint(EVERYWHERE, liver - 2.0, FAT + 25)
-    paint_path(canvas, CAVA, tissue.vein, step_mm=8)
+    for (box, distance), hu in ((_cava(canvas), tissue.vein), (gallbladder(canvas), 45.0)):
+        canvas.paint(box, distance - 2.0, hu)  # they reach under the liver, which leaves no seam
     texture = 2.0 * canvas.lumps + 2.5 * canvas.grain
     canvas.paint(EVERYWHERE, liver, tissue.liver + texture)
     inside = canvas.cover(liver + 1.0)
@@ -79,8 +77,11 @@ def paint_liver(canvas: Canvas, rng, liver: np.ndarray, tissue: Tissue) -> None:
     canvas.blend(EVERYWHERE, veins * inside, max(tissue.vein, tissue.liver + 35))
     paint_path(canvas, PORTAL_TRUNK, tissue.vein, step_mm=5)
     box, bladder = gallbladder(canvas)
-    canvas.paint(box, bladder, 45.0)
-    canvas.paint(box, bladder + 2.0, tissue.bile)
+    canvas.paint(box, bladder + 1.5, tissue.bile)
+
+
+def _cava(canvas: Canvas) -> tuple[Box, np.ndarray]:
+    return canvas.tube(*smooth_path(CAVA, 8.0))
 
 
 def _tree(rng: np.random.Generator, trunk: list[tuple]):
@@ -89,22 +90,22 @@ def _tree(rng: np.random.Generator, trunk: list[tuple]):
     yield path, radii
     heading = path[-1] - path[-2]
     yield from _grow(rng, path[-1], heading, radii[-1], 3)
-    for i in range(1, len(path) - 1):
+    for i in range(1, len(path) - 1, 2):
         ahead = path[i + 1] - path[i]
         side = np.cross(ahead, rng.normal(size=3))
         heading = side / np.linalg.norm(side) + ahead / np.linalg.norm(ahead)
-        yield from _grow(rng, path[i], heading, 0.62 * radii[i], 3)
+        yield from _grow(rng, path[i], heading, max(0.5 * radii[i], 1.5), 2)
 
 
 def _grow(rng: np.random.Generator, start, heading, radius: float, generations: int):
     """Branches in two, thinner each time, until they are too thin to see."""
     heading = heading / np.linalg.norm(heading)
-    length = rng.uniform(12, 22)
+    length = rng.uniform(16, 28)
     middle = start + heading * length / 2 + rng.normal(0, 1.5, 3)
     end = start + heading * length
     thin = 0.82 * radius
     yield np.array([start, middle, end]), np.array([radius, (radius + thin) / 2, thin])
     if generations > 1 and thin > 0.8:
         for _ in range(2):
-            turned = heading + rng.normal(0, 0.5, 3)
+            turned = heading + rng.normal(0, 0.42, 3)
             yield from _grow(rng, end, turned, thin * rng.uniform(0.75, 0.95), generations - 1)

@@ -20,9 +20,9 @@ CAVA = [  # (z, y, x, radius)
 ]
 STOMACH = [
     (40.0, 24.0, 50.0, 20.0),
-    (28.0, 14.0, 62.0, 30.0),
-    (0.0, -12.0, 70.0, 29.0),
-    (-22.0, -42.0, 58.0, 25.0),
+    (28.0, 10.0, 62.0, 30.0),
+    (2.0, -24.0, 68.0, 29.0),
+    (-22.0, -50.0, 56.0, 25.0),
     (-38.0, -58.0, 26.0, 21.0),
     (-38.0, -52.0, 2.0, 15.0),
     (-34.0, -42.0, -12.0, 9.0),
@@ -41,9 +41,9 @@ COLON = [
     (-72.0, -52.0, -62.0, 20.0),
     (-78.0, -72.0, -10.0, 20.0),
     (-58.0, -70.0, 50.0, 20.0),
-    (-15.0, -42.0, 100.0, 20.0),
-    (12.0, -8.0, 112.0, 18.0),
-    (-20.0, 26.0, 112.0, 16.0),
+    (-22.0, -50.0, 96.0, 20.0),
+    (-6.0, -22.0, 108.0, 19.0),
+    (-34.0, 18.0, 108.0, 16.0),
     (-100.0, 30.0, 112.0, 15.0),
     (-190.0, 20.0, 105.0, 15.0),
 ]
@@ -164,21 +164,23 @@ def _paint_great_vessels(canvas: Canvas, tissue: Tissue) -> None:
 
 def _paint_spleen(canvas: Canvas, room: Room, tissue: Tissue) -> None:
     """A crescent between the wall, the stomach and the left kidney."""
-    center, radii = (6.0, 34.0, 104.0), (52.0, 50.0, 38.0)
+    center, radii = (12.0, 30.0, 96.0), (50.0, 54.0, 42.0)
     box = canvas.around(center, radii)
     p = canvas.at(box)
     spleen = common(ellipsoid(p, center, radii), room.abdomen[box] + 3.0, 10.0)
-    spleen = without(spleen, ellipsoid(p, (0.0, 2.0, 62.0), (70.0, 48.0, 42.0)), 10.0)
+    spleen = without(spleen, ellipsoid(p, (4.0, -6.0, 52.0), (80.0, 52.0, 36.0)), 10.0)
     canvas.paint(box, spleen + canvas.lumps[box], tissue.spleen)
 
 
 def _paint_stomach(canvas: Canvas, rng, inside: np.ndarray, tissue: Tissue) -> None:
     """Wall with folds, fluid with food in it, and air above: in front, as the patient lies."""
-    box, outer = paint_path(canvas, STOMACH, tissue.wall, inside)
+    fullness = rng.uniform(0.72, 1.05)
+    corners = [(*position, radius * fullness) for *position, radius in STOMACH]
+    box, outer = paint_path(canvas, corners, tissue.wall, inside)
     p = canvas.at(box)
-    lumen = outer + 4.2 + 1.8 * np.clip(canvas.grain[box], -1, 2)
+    lumen = outer + 4.0 + 1.6 * canvas.lumps[box] + 0.7 * canvas.grain[box]
     canvas.paint(box, lumen, 22.0 + 10 * canvas.lumps[box], inside)
-    level = float(rng.uniform(-44, -28))
+    level = float(rng.uniform(-58, -36))
     canvas.paint(box, np.maximum(lumen, p.y - level), AIR + 20, inside)
 
 

@@ -3,14 +3,12 @@
 Everything random is defined in mm, never in voxels, so a seed means the same patient on every grid.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from .phantom_shapes import Points, capsule
 
 LATTICE = 32  # nodes per axis of a smooth random field, which repeats beyond them
-BEND_MM = 2.5  # standard deviation of how far anatomy is bent away from the ideal shapes
+BEND_MM = 3.5  # standard deviation of how far anatomy is bent away from the ideal shapes
 
 Box = tuple[slice, slice, slice]
 EVERYWHERE: Box = (slice(None), slice(None), slice(None))
@@ -55,6 +53,7 @@ class Canvas:
     Args:
         rng: makes the bending and the unevenness of surfaces.
         axes: the grid's z, y, x in mm, 1-D, ascending.
+        size: (z, y, x) of the patient relative to the one described.
         edge_mm: width of the transition at a surface.
 
     Attributes:
@@ -64,26 +63,22 @@ class Canvas:
         grain: a Field with details of about 6 mm, on the grid.
     """
 
-    def __init__(self, rng: np.random.Generator, axes: tuple[np.ndarray, ...], edge_mm: float):
+    def __init__(self, rng: np.random.Generator, axes: tuple, size: tuple, edge_mm: float):
         self.axes = axes
         self.edge_mm = edge_mm
         self.hu = np.full([len(axis) for axis in axes], -1000, np.float32)
-        self._bends = [Field(rng, 50.0) for _ in range(3)]
-        straight = np.meshgrid(*[a.astype(np.float32) for a in axes], indexing="ij", sparse=True)
-        self.points = Points(
-            *(s + BEND_MM * b.on(*axes) for s, b in zip(straight, self._bends, strict=True))
-        )
+        ideal = [(a / s).astype(np.float32) for a, s in zip(axes, size, strict=True)]
+        ideal = np.meshgrid(*ideal, indexing="ij", sparse=True)
+        self.points = Points(*(s + BEND_MM * Field(rng, 60.0).on(*axes) for s in ideal))
         self.lumps = Field(rng, 9.0).on(*axes)
         self.grain = Field(rng, 3.0).on(*axes)
 
     def box(self, low: tuple, high: tuple, margin_mm: float = 5.0) -> Box:
         """The voxels between two corners (z, y, x) of bent coordinates, and a margin."""
-        middle = [np.array([(a + b) / 2]) for a, b in zip(low, high, strict=True)]
-        shifts = [BEND_MM * float(bend.on(*middle).item()) for bend in self._bends]
-        return tuple(
-            slice(*np.searchsorted(axis, (a - shift - margin_mm, b - shift + margin_mm)).tolist())
-            for axis, a, b, shift in zip(self.axes, low, high, shifts, strict=True)
-        )
+        ends = np.array([low, high], float)
+        ends += -self._shift(ends) + [[-margin_mm], [margin_mm]]
+        pairs = zip(self.axes, ends.T, strict=True)
+        return tuple(slice(*np.searchsorted(axis, pair).tolist()) for axis, pair in pairs)
 
     def around(self, center: tuple, reach: tuple, margin_mm: float = 8.0) -> Box:
         """The voxels within reach (z, y, x mm) of a centre, and a margin for bends and lumps."""
@@ -96,11 +91,15 @@ class Canvas:
         return Points(*(p[box] for p in self.points))
 
     def nearest(self, positions: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Indices of the voxels nearest to (n, 3) positions, the bending left aside."""
+        """Indices of the voxels nearest to (n, 3) straight positions."""
         columns = zip(self.axes, np.atleast_2d(positions).T, strict=True)
-        return tuple(
-            np.clip(np.searchsorted((a[1:] + a[:-1]) / 2, c), 0, len(a) - 1) for a, c in columns
-        )
+        return tuple(np.searchsorted((a[1:] + a[:-1]) / 2, column) for a, column in columns)
+
+    def _shift(self, positions: np.ndarray) -> np.ndarray:
+        """(n, 3) mm from straight to bent coordinates near (n, 3) positions."""
+        voxels = self.nearest(positions)
+        columns = zip(self.points, self.axes, voxels, strict=True)
+        return np.column_stack([bent[voxels] - axis[i] for bent, axis, i in columns])
 
     def cover(self, distance: np.ndarray, edge_mm: float | None = None) -> np.ndarray:
         """How much of each voxel a shape covers, 0 to 1."""
@@ -123,30 +122,23 @@ class Canvas:
         self.blend(box, cover if within is None else cover * within[box], hu)
 
     def tube(self, path: np.ndarray, radii: np.ndarray) -> tuple[Box, np.ndarray]:
-        """A bent pipe along (n, 3) positions.
+        """A bent pipe along (n, 3) positions with (n,) radii.
 
         Returns:
-            Its box and the distances there; far away from it they are just large.
+            Its box and the distances there; farther than 3 mm away they are just large.
         """
-        reach = float(np.max(radii)) + 6.0
-        whole = self.box(path.min(axis=0) - reach, path.max(axis=0) + reach)
-        distance = np.full([len(range(*s.indices(n))) for s, n in _sized(whole, self.hu)], 99.0)
-        distance = distance.astype(np.float32)
-        for i in range(len(path) - 1):
-            reach = float(max(radii[i : i + 2])) + 3.0
-            ends = path[i : i + 2]
-            part = self.box(ends.min(axis=0) - reach, ends.max(axis=0) + reach, 1.5)
-            part = tuple(
-                slice(max(p.start, w.start), max(min(p.stop, w.stop), w.start))
-                for p, w in zip(part, whole, strict=True)
-            )
-            here = tuple(
-                slice(p.start - w.start, p.stop - w.start) for p, w in zip(part, whole, strict=True)
-            )
-            rod = capsule(self.at(part), *ends, *radii[i : i + 2])
-            distance[here] = np.minimum(distance[here], rod)
+        straight = path - self._shift(path)
+        reach = (np.maximum(radii[:-1], radii[1:]) + 5.0)[:, None]
+        low = np.minimum(straight[:-1], straight[1:]) - reach
+        high = np.maximum(straight[:-1], straight[1:]) + reach
+        first = np.column_stack([np.searchsorted(a, c) for a, c in zip(self.axes, low.T)])
+        last = np.column_stack([np.searchsorted(a, c) for a, c in zip(self.axes, high.T)])
+        corner, end = first.min(axis=0), last.max(axis=0)
+        whole = tuple(slice(a, b) for a, b in zip(corner.tolist(), end.tolist(), strict=True))
+        distance = np.full(end - corner, 99.0, np.float32)
+        for i, (start, stop) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+            part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+            here = tuple(slice(*pair) for pair in zip(first[i] - corner, last[i] - corner))
+            rod = capsule(self.at(part), path[i], path[i + 1], radii[i], radii[i + 1])
+            np.minimum(distance[here], rod, out=distance[here])
         return whole, distance
-
-
-def _sized(box: Box, array: np.ndarray) -> Iterator[tuple[slice, int]]:
-    return zip(box, array.shape, strict=True)

@@ -85,5 +85,5 @@ def smooth_path(corners: list[tuple], step_mm: float) -> tuple[np.ndarray, np.nd
     lengths = np.linalg.norm(np.diff(corners[:, :3], axis=0), axis=1)
     at = np.concatenate([[0], np.cumsum(lengths)])
     fine = np.linspace(0, at[-1], max(2, int(np.ceil(at[-1] / step_mm)) + 1))
-    curve = CubicSpline(at, corners)(fine)
+    curve = CubicSpline(at, corners, bc_type="natural")(fine)
     return curve[:, :3], np.maximum(curve[:, 3], 0.3)

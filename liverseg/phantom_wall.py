@@ -12,7 +12,7 @@ VERTEBRA_MM = 31.0  # from one to the next
 RIB_MM = 27.0  # from one to the next, at the spine
 LOWEST_RIB_Z = 4.0  # its head, at the spine
 
-AIR, LUNG, FAT, MUSCLE = -1000.0, -860.0, -103.0, 58.0  # HU
+AIR, LUNG, COUCH, FAT, MUSCLE = -1000.0, -860.0, -120.0, -103.0, 58.0  # HU
 CORTEX, MARROW, CARTILAGE, DISC, SAC = 620.0, 190.0, 105.0, 88.0, 30.0
 
 
@@ -41,11 +41,11 @@ def build_wall(canvas: Canvas, fat_mm: float) -> Room:
         fat_mm: thickness of the fat under the skin, at the side.
     """
     cavity = _cavity(canvas.points)
-    abdomen = common(cavity, _diaphragm(canvas.points), 6.0)
+    abdomen = common(cavity, _diaphragm(canvas.points), 4.0)
     _paint_layers(canvas, cavity, fat_mm)
-    canvas.paint(EVERYWHERE, np.maximum(cavity, -abdomen), LUNG + 45 * canvas.grain)
-    _paint_lung_vessels(canvas, cavity, abdomen)
-    _paint_mediastinum(canvas, cavity, abdomen)
+    chest = np.maximum(cavity, 1.5 - abdomen)
+    _paint_lungs(canvas, chest)
+    _paint_mediastinum(canvas, chest)
     _paint_back_muscles(canvas)
     _paint_ribs(canvas, cavity)
     _paint_spine(canvas)
@@ -56,11 +56,14 @@ def _cavity(p: Points) -> np.ndarray:
     """Two lobes beside the spine; at the level of the loins their back moves forward."""
     loin = smooth_step(5.0, -70.0, p.z)
     lobes = [
-        ellipse(p.y + 8.0 + 9.0 * loin, p.x - side * 52.0, (90.0, 74.0)) + 4.0 * loin
+        ellipse(p.y + 11.0 + 9.0 * loin, p.x - side * 52.0, (87.0, 74.0)) + 4.0 * loin
         for side in (-1, 1)
     ]
     front = ellipse(p.y + 26.0, p.x, (72.0, 100.0))
-    column = ellipse(p.y - spine_y(p.z) - 26.0, p.x, (41.0, 27.0))
+    behind = p.y - spine_y(p.z)
+    column = union(
+        ellipse(behind - 26.0, p.x, (41.0, 26.0)), ellipse(behind - 56.0, p.x, (32.0, 64.0)), 10.0
+    )
     return without(union(union(*lobes, 10.0), front, 10.0), column, 14.0)
 
 
@@ -68,8 +71,8 @@ def _diaphragm(p: Points) -> np.ndarray:
     """Two domes and the flat part under the heart; their rims hang down along the wall."""
     shapes = []
     for x, y, top, ry, rx in (
-        (-54.0, -12.0, 63.0, 93.0, 75.0),
-        (54.0, -12.0, 50.0, 93.0, 75.0),
+        (-56.0, -17.0, 63.0, 93.0, 78.0),
+        (56.0, -17.0, 50.0, 93.0, 78.0),
         (0.0, -30.0, 47.0, 80.0, 70.0),
     ):
         up = np.maximum(p.z - (top - 95.0), 0) / 95.0
@@ -84,12 +87,17 @@ def _paint_layers(canvas: Canvas, cavity: np.ndarray, fat_mm: float) -> None:
     outside = ellipse(p.y - 4.0, p.x, (118.0 + 0.7 * fat_mm, 141.0 + fat_mm))
     outside = common(outside, p.y - 102.0 - 0.4 * fat_mm, 50.0)
     outside = without(outside, ellipse(p.y - 112.0 - 0.4 * fat_mm, p.x, (9.0, 14.0)), 16.0)
+    couch = p.y - 110.0 - 0.4 * fat_mm + p.x * p.x / 1500.0
+    canvas.paint(EVERYWHERE, np.abs(couch) - 0.6, COUCH)
     canvas.paint(EVERYWHERE, outside, 25.0)
     fat = FAT + 9 * canvas.lumps + 14 * np.maximum(np.abs(grain) - 1.2, 0)
     canvas.paint(EVERYWHERE, outside + 2.2, fat)
     side = np.abs(p.x) / 140.0
     thick = 11.0 + 5.0 * side * smooth_step(20.0, -50.0, p.z)
     muscle = np.maximum(cavity - thick, outside + 0.4 * fat_mm + 1.0)
+    strength = 4.5 * smooth_step(-10.0, 45.0, p.y + 0.5 * p.z) - 1.0
+    broad = np.abs(cavity - thick - 5.0) - strength  # latissimus and serratus
+    canvas.paint(EVERYWHERE, np.maximum(broad, outside + 0.3 * fat_mm + 2.0), MUSCLE)
     layers = 30 * np.maximum(np.cos(cavity * 1.05) - 0.72, 0) * smooth_step(0.0, -40.0, p.z)
     canvas.paint(EVERYWHERE, muscle, MUSCLE + 6 * grain - 9 * layers)
     canvas.paint(EVERYWHERE, cavity, fat)
@@ -102,12 +110,12 @@ def _paint_back_muscles(canvas: Canvas) -> None:
     loin = smooth_step(-8.0, -75.0, p.z)
     for side in (-1, 1):
         x = p.x * side
-        canvas.paint(EVERYWHERE, ellipse(y - 42.0, x - 33.0, (22.0, 31.0)), flesh)
-        psoas = ellipse(y - 6.0, x - 24.0 - 14.0 * loin, (24.0, 18.0)) + 17.0 * (1 - loin)
+        canvas.paint(EVERYWHERE, ellipse(y - 42.0, x - 33.0, (24.0, 33.0)), flesh)
+        psoas = ellipse(y - 6.0, x - 24.0 - 14.0 * loin, (24.0, 18.0)) + 20.0 * (1 - loin)
         canvas.paint(EVERYWHERE, psoas + canvas.lumps, flesh)
-        square = ellipse(y - 26.0, x - 58.0, (13.0, 20.0)) + 13.0 * (1 - loin)
+        square = ellipse(y - 26.0, x - 58.0, (13.0, 20.0)) + 16.0 * (1 - loin)
         canvas.paint(EVERYWHERE, square, flesh)
-        crus = ellipse(y + 22.0, x - 13.0, (15.0, 5.0)) + 6.0 * smooth_step(-20.0, -60.0, p.z)
+        crus = ellipse(y + 22.0, x - 13.0, (15.0, 5.0)) + 7.0 * smooth_step(-20.0, -60.0, p.z)
         canvas.paint(EVERYWHERE, np.maximum(crus, p.z - 55.0), MUSCLE)
 
 
@@ -120,7 +128,7 @@ def _paint_ribs(canvas: Canvas, cavity: np.ndarray) -> None:
     number = np.maximum(np.rint(steps), 0)  # 0 is the twelfth rib
     along = 0.8 * (steps - number) * RIB_MM
     length = np.where(number == 0, 1.1, np.where(number == 1, 1.7, 2.95))
-    shape = ellipse(along, cavity - 6.5, (6.5, 3.8)) + 2.0 * (angle < 0.25)
+    shape = ellipse(along, cavity - 6.0, (6.0, 3.5)) + 2.0 * (angle < 0.25)
     shape = np.maximum(shape, (angle - length) * 90.0)
     bony = smooth_step(2.3, 2.15, angle)
     canvas.paint(EVERYWHERE, shape, CARTILAGE + 25 * canvas.grain + bony * (CORTEX - CARTILAGE))
@@ -140,7 +148,7 @@ def _paint_spine(canvas: Canvas) -> None:
     trunk = ellipse(y, p.x, (16.5, 22.5)) + waist
     canvas.paint(box, trunk - 0.5, DISC)
     bone = common(trunk, np.abs(z) - 12.0, 4.0)
-    marrow = MARROW + 55 * grain
+    marrow = MARROW + 22 * grain + 22 * canvas.lumps[box]
     _paint_bone(canvas, box, bone, marrow)
     x = np.abs(p.x)
     pedicle = np.maximum(np.hypot(x - 14.0, z - 4.0) - 5.5, np.abs(y - 18.0) - 9.0)
@@ -148,8 +156,8 @@ def _paint_spine(canvas: Canvas) -> None:
     lamina = np.maximum(lamina, np.abs(z + 2.0 + 0.25 * (y - 25.0)) - 11.0)
     thorn = ellipse(z + 0.45 * (y - 40.0) + 2.0, p.x, (9.0, 3.6))
     thorn = np.maximum(thorn, np.abs(y - 46.0) - 19.0)
-    wing = np.hypot(z - 1.0, y - 20.0 - 0.18 * x) - 5.5 + 0.03 * x
-    wing = np.maximum(wing, np.abs(x - 25.0) - 15.0)
+    wing = np.hypot(z - 1.0, y - 20.0 - 0.2 * x) - 6.0 + 0.06 * x
+    wing = common(wing, np.abs(x - 24.0) - 14.0, 6.0)
     arch = union(union(pedicle, lamina, 4.0), union(thorn, wing, 4.0), 4.0)
     _paint_bone(canvas, box, arch, marrow)
     canal = ellipse(y - 25.0, p.x, (9.0, 11.0))
@@ -162,22 +170,23 @@ def _paint_bone(canvas: Canvas, box, shape: np.ndarray, marrow: np.ndarray) -> N
     canvas.paint(box, shape + 1.8, marrow)
 
 
-def _paint_lung_vessels(canvas: Canvas, cavity: np.ndarray, abdomen: np.ndarray) -> None:
-    """Small bright dots and short branches, away from the pleura."""
-    deep = np.clip((-cavity - 4.0) / 8.0, 0, 1) * (abdomen > 2.0)
+def _paint_lungs(canvas: Canvas, chest: np.ndarray) -> None:
+    """Air, and vessels as bright dots and short branches away from the pleura."""
+    canvas.paint(EVERYWHERE, chest, LUNG + 45 * canvas.grain)
+    deep = np.clip(-chest / 8.0 - 0.5, 0, 1)
     canvas.blend(EVERYWHERE, deep * np.clip((canvas.grain - 2.1) * 2.5, 0, 1), 20.0)
 
 
-def _paint_mediastinum(canvas: Canvas, cavity: np.ndarray, abdomen: np.ndarray) -> None:
+def _paint_mediastinum(canvas: Canvas, chest: np.ndarray) -> None:
     """Heart in its fat, and the fat in front of the spine."""
     p = canvas.points
-    center, radii = (104.0, -40.0, 22.0), (50.0, 42.0, 62.0)
     column = ellipse(p.y - 6.0, p.x - 2.0, (32.0, 21.0)) + 2 * canvas.lumps
-    above = np.maximum(cavity, -abdomen)
+    canvas.paint(EVERYWHERE, np.maximum(chest, column), FAT)
+    center, radii = (104.0, -40.0, 22.0), (50.0, 42.0, 62.0)
     box = canvas.around(center, radii, 22.0)
-    heart = ellipsoid(canvas.at(box), center, radii) + canvas.lumps[box]
-    canvas.paint(EVERYWHERE, np.maximum(above, column), FAT)
-    canvas.paint(box, np.maximum(above[box], heart - 6.0), FAT + 6 * canvas.grain[box])
-    canvas.paint(box, np.maximum(above[box], heart), 112.0)
-    chamber = ellipsoid(canvas.at(box), (104.0, -42.0, 30.0), (38.0, 26.0, 38.0))
-    canvas.paint(box, np.maximum(above[box], chamber), 158.0)
+    p, chest = canvas.at(box), chest[box]
+    heart = ellipsoid(p, center, radii) + canvas.lumps[box]
+    chamber = ellipsoid(p, (104.0, -42.0, 30.0), (38.0, 26.0, 38.0))
+    canvas.paint(box, np.maximum(chest, heart - 6.0), FAT + 6 * canvas.grain[box])
+    canvas.paint(box, np.maximum(chest, heart), 112.0)
+    canvas.paint(box, np.maximum(chest, chamber), 158.0)

@@ -5,9 +5,13 @@ One `Service` for the whole process. What belongs to a visitor is in `studies`, 
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from .errors import SeveralSeries, UploadError
 from .studies import Results, Studies, Study, content_key
@@ -17,8 +21,8 @@ from .volume import Segmentation, Volume
 class Received(Protocol):
     """Uploaded files that can be moved to where they are read."""
 
-    def move_to(self, folder: Path) -> list[Path]:
-        """Moves the files into an empty folder; returns what then lies at its top."""
+    def move_to(self, folder: Path) -> None:
+        """Moves the files into an empty folder."""
 
 
 class NothingOpen(UploadError):
@@ -87,15 +91,19 @@ class Service:
             return self.studies.update(visitor, waiting_truth=files)
         return self._read_truth(visitor, files)
 
-    def segment(self, visitor: str) -> Iterator:
+    def segment(self, visitor: str, pause_s: float) -> Iterator:
         """Runs the networks on the visitor's scan; yields their Steps, the last with the result.
 
         Closing the iterator stops the work and leaves the study as it was.
+
+        Args:
+            visitor: whose.
+            pause_s: Steps that follow faster than this are joined.
         """
         volume = self.studies.of(visitor).volume
         if volume is None:
             raise NothingOpen
-        for step in self.steps(volume):
+        for step in joined(self.steps(volume), pause_s):
             if step.result is not None and self.studies.of(visitor).volume is volume:
                 self.studies.update(visitor, prediction=step.result, measurements=None, scores=None)
             yield step
@@ -175,6 +183,8 @@ class Service:
         seed: int | None = None,
     ) -> Study:
         self._forget_waiting(visitor)
+        for path in self.studies.of(visitor).served.iterdir():
+            path.unlink(missing_ok=True)
         return self.studies.update(
             visitor,
             volume=volume,
@@ -190,6 +200,20 @@ class Service:
         waiting = self.studies.of(visitor).waiting
         if waiting is not None and waiting != except_for:
             shutil.rmtree(waiting, ignore_errors=True)
+
+
+def joined(steps: Iterator, pause_s: float) -> Iterator:
+    """Joins the Steps of one stage that follow each other faster than `pause_s` seconds."""
+    waiting, last = [], time.monotonic()
+    for step in steps:
+        waiting.append(step)
+        if step.result is not None or time.monotonic() - last >= pause_s:
+            labelled = [one for one in waiting if one.labels is not None and len(one.z)]
+            if labelled and step.result is None:
+                z = tuple(k for one in labelled for k in one.z)
+                step = replace(step, z=z, labels=np.concatenate([one.labels for one in labelled]))
+            yield step
+            waiting, last = [], time.monotonic()
 
 
 def synthetic_case(seed: int) -> tuple[Volume, Segmentation]:

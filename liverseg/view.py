@@ -9,43 +9,45 @@ import numpy as np
 import plotly.graph_objects as go
 
 from . import colors
+from .measure import Measurements
 from .metrics import Scores
 from .volume import Segmentation, Spacing
 
+NAMES, COLORS = ("Liver", "Tumor"), (colors.LIVER, colors.TUMOR)
 LIVER_STEP_MM, TUMOR_STEP_MM = 3.0, 1.5  # finer shows the voxels, not the organ
 SMOOTHING_VOXELS = 0.8
 
 
 def slice_curves(
-    liver_mm2: Sequence[float], tumor_mm2: Sequence[float], scores: Scores | None = None
+    prediction: Segmentation, measurements: Measurements, scores: Scores | None = None
 ) -> go.Figure:
-    """Areas of liver and tumor, and the liver's and tumor's Dice, along the slices.
+    """Areas of liver and tumor, and with ground truth their Dice, along the slices.
 
-    Args:
-        liver_mm2, tumor_mm2: one for each slice, as `measure` gives them.
-        scores: for the Dice; None where there is no ground truth.
+    Areas are in cm², or in pixels where the files do not say how large one is.
     """
-    number = np.arange(1, len(liver_mm2) + 1)
+    areas, unit = (measurements.liver_area_mm2, measurements.tumor_area_mm2), "cm²"
+    scale = 100
+    if areas[0] is None:
+        areas, unit = [mask.sum(axis=(1, 2)) for mask in (prediction.liver, prediction.tumor)], "px"
+        scale = 1
+    number = np.arange(1, len(areas[0]) + 1)
     figure = go.Figure()
-    for name, area, color in (
-        ("Liver", liver_mm2, colors.LIVER),
-        ("Tumor", tumor_mm2, colors.TUMOR),
-    ):
+    for name, area, color in zip(NAMES, areas, COLORS, strict=True):
         figure.add_scatter(
             x=number,
-            y=np.asarray(area, np.float32) / 100,
-            name=f"{name}, cm²",
+            y=np.asarray(area, np.float32) / scale,
+            name=f"{name}, {unit}",
             fill="tozeroy",
             line={"color": color, "width": 1.5},
-            hovertemplate="%{y:.1f} cm²",
+            hovertemplate=f"%{{y:.1f}} {unit}",
         )
     if scores:
-        for name, color in (("liver", colors.LIVER), ("tumor", colors.TUMOR)):
-            dice = [getattr(one, name).dice for one in scores.slices]
+        for name, color in zip(NAMES, COLORS, strict=True):
+            dice = [getattr(one, name.lower()).dice for one in scores.slices]
             figure.add_scatter(
                 x=[one.z + 1 for one in scores.slices],
                 y=dice,
-                name=f"{name.capitalize()} Dice",
+                name=f"{name}, Dice",
                 yaxis="y2",
                 mode="lines+markers",
                 marker={"size": 4},
@@ -57,7 +59,11 @@ def slice_curves(
         hovermode="x unified",
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
         xaxis={"title": "Slice, from the feet up", "showgrid": False, "zeroline": False},
-        yaxis={"title": "Area, cm²", "rangemode": "tozero", "gridcolor": "rgba(128,128,128,.2)"},
+        yaxis={
+            "title": f"Area, {unit}",
+            "rangemode": "tozero",
+            "gridcolor": "rgba(128,128,128,.2)",
+        },
         yaxis2={"title": "Dice", "overlaying": "y", "side": "right", "range": [0, 1.02]},
         uirevision="curves",
     )

@@ -1,103 +1,75 @@
 """The page's own small components: a box for uploads, a Plotly figure, lists of numbers.
 
-Gradio runs a component's template as JavaScript, so the templates here are fixed: what came from
-outside reaches the page through `props.value` and `textContent` only.
+Each is a `gr.HTML` with a template, a style and a script of its own. Gradio runs a template as
+JavaScript, so the templates are fixed: what came from outside reaches the page through
+`props.value` and `textContent` only.
 """
 
 import re
 import shutil
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import plotly
 from gradio.utils import get_upload_folder
 
 HERE = Path(__file__).parent
+CSS = (HERE / "page.css").read_text(encoding="utf-8")
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
-def _files(name: str) -> dict[str, str]:
-    """A component's template, style and script from the files of that name."""
-    parts = {"html_template": "html", "css_template": "css", "js_on_load": "js"}
-    return {
-        part: (HERE / f"{name}.{suffix}").read_text(encoding="utf-8")
-        for part, suffix in parts.items()
-    }
+def component(name: str, value=None, *, template: str | None = None, **settings) -> gr.HTML:
+    """A component made of `name`.html, .css and .js, whose comments say what value it draws."""
+    html, css, js = (
+        (HERE / f"{name}.{suffix}").read_text(encoding="utf-8") for suffix in ("html", "css", "js")
+    )
+    return gr.HTML(
+        value,
+        html_template=template or html,
+        css_template=css,
+        js_on_load=js,
+        apply_default_css=False,
+        **settings,
+    )
 
 
-class Shown(gr.HTML):
-    """Draws a JSON value with the script of the subclass's file; no input."""
+def upload_box(label: str, hint: str, **settings) -> gr.HTML:
+    """Takes files, folders and zips; its value is then one for `Upload.of`.
 
-    file = ""
+    Its `upload` event follows when all have arrived. The handler answers with `said(sentence)` or
+    `refused(sentence)`, which is shown in the box.
 
-    def __init__(self, value=None, **settings):
-        super().__init__(value, **{**_files(self.file), **settings})
-
-    def postprocess(self, value):
-        """Any JSON value."""
-        return value
-
-    def api_info(self) -> dict:
-        """Any JSON value."""
-        return {}
-
-
-class Headline(Shown):
-    """A few large numbers: [{"label", "value", "unit"}]."""
-
-    file = "headline"
-
-
-class NumberTable(Shown):
-    """Numbers and what they say: [{"group", "rows": [{"name", "value", "unit", "why"}]}]."""
-
-    file = "number_table"
-
-
-class Notices(Shown):
-    """Sentences about choices that were made for the person: [sentence]."""
-
-    file = "notices"
-
-
-class UploadBox(gr.HTML):
-    """Takes files, folders and zips, and hands them to Python as `Upload`.
-
-    Its `upload` event follows when all have arrived. The answer is `said(sentence)` or
-    `refused(sentence)`, shown below the box.
+    Args:
+        label: text.
+        hint: HTML of our own.
+        settings: of gr.HTML.
     """
-
-    def __init__(self, label: str = "", hint: str = "", **settings):
-        parts = _files("upload_box")
-        template = parts["html_template"].replace("LABEL", escape(label)).replace("HINT", hint)
-        super().__init__(**{**parts, "html_template": template, **settings})
-
-    def preprocess(self, payload: Any) -> "Upload | None":
-        """The uploaded files; None where there are none."""
-        if not isinstance(payload, dict) or not payload.get("files"):
-            return None
-        paths = [Path(file["path"]) for file in payload["files"]]
-        return Upload(paths, [str(name) for name in payload.get("names") or ()])
-
-    def postprocess(self, value: dict | None) -> dict | None:
-        """What `said` or `refused` made."""
-        return value
-
-    def api_info(self) -> dict:
-        """Any JSON object."""
-        return {"type": "object"}
+    template = (HERE / "upload_box.html").read_text(encoding="utf-8")
+    template = template.replace("LABEL", escape(label)).replace("HINT", hint)
+    return component("upload_box", template=template, **settings)
 
 
 def said(sentence: str) -> dict:
-    """An answer of an UploadBox: all is well."""
+    """An answer of an upload box: all is well."""
     return {"text": sentence, "state": "ready"}
 
 
 def refused(sentence: str) -> dict:
-    """An answer of an UploadBox: the upload cannot be used."""
+    """An answer of an upload box: the upload cannot be used."""
     return {"text": sentence, "state": "refused"}
+
+
+def plotly_figure(*, linked: bool = False, **settings) -> gr.HTML:
+    """Draws a figure's `to_json()`; `linked` ones follow and steer the viewer's slice."""
+    # Relative, so that it holds behind any proxy or mount point.
+    script = f'<script src="gradio_api/file={PLOTLY_JS}"></script>'
+    return component("plotly_figure", linked=linked, head=script, **settings)
+
+
+def allow_plotly() -> None:
+    """Lets Gradio serve plotly.js to anyone; call once before the page is built."""
+    gr.set_static_paths([PLOTLY_JS])
 
 
 class Upload:
@@ -116,14 +88,21 @@ class Upload:
         named = names if names and len(names) == len(paths) else [path.name for path in paths]
         self.names = [_safe_name(name) for name in named]
 
-    def move_to(self, folder: Path) -> list[Path]:
-        """Moves the files into an empty folder; returns what then lies at its top."""
-        for path, name in zip(self.paths, self.names, strict=True):
+    @classmethod
+    def of(cls, value: dict) -> "Upload":
+        """From an upload box's value."""
+        paths = [Path(file["path"]) for file in value["files"]]
+        return cls(paths, [str(name) for name in value["names"]])
+
+    def move_to(self, folder: Path) -> None:
+        """Moves the files into an empty folder."""
+        for k, (path, name) in enumerate(zip(self.paths, self.names, strict=True)):
             target = folder / name
+            if target.exists():
+                target = folder / str(k) / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(path, target)
             path.parent.rmdir()
-        return sorted(folder.iterdir())
 
 
 def _safe_name(name: str) -> Path:
@@ -132,31 +111,8 @@ def _safe_name(name: str) -> Path:
     return Path(*[part for part in parts if part] or ["file"])
 
 
-class PlotlyView(Shown):
-    """A Plotly figure; `linked` ones follow and steer the viewer's slice."""
-
-    file = "plotly_view"
-
-    def __init__(self, value=None, *, linked: bool = False, **settings):
-        # Relative, so that it holds behind any proxy or mount point.
-        settings.setdefault("head", f'<script src="gradio_api/file={PLOTLY_JS}"></script>')
-        super().__init__(value, linked=linked, **settings)
-
-    def postprocess(self, value) -> str | None:
-        """A plotly figure as JSON."""
-        return value.to_json() if hasattr(value, "to_json") else value
-
-
-def allow_plotly() -> None:
-    """Lets Gradio serve plotly.js to anyone; call once before the page is built."""
-    gr.set_static_paths([PLOTLY_JS])
-
-
 def theme() -> gr.Theme:
     """Quiet greys, one accent, and the fonts that are already on the visitor's machine."""
     sans = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
     mono = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
     return gr.themes.Base(primary_hue="sky", neutral_hue="slate", font=sans, font_mono=mono)
-
-
-CSS = (HERE / "page.css").read_text(encoding="utf-8")

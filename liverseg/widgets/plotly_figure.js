@@ -1,10 +1,21 @@
 // A Plotly figure, drawn by the plotly.js that comes with plotly's Python package.
 // Linked figures follow the viewer ("lv:slice") and steer it ("lv:goto"), both DOM events on the
-// document with the slice's index as detail.
+// document with the slice's index as detail. The value is a figure as JSON, or "wanted" for one
+// that Python draws as soon as somebody looks (the event "wanted").
 const plot = element.querySelector(".plot");
 
+let asked = false;
+
+function ask() {
+  if (asked || !plot.offsetWidth) return;
+  asked = true;
+  trigger("wanted");
+}
+
 async function draw() {
-  if (!props.value || !window.Plotly) return;
+  asked = asked && props.value === "wanted";
+  if (props.value === "wanted") return ask();
+  if (!props.value) return window.Plotly?.purge(plot);
   const { data, layout } = JSON.parse(props.value);
   const text = getComputedStyle(element).color;
   const quiet = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
@@ -17,8 +28,12 @@ async function draw() {
       document.dispatchEvent(new CustomEvent("lv:goto", { detail: points[0].x - 1 }));
     });
   }
-  new ResizeObserver(() => plot.offsetWidth && Plotly.Plots.resize(plot)).observe(plot);
 }
+
+new ResizeObserver(() => {
+  if (props.value === "wanted") ask();
+  else if (plot.offsetWidth && plot.dataset.ready) Plotly.Plots.resize(plot);
+}).observe(plot);
 
 document.addEventListener("lv:slice", ({ detail }) => {
   if (!props.linked || !plot.dataset.ready) return;

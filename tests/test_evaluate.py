@@ -1,0 +1,211 @@
+"""Evaluation on scans so small that every score is known."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from liverseg import evaluate
+from liverseg.config import Recipe
+from liverseg.data import Case
+from liverseg.summary import describe, summarize
+
+SHAPE = (10, 64, 64)
+LIVER_HU, TUMOR_HU = 100, 150
+
+
+class BrightnessEngine:
+    """Calls liver what is bright, and tumor what is brighter still."""
+
+    recipe = Recipe(size=64, window_hu=(-40, 160), min_tumor_mm3=0.0)
+    identity = "fast-0123456789ab"
+    batch_size = 4
+
+    def __init__(self):
+        self.slices = 0
+
+    def predict(self, network, batch):
+        self.slices += len(batch)
+        hu = batch[..., 1] * 200 - 40
+        found = hu > 20 if network == "liver" else hu > 125
+        return found.astype(np.float32)
+
+
+def case(name="p1", tumor=True, annotated=True, measured=True, z_mm=None):
+    """A liver of 8x32x32 with a tumor of 4x8x8 that the engine sees as it is."""
+    hu = np.full(SHAPE, -40, np.int16)
+    labels = np.zeros(SHAPE, np.uint8)
+    hu[1:9, 16:48, 16:48] = LIVER_HU
+    labels[1:9, 16:48, 16:48] = 1
+    if tumor:
+        hu[3:7, 24:32, 24:32] = TUMOR_HU
+        labels[3:7, 24:32, 24:32] = 2
+    if not annotated:
+        labels[labels > 0] = 3
+    z_mm = np.arange(SHAPE[0]) * 2.0 if z_mm is None else z_mm
+    return Case(name, name, hu, labels, z_mm, 1.0, measured)
+
+
+def scored(one: Case) -> dict:
+    return evaluate.score_case(one, BrightnessEngine())
+
+
+def test_a_scan_segmented_as_it_is_annotated_scores_1():
+    record = scored(case())
+    assert record["liver"]["scores"]["dice"] > 0.99
+    assert record["tumor"]["scores"]["dice"] > 0.9
+    assert record["tumor"]["true_lesions"] == [
+        {"status": "detected", "voxels": 256, "long_axis_mm": pytest.approx(8 * 2**0.5, abs=1)}
+    ]
+    assert record["tumor"]["truth_ml"] == pytest.approx(256 * 2 / 1000)
+    assert abs(record["burden_error_percent"]) < 0.5
+    assert record["liver"]["scores"]["hd95_mm"] <= 1
+
+
+def test_unannotated_tumors_count_as_liver_and_have_no_score():
+    record = scored(case(annotated=False))
+    assert record["liver"]["scores"]["dice"] > 0.99
+    assert record["tumor"] is None
+    assert record["burden_error_percent"] is None
+
+
+def test_only_the_annotated_slices_count_for_tumors():
+    one = case()
+    one.labels[4][one.labels[4] > 0] = one.labels[6][one.labels[6] > 0] = 3
+    record = scored(one)
+    assert record["tumor"]["truth_voxels"] == 128  # slices 3 and 5 of 3 to 6
+    assert record["liver"]["truth_voxels"] == 8 * 32 * 32
+
+
+def test_assumed_spacing_gives_no_millimetres():
+    record = scored(case(measured=False))
+    assert record["spacing_zyx_mm"] is record["liver_truth_ml"] is None
+    assert record["liver"]["scores"]["assd_mm"] is None
+    assert record["liver"]["scores"]["dice"] > 0.99
+
+
+def test_spacing_is_that_of_the_liver_not_of_the_gaps_outside():
+    z_mm = np.array([0.0, 50, 52, 54, 56, 58, 60, 62, 64, 120])
+    assert evaluate.spacing_of(case(z_mm=z_mm)).z == 2
+    every_second = np.arange(10) % 2 == 0
+    assert evaluate.spacing_of(case(z_mm=z_mm), every_second).z == 4
+
+
+def test_a_tumor_free_scan_has_false_millilitres_and_no_tumor_dice():
+    one = case(tumor=False)
+    one.hu[3:5, 20:30, 20:30] = TUMOR_HU  # looks like a tumor to the engine
+    summary = summarize([scored(one), scored(case("p2"))])
+    false_ml = summary["tumor_free"]["false_tumor_ml"]
+    assert false_ml["n"] == 1
+    assert false_ml["mean"] == pytest.approx(200 * 2 / 1000, rel=0.2)
+    assert summary["tumor"]["dice"]["n"] == 1
+    assert summary["tumor"]["dice_lits"]["n"] == 2
+    assert summary["tumor"]["dice_lits"]["range"][0] == 0
+    assert summary["lesions"]["precision"] == 0.5
+
+
+def test_the_summary_tells_how_many_scans_each_number_is_of():
+    summary = summarize([scored(case()), scored(case("p2", annotated=False, measured=False))])
+    assert (summary["patients"], summary["scans"], summary["scans_without_spacing"]) == (2, 2, 1)
+    assert summary["liver"]["dice"]["n"] == 2
+    assert summary["liver"]["assd_mm"]["n"] == summary["tumor"]["dice"]["n"] == 1
+    assert summary["lesions"]["by_size"]["10 to 20 mm"] == {
+        "true": 1,
+        "recall": 1,
+        "recall_touched": 1,
+    }
+
+
+def test_global_dice_pools_voxels():
+    def record(shared, prediction, truth):
+        one = scored(case())
+        one["liver"] |= {
+            "shared_voxels": shared,
+            "prediction_voxels": prediction,
+            "truth_voxels": truth,
+        }
+        return one
+
+    summary = summarize([record(10, 10, 10), record(0, 30, 50)])
+    assert summary["liver"]["dice_global"] == 20 / 100
+
+
+def test_describe_is_worked_out_and_leaves_none_out():
+    found = describe([0.2, None, 0.4, 0.9])
+    assert (found["n"], found["median"]) == (3, 0.4)
+    assert found["mean"] == pytest.approx(0.5)
+    assert found["sd"] == pytest.approx(np.std([0.2, 0.4, 0.9], ddof=1))
+    assert found["range"] == [0.2, 0.9]
+    low, high = found["ci95"]
+    assert 0.2 <= low < 0.5 < high <= 0.9
+    assert found == describe([0.2, 0.4, 0.9])  # the same interval every time
+    assert describe([None])["mean"] is None
+    assert describe([0.7])["ci95"] is None
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Slice folders of two test patients and one for training, with their split."""
+    for name in ("p1", "p2", "p3"):
+        one = case(name)
+        folder = tmp_path / "data" / "ct" / name
+        folder.mkdir(parents=True)
+        about = {
+            "case": name,
+            "patient": name,
+            "window_hu": [-40, 160],
+            "spacing_zyx_mm": [2, 1, 1],
+            "slices": list(range(SHAPE[0])),
+        }
+        (folder / "case.json").write_text(json.dumps(about))
+        for z, (hu, labels) in enumerate(zip(one.hu, one.labels, strict=True)):
+            gray = np.rint((hu + 40.0) * 255 / 200).astype(np.uint8)
+            cv2.imwrite(str(folder / f"z{z:04d}.webp"), gray, [cv2.IMWRITE_WEBP_QUALITY, 101])
+            cv2.imwrite(str(folder / f"z{z:04d}_label.png"), labels)
+    split = {"train": ["p3"], "val": [], "test": ["p1", "p2"]}
+    (tmp_path / "data" / "split.json").write_text(json.dumps(split))
+    return tmp_path / "data"
+
+
+def test_the_command_scores_the_test_patients_only(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "load_engine", lambda name: BrightnessEngine())
+    out = tmp_path / "results.json"
+    out.write_text(json.dumps({"ablations": ["kept"]}))
+    assert evaluate.main(["--data", str(data), "--split", "test", "--out", str(out)]) == 0
+    stored = json.loads(out.read_text())
+    assert stored["ablations"] == ["kept"]
+    found = stored["test"]["fast"]
+    assert [p["case"] for p in found["patients"]] == ["p1", "p2"]
+    assert found["weights"] == BrightnessEngine.identity
+    assert found["summary"]["liver"]["dice"]["mean"] > 0.98
+    assert "p1" in capsys.readouterr().err
+
+
+def test_a_stopped_run_goes_on_with_the_patients_that_are_missing(data, tmp_path):
+    out = tmp_path / "results.json"
+    whole = evaluate.evaluate(data, "test", BrightnessEngine(), out)
+    stored = json.loads(out.read_text())
+    first = stored["test"]["fast"]["patients"][0]
+    stored["test"]["fast"]["patients"] = [first]
+    out.write_text(json.dumps(stored))
+    engine = BrightnessEngine()
+    again = evaluate.evaluate(data, "test", engine, out)
+    assert again["summary"] == whole["summary"]
+    assert 0 < engine.slices <= 2 * SHAPE[0]  # one scan, both networks
+    assert again["patients"][0] == first
+
+
+def test_other_weights_are_evaluated_anew(data, tmp_path):
+    out = tmp_path / "results.json"
+    evaluate.evaluate(data, "test", BrightnessEngine(), out)
+    engine = BrightnessEngine()
+    engine.identity = "fast-ffffffffffff"
+    found = evaluate.evaluate(data, "test", engine, out)
+    assert found["weights"] == "fast-ffffffffffff"
+    assert engine.slices > 2 * SHAPE[0]
+
+
+def test_an_empty_side_is_an_error(data, tmp_path):
+    with pytest.raises(ValueError, match="no scans of the val side"):
+        evaluate.evaluate(data, "val", BrightnessEngine(), tmp_path / "results.json")

@@ -1,0 +1,98 @@
+"""Masks as DICOM images: one folder per structure, as in 3D-IRCADb's MASKS_DICOM."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from .archive import Member, natural_key
+from .dicom_file import DAMAGE, read_dataset
+from .dicom_pixels import decoded
+from .dicom_slice import CtSlice, NotASlice, image_slice
+from .errors import TruthMismatch
+from .placement import MaskPlane, assembled
+from .stack import AS_STORED, grid_of, orientation_of
+from .volume import LIVER, TUMOR, Segmentation, Volume
+
+MASK_VALUES = 3  # distinct values that a mask may have
+NOT_A_TUMOR = re.compile("cyst|kyst|metastasectom")
+OTHER_STRUCTURES = re.compile(
+    "adrenal|aorta|artery|biliary|bladder|bone|colon|duoden|gallbladder|heart|hyperplas|intestin|"
+    "kidney|lung|lymph|metal|metastasectom|cyst|kyst|pancrea|portal|sigmoid|skin|spleen|stomach|"
+    "stone|surrenal|surretumor|uterus|vein|vena|venous|^tumor$"
+)
+
+
+def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlice]:
+    """A grey image of any modality, as a mask's slice; NotASlice for everything else."""
+    try:
+        modality = str(dataset.get("Modality") or "").strip().upper()
+        if modality == "SEG":
+            raise NotASlice("segmentation")
+        if not has_pixels or not dataset.get("Rows") or dataset.get("SamplesPerPixel", 1) != 1:
+            raise NotASlice("DICOM file without a mask")
+        return [image_slice(dataset, member)]
+    except DAMAGE:
+        raise NotASlice("damaged DICOM file") from None
+
+
+def structure_of(name: str) -> int | None:
+    """LIVER or TUMOR by 3D-IRCADb's folder names, None for every other structure.
+
+    A tumor of the liver has both words in its name; `tumor` alone is an adrenal one there, and
+    cysts and resection beds are no tumors.
+    """
+    name = name.lower()
+    if "liver" in name and "tumo" in name and not NOT_A_TUMOR.search(name):
+        return TUMOR
+    return LIVER if name == "liver" else None
+
+
+def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
+    """Mask slices of liver and tumors on the scan's grid.
+
+    Raises:
+        TruthMismatch: no liver among the structures, a scan instead of masks, or another grid.
+    """
+    structures = [structure_of(one.member.parts[-2]) for one in slices]
+    notices: tuple[str, ...] = ()
+    if LIVER not in structures and TUMOR not in structures:
+        structures = _unnamed(slices)
+        notices = ("The names of the masks do not say what they show; they were taken as liver.",)
+    named = [
+        (one, structure) for one, structure in zip(slices, structures, strict=True) if structure
+    ]
+    named.sort(key=lambda pair: (pair[0].number or 0, natural_key(pair[0].member)))
+    truth = assembled([_plane(one, structure) for one, structure in named], volume)
+    return replace(truth, notices=(*notices, *truth.notices))
+
+
+def _unnamed(slices: list[CtSlice]) -> list[int]:
+    """Every slice as liver, where no name says otherwise and no place has two masks."""
+    names = {one.member.parts[-2].lower() for one in slices}
+    if any(OTHER_STRUCTURES.search(name) for name in names):
+        raise TruthMismatch(
+            "None of the masks is a liver. Upload the folders 'liver' and, if there are tumors, "
+            "'livertumor…' of MASKS_DICOM."
+        )
+    places = {None if one.plane is None else tuple(one.plane.position_mm) for one in slices}
+    if None not in places and len(places) < len(slices):
+        raise TruthMismatch(
+            "Several masks lie at the same place and nothing says which is the liver. Upload a zip "
+            "of MASKS_DICOM, so that the folders' names are kept."
+        )
+    return [LIVER] * len(slices)
+
+
+def _plane(one: CtSlice, structure: int) -> MaskPlane:
+    pixels = next(decoded(read_dataset(one.member), [0], one.shape))
+    if len(np.unique(pixels)) > MASK_VALUES:
+        raise TruthMismatch(
+            "The ground truth holds images with many grey values, not masks; it may be a scan. "
+            "Upload the masks."
+        )
+    known = one.plane is not None and one.pixel_mm is not None
+    orientation = orientation_of(one.plane) if one.plane is not None else AS_STORED
+    grid = grid_of(one.plane, one.pixel_mm, one.shape) if known else None
+    return MaskPlane(structure, orientation.apply(pixels > 0), grid)

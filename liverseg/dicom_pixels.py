@@ -1,0 +1,69 @@
+"""The stored values of a DICOM file's frames, decoded within bounds."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.pixels import get_decoder, iter_pixels
+
+from .codestream import codestream_shape
+from .dicom_file import DAMAGE
+from .errors import BrokenFile, NoDecoder
+
+
+def decoded(
+    dataset: Dataset, frames: Sequence[int], shape: tuple[int, int]
+) -> Iterator[np.ndarray]:
+    """The frames asked for, each (rows, columns) of stored integers.
+
+    Args:
+        dataset: a whole file, as `dicom_file.read_dataset` gives it.
+        frames: their indices.
+        shape: the (rows, columns) that the scan has.
+
+    Raises:
+        NoDecoder: no installed library reads this compression.
+        BrokenFile: the pixels are cut or contradict the header.
+    """
+    _check_decoder(dataset)
+    try:
+        if (dataset.get("Rows"), dataset.get("Columns")) != shape:
+            raise broken_pixels()
+        _check_codestreams(dataset, frames, shape)
+        for pixels in iter_pixels(dataset, indices=list(frames), raw=True):
+            if pixels.shape != shape:
+                raise broken_pixels()
+            yield pixels
+    except DAMAGE:
+        raise broken_pixels() from None
+
+
+def broken_pixels() -> BrokenFile:
+    """The refusal of a file whose pixels cannot be decoded."""
+    return BrokenFile("The pixels of a DICOM file are cut or damaged. Export the scan again.")
+
+
+def _check_decoder(dataset: Dataset) -> None:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        available = get_decoder(syntax).is_available
+    except (NotImplementedError, KeyError, AttributeError):
+        available = False
+    if not available:
+        name = syntax.name if syntax.name != str(syntax) else "an unknown method"
+        raise NoDecoder(
+            f"The images are compressed with {name}, which cannot be read here. Export them "
+            "uncompressed or with JPEG lossless."
+        )
+
+
+def _check_codestreams(dataset: Dataset, frames: Sequence[int], shape: tuple[int, int]) -> None:
+    """BrokenFile where a compressed frame claims another size than the header."""
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    count = int(dataset.get("NumberOfFrames") or 1)
+    for index in frames:
+        found = codestream_shape(get_frame(dataset.PixelData, index, number_of_frames=count))
+        if found is not None and found != (*shape, 1):
+            raise broken_pixels()

@@ -1,0 +1,38 @@
+"""What one upload may hold, in one place; the page and the README quote these numbers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of one upload, counted after unpacking.
+
+    Attributes:
+        files: files and archive entries.
+        file_bytes: one file.
+        upload_bytes: everything together.
+        voxels: voxels of the scan: 1500 slices of 512×512.
+        side: rows or columns of one slice.
+        header_bytes: what may come before a DICOM file's pixels.
+        inflated_bytes: a DICOM file in the deflated transfer syntax, or an archive in an archive.
+        ratio: how far a big file may be compressed; CT reaches 10, masks as NIfTI reach 300.
+    """
+
+    files: int = 5_000
+    file_bytes: int = 1_000_000_000
+    upload_bytes: int = 2_000_000_000
+    voxels: int = 400_000_000
+    side: int = 4096
+    header_bytes: int = 64_000_000
+    inflated_bytes: int = 256_000_000
+    ratio: int = 300
+
+    def __str__(self):
+        return (
+            f"At most {self.files} files, {self.file_bytes // 10**6} MB each and "
+            f"{self.upload_bytes // 10**6} MB together when unpacked; at most {self.side} rows or "
+            f"columns and {self.voxels // 10**6} million voxels in a scan."
+        )
+
+
+LIMITS = Limits()

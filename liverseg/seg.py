@@ -1,0 +1,83 @@
+"""DICOM SEG as ground truth: frames by position and segment number, never by their order."""
+
+from collections.abc import Iterator
+
+from pydicom.dataset import Dataset
+
+from .archive import Member
+from .dicom_file import DAMAGE, read_dataset
+from .dicom_pixels import decoded
+from .dicom_slice import flattened, pixel_mm_of, plane_of
+from .errors import BrokenFile, TooLarge, TruthMismatch
+from .limits import LIMITS
+from .placement import MaskPlane, assembled
+from .stack import grid_of, orientation_of
+from .volume import LIVER, TUMOR, Segmentation, Volume
+
+LIVER_CODES = {"T-62000", "10200004"}  # SNOMED-RT and SNOMED-CT: liver
+TUMOR_CODES = {"M-80003", "M-80000", "108369006", "4147007", "86049000", "52988006"}
+TUMOR_WORDS = ("tumor", "tumour", "lesion", "neoplasm", "metasta", "mass", "carcinoma", "hcc")
+FRACTION = 0.5  # from which a fractional segment counts
+
+
+def read_seg(members: list[Member], volume: Volume) -> Segmentation:
+    """The liver and tumor segments of one or several DICOM SEG files, on the scan's grid.
+
+    Raises:
+        TruthMismatch: no segment is a liver or a tumor, or they lie on another grid.
+        BrokenFile, NoDecoder: a file cannot be read.
+    """
+    planes = []
+    for member in members:
+        dataset = read_dataset(member)
+        try:
+            planes += _planes(dataset)
+        except (*DAMAGE, StopIteration):
+            raise BrokenFile(
+                "The DICOM SEG is damaged or lacks the positions of its frames. Export it again."
+            ) from None
+    if not planes:
+        raise TruthMismatch(
+            "No segment of the DICOM SEG is called liver or tumor. Name the segments or upload a "
+            "label map."
+        )
+    return assembled(planes, volume)
+
+
+def _planes(dataset: Dataset) -> Iterator[MaskPlane]:
+    structures = _structures(dataset)
+    shape = int(dataset.Rows), int(dataset.Columns)
+    frames = dataset.PerFrameFunctionalGroupsSequence
+    if len(frames) * shape[0] * shape[1] > LIMITS.voxels or max(shape) > LIMITS.side:
+        raise TooLarge(f"The DICOM SEG is too large. {LIMITS}")
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    threshold = 1
+    if dataset.get("SegmentationType") == "FRACTIONAL":
+        threshold = FRACTION * int(dataset.get("MaximumFractionalValue") or 255)
+    labelmap = dataset.get("SegmentationType") == "LABELMAP"
+    pixels = decoded(dataset, range(len(frames)), shape)
+    for groups, values in zip(frames, pixels, strict=True):
+        flat = flattened(groups, shared)
+        plane, pixel_mm = plane_of(flat), pixel_mm_of(flat)
+        grid = grid_of(plane, pixel_mm, shape)
+        values = orientation_of(plane).apply(values)
+        if labelmap:
+            for number, structure in structures.items():
+                yield MaskPlane(structure, values == number, grid)
+        elif int(flat.ReferencedSegmentNumber) in structures:
+            structure = structures[int(flat.ReferencedSegmentNumber)]
+            yield MaskPlane(structure, values >= threshold, grid)
+
+
+def _structures(dataset: Dataset) -> dict[int, int]:
+    """Segment number to LIVER or TUMOR, by code and label; a lone unnamed one is the liver."""
+    found = {}
+    for segment in dataset.SegmentSequence:
+        types = segment.get("SegmentedPropertyTypeCodeSequence") or [Dataset()]
+        code, words = str(types[0].get("CodeValue", "")), str(types[0].get("CodeMeaning", ""))
+        words = f"{words} {segment.get('SegmentLabel', '')}".lower()
+        if code in TUMOR_CODES or any(word in words for word in TUMOR_WORDS):
+            found[int(segment.SegmentNumber)] = TUMOR
+        elif code in LIVER_CODES or "liver" in words:
+            found[int(segment.SegmentNumber)] = LIVER
+    return found

@@ -1,0 +1,158 @@
+"""The folded network, its 8-bit export and the engine that runs it, on a tiny random network."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from liverseg.config import Recipe
+from liverseg.engine import load_engine
+from liverseg.errors import WeightsError
+from liverseg.folded import FloatOperations, Layers, network
+from liverseg.int8 import WEIGHT_MAX, Int8Operations, integer_weights, scale_and_zero
+from liverseg.model import build_resunet
+from liverseg.quantize import export, slices_for
+from liverseg.volume import Spacing, Volume
+from liverseg.weights import load_config, write_config
+
+RECIPE = Recipe(size=32, filters=(4, 8, 12))
+
+
+def random_network(seed):
+    """With normalisations as after training: none of their weights is 0 or 1."""
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    model = build_resunet((RECIPE.size, RECIPE.size, 3), RECIPE.filters)
+    for layer in model.layers:
+        if "normalization" in layer.name:
+            width = layer.gamma.shape[0]
+            signs = rng.choice([-1, 1], width)
+            layer.set_weights(
+                [
+                    signs * rng.uniform(0.5, 1.5, width),
+                    rng.normal(0, 0.3, width),
+                    rng.normal(0, 0.3, width),
+                    rng.uniform(0.5, 2, width),
+                ]
+            )
+    return model
+
+
+def scan():
+    """A bright block in noise; what it is does not matter to a random network."""
+    rng = np.random.default_rng(0)
+    hu = rng.normal(60, 60, (12, 64, 64)).astype(np.int16)
+    hu[3:9, 20:44, 20:44] += 40
+    liver = np.zeros(hu.shape, bool)
+    liver[3:9, 20:44, 20:44] = True
+    return Volume(hu, Spacing(2.0, 1.0, 1.0)), liver
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A weights folder with both engines' files."""
+    folder = tmp_path_factory.mktemp("weights")
+    names = {"liver": "liver.weights.h5", "tumor": "tumor.weights.h5"}
+    for seed, name in enumerate(names.values()):
+        random_network(seed).save_weights(folder / name)
+    write_config(folder, RECIPE, names, {"by": "chance"})
+    export(folder, [scan()])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images():
+    return slices_for("liver", *scan(), RECIPE)
+
+
+def test_the_folded_network_is_the_same_function(images):
+    model = random_network(5)
+    found = FloatOperations().run(Layers(model), RECIPE.filters, images)
+    np.testing.assert_allclose(found, np.asarray(model(images, training=False)), atol=2e-5)
+
+
+def test_ranges_grow_to_hold_every_batch(images):
+    model, floats = random_network(5), FloatOperations()
+    floats.run(Layers(model), RECIPE.filters, images[:1])
+    first = list(floats.ranges)
+    floats.run(Layers(model), RECIPE.filters, images[1:])
+    assert len(floats.ranges) == len(first)
+    for (low, high), (low_before, high_before) in zip(floats.ranges, first, strict=True):
+        assert low <= low_before
+        assert high >= high_before
+
+
+@pytest.mark.parametrize("network", ["liver", "tumor"])
+def test_the_fast_engine_agrees_with_the_reference(folder, network):
+    images = slices_for(network, *scan(), RECIPE)
+    expected = load_engine("reference", folder).predict(network, images)
+    found = load_engine("fast", folder).predict(network, images)
+    assert found.shape == expected.shape
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).mean() < 0.2 * expected.std()
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.98
+
+
+def test_export_keeps_what_config_said_and_adds_the_fast_files(folder):
+    weights = load_config(folder)
+    assert weights.recipe == RECIPE
+    assert weights.trained == {"by": "chance"}
+    assert set(weights.files) == {"liver", "tumor", "liver_fast", "tumor_fast"}
+
+
+def test_auto_is_the_fast_engine_and_leaves_tensorflow_alone(folder):
+    code = f"""
+import sys, numpy as np
+from liverseg.engine import load_engine
+engine = load_engine("auto", {str(folder)!r})
+engine.predict("liver", np.zeros((2, 32, 32, 3), np.float32))
+print(engine.identity.split("-")[0], "tensorflow" in sys.modules, "keras" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["fast", "False", "False"]
+
+
+def test_a_fast_file_that_is_no_network_is_refused(folder, tmp_path):
+    names = {key: f"{key}.onnx" for key in ("liver_fast", "tumor_fast")}
+    for name in names.values():
+        (tmp_path / name).write_bytes(b"no network")
+    write_config(tmp_path, RECIPE, names, {})
+    with pytest.raises(WeightsError, match="does not work with the installed ONNX Runtime"):
+        load_engine("fast", tmp_path)
+
+
+def test_zero_is_exact_in_every_range():
+    for value_range in [(0.0, 3.0), (-2.0, 1.0), (-5.0, -1.0), (2.0, 4.0), (0.0, 0.0)]:
+        scale, zero = scale_and_zero(value_range)
+        assert 0 <= zero <= 255
+        low, high = min(value_range[0], 0), max(value_range[1], 0)
+        assert scale * (0 - zero) == pytest.approx(low, abs=scale)
+        assert scale * (255 - zero) == pytest.approx(high, abs=scale + 1e-5)
+
+
+def test_integer_weights_are_within_half_a_step():
+    layer = Layers(random_network(1)).convolution()
+    weights, scales, bias = integer_weights(layer, x_scale=0.02)
+    assert np.abs(weights).max(axis=(0, 1, 2)).tolist() == [WEIGHT_MAX] * len(scales)
+    assert (np.abs(weights * scales - layer.kernel) <= scales / 2 + 1e-9).all()
+    np.testing.assert_allclose(bias * 0.02 * scales, layer.bias, atol=0.02 * scales.max())
+
+
+def test_a_channel_without_weights_keeps_its_bias():
+    layer = Layers(random_network(1)).convolution()
+    layer.kernel[..., 0] = 0
+    layer.bias[0] = -3.0
+    weights, scales, bias = integer_weights(layer, x_scale=0.02)
+    assert not weights[..., 0].any()
+    assert bias[0] * 0.02 * scales[0] == pytest.approx(-3.0, rel=1e-4)
+
+
+def test_every_range_is_used_once(images):
+    model, floats = random_network(5), FloatOperations()
+    floats.run(Layers(model), RECIPE.filters, images)
+    integers = Int8Operations(RECIPE.size, floats.ranges)
+    network(integers, Layers(model), RECIPE.filters, integers.image())
+    with pytest.raises(StopIteration):
+        integers.add(integers.image(), integers.image())

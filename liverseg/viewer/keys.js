@@ -32,10 +32,11 @@ export function keyList(actions) {
   ];
 }
 
-// Listens on the viewer, and on the page while nothing else has the focus.
+// Listens while the focus or the mouse is on the viewer, or the focus nowhere.
 export function listenToKeys(root, list, actions) {
   const byKey = new Map(list.flatMap((entry) => entry.keys.map((key) => [key, entry])));
-  const here = (event) => root.contains(event.target) || event.target === document.body;
+  const here = ({ target }) =>
+    root.contains(target) || target === document.body || root.matches(":hover");
 
   document.addEventListener("keydown", (event) => {
     if (!root.isConnected || !here(event) || event.ctrlKey || event.metaKey || event.altKey) return;

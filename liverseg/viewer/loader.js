@@ -21,9 +21,11 @@ export function createLoader(store) {
     }
     const isNew = store.state.study?.id !== value.id;
     if (isNew) begin(value);
-    store.set({ value, phase: store.state.study.complete ? value.state : "loading" });
-    queue = queue.then(() => takeMasks(value, abort.signal)).catch(fail);
-    if (isNew) await takeScan(value, abort.signal).catch(fail);
+    store.set(isNew ? { value, phase: "loading" } : { value });
+    const { study } = store.state;
+    const { signal } = abort;
+    queue = queue.then(() => takeMasks(value, study, signal)).catch(fail);
+    if (isNew) await takeScan(value, study, signal).catch(fail);
   }
 
   function begin(value) {
@@ -37,10 +39,9 @@ export function createLoader(store) {
     store.set({ study, z: half(study.slices), y: half(study.height), x: half(study.width) });
   }
 
-  async function takeScan(value, signal) {
-    const { study } = store.state;
+  async function takeScan({ ct }, study, signal) {
     const order = middleOut(study.slices);
-    await readBlocks(value.ct.url, study.area, signal, (index, block) => {
+    await readBlocks(ct.url, study.area, signal, (index, block) => {
       const z = order[index];
       study.slice(study.ct, z).set(block);
       if (index === 0) {
@@ -50,11 +51,11 @@ export function createLoader(store) {
       store.touch("voxels");
     });
     study.complete = true;
-    store.set({ phase: store.state.value.state });
+    settle(study);
   }
 
-  async function takeMasks(value, signal) {
-    const { study } = store.state;
+  async function takeMasks(value, study, signal) {
+    if (!value.result && !value.previews.length) clearMasks(study);
     for (const { z, labels } of value.previews) {
       if (previews.has(labels.path)) continue;
       previews.add(labels.path);
@@ -65,9 +66,17 @@ export function createLoader(store) {
       });
     }
     if (value.result && !value.progress) await takeResult(value.result, study, signal);
+    study.maskedBy = value;
+    settle(study);
   }
 
-  async function takeResult({ labels }, study, signal) {
+  // Once scan and masks of the newest value are here, the phase is that of the value.
+  function settle({ complete, maskedBy }) {
+    const { value } = store.state;
+    if (complete && maskedBy === value) store.set({ phase: value.state });
+  }
+
+  async function takeResult({ labels, thresholds }, study, signal) {
     if (shownLabels === labels.path) return;
     shownLabels = labels.path;
     study.probability = null;
@@ -77,7 +86,20 @@ export function createLoader(store) {
       study.recount(z);
       store.touch("masks");
     });
-    store.set({ thresholds: store.state.value.result.thresholds });
+    store.set({ thresholds });
+  }
+
+  // The work was stopped before there was a result.
+  function clearMasks(study) {
+    if (!shownLabels && !previews.size) return;
+    shownLabels = null;
+    previews = new Set();
+    for (let z = 0; z < study.slices; z++) {
+      const masks = study.slice(study.masks, z);
+      for (let i = 0; i < masks.length; i++) masks[i] &= KEEP_DRAWN;
+      study.recount(z);
+    }
+    store.touch("masks");
   }
 
   function fail(error) {

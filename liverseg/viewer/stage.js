@@ -33,14 +33,14 @@ export function createStage(root, store, palette, actions) {
     scene = { shown, table: pixelTable(state.study, state.window, shown) };
     store.touch("scene");
   });
-  store.on(["scene", "z", "y", "x", "voxels", "masks", "size", "place"], paint);
+  store.on(["study", "scene", "z", "y", "x", "voxels", "masks", "size", "place"], paint);
   new ResizeObserver(() => store.touch("size")).observe(root.querySelector(".lv-stage"));
   writeWords(root, store);
 
   function paint() {
-    if (!state.study || !scene) return;
     for (const view of Object.values(views)) {
-      if (view.fit()) view.paint(state[view.plane.through], scene);
+      if (!state.study) view.clear();
+      else if (scene && view.fit()) view.paint(state[view.plane.through], scene);
     }
   }
 
@@ -107,8 +107,9 @@ function writeWords(root, store) {
   });
 }
 
-function whatIsUnknown({ spacing, slices } = {}) {
-  if (!slices) return "";
+function whatIsUnknown(study) {
+  if (!study) return "";
+  const { spacing, slices } = study;
   if (!spacing) return "Pixel size unknown: no mm";
   return spacing.z || slices === 1 ? "" : "Slice distance unknown: no mL";
 }

@@ -28,6 +28,8 @@ export class Study {
     this.counts = new Uint32Array(slices * MASK_BYTES); // voxels of each slice by mask byte
     for (let z = 0; z < slices; z++) this.recount(z);
     this.body = { left: 0, right: width, top: 0, bottom: height };
+    this.complete = false; // whether all of the CT has arrived
+    this.maskedBy = null; // the value whose masks are the ones here
     this.probability = null; // {liver, tumor}: {corner, shape, values}
   }
 

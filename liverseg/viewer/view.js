@@ -36,6 +36,10 @@ export class PlaneView {
     this.middle = { column: (home.left + home.right) / 2, row: (home.top + home.bottom) / 2 };
   }
 
+  clear() {
+    this.canvas.width = this.canvas.width; // assigning a size empties it
+  }
+
   // Takes the canvas's size on the page; returns whether there is room to draw.
   fit() {
     const { clientWidth, clientHeight } = this.canvas;

@@ -86,7 +86,7 @@ def _descriptions(count: int, identity: str) -> list:
         name="liverseg", family=codes.cid7162.ArtificialIntelligence, version=identity
     )
     known = (
-        ("Liver with its tumors", Code("123037004", "SCT", "Anatomical Structure"), liver),
+        ("Liver", Code("123037004", "SCT", "Anatomical Structure"), liver),
         (
             "Liver tumor",
             Code("49755003", "SCT", "Morphologically Altered Structure"),

@@ -8,26 +8,27 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from .data import APART_MM, SIDES, UNANNOTATED, Case, split_cases
+from .data import SIDES, UNANNOTATED, Case, split_cases
 from .datasets import read_data, read_sides
 from .engine import Engine, load_engine
 from .measure import Measurements, measure
 from .metrics import Scores, compare
+from .samples import is_picture
 from .segment import segment
 from .summary import summarize
 from .volume import LIVER, Segmentation, Spacing, Volume
 
 
-def evaluate(root: Path, split: str, engine: Engine, out: Path) -> dict:
+def evaluate(cases: Iterable[Case], split: str, engine: Engine, out: Path) -> dict:
     """Scores the scans of one side of a split and writes `out` after each.
 
     Args:
-        root: of a data set (see `datasets.read_data`).
+        cases: of that side; single pictures are no scans and are left out.
         split: "train", "val" or "test".
         engine: to evaluate.
         out: a JSON file; what it holds of other splits and engines is kept, and so are patients
@@ -41,8 +42,8 @@ def evaluate(root: Path, split: str, engine: Engine, out: Path) -> dict:
     found = results.setdefault(split, {}).get(name, {})
     patients = found["patients"] if found.get("weights") == engine.identity else []
     done = {patient["case"] for patient in patients}
-    for case in cases_of_side(root, split):
-        if case.name in done:
+    for case in cases:
+        if case.name in done or is_picture(case):
             continue
         patients = sorted([*patients, score_case(case, engine)], key=lambda p: p["case"])
         results[split][name] = {
@@ -52,17 +53,15 @@ def evaluate(root: Path, split: str, engine: Engine, out: Path) -> dict:
         }
         out.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     if not patients:
-        raise ValueError(f"no scans of the {split} side in {root}")
+        raise ValueError(f"there are no scans on the {split} side")
     return results[split][name]
 
 
 def cases_of_side(root: Path, split: str) -> Iterator[Case]:
-    """The scans of one side; single pictures are no scans."""
+    """The cases of one side of a data set (see `datasets.read_data`), one at a time."""
     sides = read_sides(root, read_data(root))
     for case in read_data(root):
-        is_scan = len(case.z_mm) > 1 and np.diff(case.z_mm).min() < APART_MM
-        if is_scan and split_cases([case], sides)[split]:
-            yield case
+        yield from split_cases([case], sides)[split]
 
 
 def score_case(case: Case, engine: Engine) -> dict:
@@ -162,7 +161,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("weights/results.json"))
     parser.add_argument("--engine", choices=("auto", "reference", "fast"), default="auto")
     args = parser.parse_args(argv)
-    found = evaluate(args.data, args.split, load_engine(args.engine), args.out)
+    cases = cases_of_side(args.data, args.split)
+    found = evaluate(cases, args.split, load_engine(args.engine), args.out)
     print(_table(found), file=sys.stderr)
     return 0
 

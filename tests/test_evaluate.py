@@ -168,6 +168,10 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
+def side_of_test(data):
+    return evaluate.cases_of_side(data, "test")
+
+
 def test_the_command_scores_the_test_patients_only(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(evaluate, "load_engine", lambda name: BrightnessEngine())
     out = tmp_path / "results.json"
@@ -184,13 +188,13 @@ def test_the_command_scores_the_test_patients_only(data, tmp_path, monkeypatch, 
 
 def test_a_stopped_run_goes_on_with_the_patients_that_are_missing(data, tmp_path):
     out = tmp_path / "results.json"
-    whole = evaluate.evaluate(data, "test", BrightnessEngine(), out)
+    whole = evaluate.evaluate(side_of_test(data), "test", BrightnessEngine(), out)
     stored = json.loads(out.read_text())
     first = stored["test"]["fast"]["patients"][0]
     stored["test"]["fast"]["patients"] = [first]
     out.write_text(json.dumps(stored))
     engine = BrightnessEngine()
-    again = evaluate.evaluate(data, "test", engine, out)
+    again = evaluate.evaluate(side_of_test(data), "test", engine, out)
     assert again["summary"] == whole["summary"]
     assert 0 < engine.slices <= 2 * SHAPE[0]  # one scan, both networks
     assert again["patients"][0] == first
@@ -198,14 +202,20 @@ def test_a_stopped_run_goes_on_with_the_patients_that_are_missing(data, tmp_path
 
 def test_other_weights_are_evaluated_anew(data, tmp_path):
     out = tmp_path / "results.json"
-    evaluate.evaluate(data, "test", BrightnessEngine(), out)
+    evaluate.evaluate(side_of_test(data), "test", BrightnessEngine(), out)
     engine = BrightnessEngine()
     engine.identity = "fast-ffffffffffff"
-    found = evaluate.evaluate(data, "test", engine, out)
+    found = evaluate.evaluate(side_of_test(data), "test", engine, out)
     assert found["weights"] == "fast-ffffffffffff"
     assert engine.slices > 2 * SHAPE[0]
 
 
-def test_an_empty_side_is_an_error(data, tmp_path):
-    with pytest.raises(ValueError, match="no scans of the val side"):
-        evaluate.evaluate(data, "val", BrightnessEngine(), tmp_path / "results.json")
+def test_an_empty_side_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no scans on the val side"):
+        evaluate.evaluate([], "val", BrightnessEngine(), tmp_path / "results.json")
+
+
+def test_single_pictures_are_no_scans(tmp_path):
+    pictures = case(z_mm=np.arange(SHAPE[0]) * 1e3)
+    with pytest.raises(ValueError, match="no scans on the test side"):
+        evaluate.evaluate([pictures], "test", BrightnessEngine(), tmp_path / "results.json")

@@ -5,6 +5,7 @@ python app.py        http://127.0.0.1:7860, or where GRADIO_SERVER_NAME and _POR
 
 import functools
 import inspect
+import json
 import logging
 import os
 import signal
@@ -19,22 +20,24 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
 import gradio as gr
 
 from liverseg.errors import SeveralSeries, UploadError, WeightsError
-from liverseg.numbers import describe, headline, notices, number_table
+from liverseg.numbers import describe, notices, number_table
 from liverseg.scratch import Scratch
 from liverseg.service import Service
 from liverseg.studies import MAX_AGE_S, Study
-from liverseg.viewer import LiverViewer, pack_preview, pack_result, pack_scan
+from liverseg.takeaway import KINDS, offered
+from liverseg.view import slice_curves, surfaces
+from liverseg.viewer import LiverViewer, pack_preview, pack_result, pack_scan, private_folder
 from liverseg.widgets import (
     CSS,
-    Headline,
-    Notices,
-    NumberTable,
-    PlotlyView,
-    UploadBox,
-    allow_plotly,
+    Upload,
+    component,
+    downloads_value,
+    plotly_figure,
+    prepare_gradio,
     refused,
     said,
     theme,
+    upload_box,
 )
 
 TITLE = "liverseg"
@@ -42,7 +45,8 @@ UNEXPECTED = (
     "Something went wrong here and the step was stopped. Your scan is as it was; try again."
 )
 PREVIEW_PAUSE_S = 0.3  # nobody sees masks that change more often
-SWEEP_PAUSE_S = 60
+API_PAUSE_S = 1.0
+SWEEP_PAUSE_S = 5
 MAX_WAITING = 40  # events in the queue; a class of thirty fits in
 
 INTRODUCTION = """## liverseg
@@ -52,6 +56,7 @@ Finds the liver and its tumors in an abdominal CT.
 SCAN_HINT = """Drop DICOM, NIfTI, PNG or JPG here: files, a folder or a zip.
 <strong>Do not upload identifiable patient data.</strong>"""
 TRUTH_HINT = "Masks of the same scan: 3D-IRCADb, DICOM SEG, NIfTI or PNG."
+TRUTH_READ = "Ground truth is on the scan."
 LIMITS = "Limits"
 BANNER = "<p><strong>liverseg</strong> <span>Teaching demo, not for diagnosis</span></p>"
 ABOUT = "About"
@@ -107,98 +112,162 @@ class Page:
     def _place_panel(self) -> None:
         with gr.Sidebar(width=330, elem_id="panel") as self.panel:
             gr.Markdown(INTRODUCTION)
-            self.scan = UploadBox("CT scan", SCAN_HINT, elem_id="scan")
+            self.scan = upload_box("CT scan", SCAN_HINT, elem_id="scan")
             self.series = gr.Radio(label="Which one?", visible=False, elem_id="series")
-            self.truth = UploadBox("Ground truth, optional", TRUTH_HINT, elem_id="truth")
+            self.truth = upload_box("Ground truth, optional", TRUTH_HINT, elem_id="truth")
             self.segment = gr.Button(
                 "Segment", variant="primary", interactive=False, elem_id="segment"
             )
-            with gr.Row(elem_id="example", equal_height=True):
-                self.example = gr.Button("Synthetic case", scale=3, elem_id="synthetic")
+            with gr.Row(elem_id="example"):
+                self.example = gr.Button("Open a synthetic case", scale=3, elem_id="synthetic")
                 self.seed = gr.Number(
-                    0, label="Number", precision=0, minimum=0, scale=1, min_width=70
+                    0,
+                    label="Number of the synthetic case",
+                    show_label=False,
+                    precision=0,
+                    minimum=0,
+                    scale=1,
+                    min_width=64,
+                    container=False,
+                    elem_id="seed",
                 )
             gr.Markdown(LIMITS, elem_id="limits")
 
     def _place_reading_room(self) -> None:
         with gr.Row(elem_id="bar"):
             gr.HTML(BANNER, elem_id="banner")
-            self.status = gr.HTML(elem_id="status")
+            self.status = component("progress", elem_id="status")
             self.cancel = gr.Button("Cancel", size="sm", visible="hidden", elem_id="cancel")
         self.viewer = LiverViewer(elem_id="viewer")
-        self.headline = Headline(headline(None), elem_id="headline")
-        self.notices = Notices(elem_id="notices")
+        self.notices = component("notices", elem_id="notices")
         with gr.Tabs(elem_id="results"):
             with gr.Tab("Numbers"):
-                self.numbers = NumberTable(elem_id="numbers")
+                self.numbers = component("number_table", elem_id="numbers")
             with gr.Tab("Along the slices"):
-                self.curves = PlotlyView(linked=True, elem_id="curves")
+                self.curves = plotly_figure(linked=True, elem_id="curves")
             with gr.Tab("In 3-D"):
-                self.surfaces = PlotlyView(elem_id="surfaces")
+                self.surfaces = plotly_figure(elem_id="surfaces")
+            with gr.Tab("Take away"):
+                self.files = component("downloads", elem_id="files")
             with gr.Tab("About"):
                 gr.Markdown(ABOUT, elem_id="about")
 
     def _connect(self) -> None:
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        reading = {**quiet, "concurrency_limit": 2, "concurrency_id": "reading"}
-        working = {"show_progress_on": [self.status], "api_visibility": "private"}
-        model = {**working, "concurrency_limit": 1, "concurrency_id": "model"}
-        shown = [
-            self.viewer, self.headline, self.notices, self.numbers, self.curves, self.surfaces,
-        ]  # fmt: skip
+        reading = {"concurrency_limit": 2, "concurrency_id": "reading", "api_visibility": "private"}
+        model = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
+        status = {"show_progress_on": [self.status]}
+        hidden = {"show_progress": "hidden"}
+        results = [self.viewer, self.notices, self.numbers, self.curves]
+        results += [self.surfaces, self.files]
         panel = [self.scan, self.series, self.truth, self.segment]
+        everything = [*results, *panel]
 
-        self.scan.upload(self.open_scan, self.scan, [*shown, *panel], **reading)
-        self.series.input(self.open_series, self.series, [*shown, *panel], **reading)
-        self.truth.upload(self.open_truth, self.truth, [*shown, self.truth], **reading)
+        self.scan.upload(self.open_scan, self.scan, everything, **reading, **hidden)
+        self.series.input(self.open_series, self.series, everything, **reading, **hidden)
+        self.truth.upload(self.open_truth, self.truth, everything, **reading, **hidden)
         example = self.example.click(
-            self.open_synthetic, self.seed, [*shown, *panel], **{**working, **reading}
+            self.open_synthetic, self.seed, [*everything, self.status], **reading, **status
         )
-        started = [
-            start(self.begin, None, [self.panel, self.segment, self.cancel], queue=False, **quiet)
-            for start in (self.segment.click, example.success)
-        ]
-        runs = [one.success(self.run, None, [self.viewer, self.status], **model) for one in started]
-        rest = [self.segment, self.cancel]
-        for run in runs:
-            run.then(self.rest, None, rest, queue=False, **quiet)
-            run.success(self.score, None, shown, **reading)
+        busy = [self.panel, self.segment, self.cancel]
+        rest = [self.segment, self.cancel, self.viewer, self.status]
+        runs = []
+        for start in (self.segment.click, example.success):
+            begun = start(self.begin, None, busy, queue=False, **quiet)
+            run = begun.success(self.run, None, [*results, *rest], **model, **status)
+            run.failure(self.rest, None, rest, queue=False, **quiet)
+            scored = run.success(self.score, None, results, **reading, **hidden)
+            scored.success(self.score_surfaces, None, results, **reading, **hidden)
+            runs.append(run)
         self.cancel.click(self.rest, None, rest, cancels=runs, queue=False, **quiet)
+        self.surfaces.wanted(self.draw_surfaces, None, self.surfaces, **reading, **hidden)
+        self.files.make(self.make_file, None, self.files, **reading, **hidden)
+        self._offer_api(model)
+
+    def _offer_api(self, model: dict) -> None:
+        """The same work for programs: `Client(url).predict(..., api_name="/segment")`."""
+        scan = gr.File(label="scan", file_count="multiple", visible=False)
+        truth = gr.File(label="truth", file_count="multiple", visible=False)
+        series = gr.Number(None, label="series", precision=0, visible=False)
+        report = gr.JSON(label="report", visible=False)
+        labels = gr.File(label="segmentation", visible=False)
+        gr.Button(visible=False).click(
+            self.analyze,
+            [scan, truth, series],
+            [report, labels],
+            api_name="segment",
+            **{**model, "api_visibility": "public"},
+        )
 
     # Reading
 
     @speaking
     def open_scan(self, upload, request: gr.Request):
         """Shows an uploaded scan, or asks which of its series it shall be."""
-        return self._opening(lambda visitor: self.service.open_scan(visitor, upload), request)
+        try:
+            self.service.open_scan(request.session_hash, Upload.of(upload))
+        except SeveralSeries as error:
+            choices = [(text, k) for k, text in enumerate(error.choices)]
+            yield {
+                self.scan: said(str(error)),
+                self.series: gr.Radio(choices, value=None, visible=True),
+            }
+            return
+        except UploadError as error:
+            yield {self.scan: refused(str(error)), self.series: gr.Radio(visible=False)}
+            raise
+        yield self._opened(request.session_hash)
 
     @speaking
     def open_series(self, series: int, request: gr.Request):
         """Shows the chosen series."""
-        return self._opening(lambda visitor: self.service.open_series(visitor, series), request)
+        self.service.open_series(request.session_hash, series)
+        return self._opened(request.session_hash)
 
     @speaking
     def open_synthetic(self, seed: int, request: gr.Request):
         """Shows the synthetic case of this number."""
-        return self._opening(lambda visitor: self.service.open_synthetic(visitor, seed), request)
-
-    def _opening(self, open_study, request: gr.Request):
-        visitor = request.session_hash
-        study = open_study(visitor)
-        study = self.service.studies.update(visitor, shown=pack_scan(study.volume, study.served))
-        return {
-            self.viewer: study.shown,
-            self.scan: said(describe(study.volume)),
-            self.segment: gr.Button(interactive=True),
-            self.headline: headline(study),
-            self.notices: notices(study),
-        }
+        yield {self.status: {"stage": "Making the synthetic case"}}
+        self.service.open_synthetic(request.session_hash, int(seed))
+        yield {**self._opened(request.session_hash), self.status: None}
 
     @speaking
     def open_truth(self, upload, request: gr.Request):
-        """Lays an uploaded ground truth on the scan."""
-        self.service.open_truth(request.session_hash, upload)
-        return {self.truth: said("ok")}
+        """Lays an uploaded ground truth on the scan; scores the result that is there."""
+        visitor = request.session_hash
+        try:
+            study = self.service.open_truth(visitor, Upload.of(upload))
+        except UploadError as error:
+            yield {self.truth: refused(str(error))}
+            raise
+        if study.truth is None:
+            yield {self.truth: said("Kept until the scan is here.")}
+        elif study.prediction is None:
+            yield self._opened(visitor)
+        else:
+            for add in (self.service.score, self.service.score_surfaces):
+                add(visitor)
+                yield {**self._results(visitor), self.truth: said(TRUTH_READ)}
+            yield {self.surfaces: self._surfaces_wanted(visitor)}
+
+    def _opened(self, visitor: str) -> dict:
+        """The page with a scan that was just read."""
+        study = self.service.studies.of(visitor)
+        value = pack_scan(study.volume, study.served)
+        if study.truth is not None:
+            value = pack_result(value, truth=study.truth, folder=study.served)
+        self.service.studies.update(visitor, shown=value)
+        return {
+            self.viewer: value,
+            self.scan: said(describe(study.volume)),
+            self.series: gr.Radio(visible=False),
+            self.truth: said(TRUTH_READ if study.truth is not None else ""),
+            self.segment: gr.Button(interactive=True),
+            self.notices: notices(study),
+            self.numbers: number_table(study),
+            self.curves: None,
+            self.surfaces: None,
+        }
 
     # Segmenting
 
@@ -206,28 +275,124 @@ class Page:
         """The page while the networks run."""
         return gr.Sidebar(open=False), gr.Button(interactive=False), gr.Button(visible=True)
 
-    def rest(self):
-        """The page while nothing runs."""
-        return gr.Button(interactive=True), gr.Button(visible="hidden")
+    def rest(self, request: gr.Request):
+        """The page while nothing runs: what was there before is there again."""
+        return {
+            self.segment: gr.Button(interactive=True),
+            self.cancel: gr.Button(visible="hidden"),
+            self.viewer: self.service.studies.of(request.session_hash).shown,
+            self.status: None,
+        }
 
     @speaking
-    def run(self, request: gr.Request, progress=gr.Progress()):  # noqa: B008
-        """Runs the networks; the masks appear as they are found."""
-        study = self.service.studies.of(request.session_hash)
+    def run(self, request: gr.Request):
+        """Runs the networks; masks appear as they are found, from the middle outwards."""
+        visitor = request.session_hash
+        study = self.service.studies.of(visitor)
         value = study.shown
-        for step in self.service.segment(request.session_hash):
-            progress(step.done / step.total, desc=step.stage)
-            value = pack_preview(value, step, folder=study.served)
-            yield {self.viewer: value}
+        for step in self.service.segment(visitor, PREVIEW_PAUSE_S):
+            if step.result is None:
+                value = pack_preview(value, step, folder=study.served)
+                done = {"stage": step.stage, "done": step.done, "total": step.total}
+                yield {self.viewer: value, self.status: done}
+        results = self._results(visitor)
+        yield {**self.rest(request), **results, self.surfaces: self._surfaces_wanted(visitor)}
 
     @speaking
     def score(self, request: gr.Request):
-        study = self.service.score(request.session_hash)
-        return {self.headline: headline(study)}
+        """Adds measurements and scores to the masks on the screen."""
+        self.service.score(request.session_hash)
+        return self._results(request.session_hash)
+
+    @speaking
+    def score_surfaces(self, request: gr.Request):
+        """Adds the distances between surfaces."""
+        self.service.score_surfaces(request.session_hash)
+        return self._results(request.session_hash)
+
+    def _results(self, visitor: str) -> dict:
+        """The page with what is known about the visitor's scan now."""
+        study = self.service.studies.of(visitor)
+        value = pack_result(
+            study.shown,
+            study.prediction,
+            study.truth,
+            study.scores,
+            study.measurements,
+            study.truth_measurements,
+            folder=study.served,
+        )
+        self.service.studies.update(visitor, shown=value)
+        shown = {
+            self.viewer: value,
+            self.notices: notices(study),
+            self.numbers: number_table(study),
+        }
+        if study.measurements:
+            shown[self.files] = downloads_value(self._offers(study))
+            shown[self.curves] = slice_curves(
+                study.prediction, study.measurements, study.scores
+            ).to_json()
+        return shown
+
+    def _surfaces_wanted(self, visitor: str) -> str | None:
+        """The 3-D figure is drawn when somebody looks; a flat or shapeless scan has none."""
+        study = self.service.studies.of(visitor)
+        solid = study.volume.voxel_ml is not None and study.prediction.liver.any()
+        return "wanted" if solid else None
+
+    @speaking
+    def draw_surfaces(self, request: gr.Request):
+        """The figure in 3-D."""
+        study = self.service.studies.of(request.session_hash)
+        return surfaces(study.prediction, study.volume.spacing, study.truth).to_json()
+
+    def _offers(self, study: Study) -> list[dict]:
+        return [
+            {"kind": key, "title": KINDS[key].title, "note": KINDS[key].note}
+            for key in offered(study)
+        ]
+
+    @speaking
+    def make_file(self, request: gr.Request, event: gr.EventData):
+        """Writes a file to take away."""
+        visitor = request.session_hash
+        path = self.service.take_away(visitor, event.kind)
+        return downloads_value(self._offers(self.service.studies.of(visitor)), path)
 
     def leave(self, request: gr.Request):
-        """Frees what a visitor had open."""
-        self.service.studies.close(request.session_hash)
+        """The tab was closed, or its connection broke."""
+        self.service.studies.leave(request.session_hash)
+
+    # For programs
+
+    @speaking
+    def analyze(self, scan, truth, series):
+        """Segments a scan and, with ground truth, scores the result.
+
+        Args:
+            scan: files or a zip of one CT: DICOM, NIfTI, PNG or JPG.
+            truth: its ground truth, or None.
+            series: which scan, where there are several; None otherwise.
+
+        Returns:
+            the report as JSON, and the labels (0 background, 1 liver, 2 tumor) as NIfTI, or as a
+            zip of PNG for pictures.
+        """
+        with self.service.visit() as visitor:
+            if truth:
+                self.service.open_truth(visitor, Upload([Path(path) for path in truth]))
+            received = Upload([Path(path) for path in scan or ()])
+            self.service.open_scan(visitor, received, series)
+            for _ in self.service.segment(visitor, API_PAUSE_S):
+                yield None, None
+            self.service.score(visitor)
+            study = self.service.score_surfaces(visitor)
+            labels = "png" if "png" in offered(study) else "nifti"
+            report, labels = (
+                self.service.take_away(visitor, kind, private_folder()) for kind in ("json", labels)
+            )
+        yield json.loads(report.read_text(encoding="utf-8")), str(labels)
 
 
 def main() -> None:
@@ -236,7 +401,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with Scratch() as scratch:
         os.environ["GRADIO_TEMP_DIR"] = str(scratch.gradio)
-        allow_plotly()
+        prepare_gradio()
         service = Service(scratch.visitors, scratch.gradio)
         page = Page(service).blocks.queue(default_concurrency_limit=4, max_size=MAX_WAITING)
         page.launch(

@@ -1,12 +1,11 @@
 """A study as words and numbers for the page: what is open and an explained table."""
 
-from .explain import EXPLANATIONS
+from .explain import EXPLANATIONS, written
 from .measure import Measurements
 from .metrics import Scores
 from .studies import Study
 from .volume import Spacing, Volume
 
-UNDEFINED = "–"
 OVERLAP = ("dice", "iou", "precision", "recall", "f1", "accuracy", "voe", "rvd")
 DISTANCES = ("assd_mm", "hd95_mm", "max_surface_mm")
 
@@ -65,14 +64,9 @@ def _row(key: str, liver: float | None, tumor: float | None) -> dict:
     known = EXPLANATIONS[key]
     return {
         "name": known.name,
-        "liver": _written(key, liver),
-        "tumor": _written(key, tumor),
+        "liver": written(key, liver),
+        "tumor": written(key, tumor),
         "unit": known.unit,
         "why": known.sentence,
         "source": known.source,
     }
-
-
-def _written(key: str, value: float | None) -> str:
-    """A number with the digits it deserves; a dash where it is undefined."""
-    return UNDEFINED if value is None else f"{value:,.{EXPLANATIONS[key].digits}f}"

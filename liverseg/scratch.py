@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 PREFIX = "liverseg-"
+MAX_BYTES = 20_000_000_000  # a small Space has 50 GB of disk
 
 
 class Scratch:
@@ -42,16 +43,32 @@ class Scratch:
         self._lock.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def sweep(self, max_age_s: float, keep: set[Path]) -> None:
-        """Removes what is older than this from `gradio`, but for the folders to keep."""
-        oldest = time.time() - max_age_s
-        for path in set(self.gradio.iterdir()) - keep:
-            try:
-                if path.stat().st_mtime > oldest:
-                    continue
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            except OSError:
-                continue  # gone meanwhile
+    def sweep(self, max_age_s: float, keep: set[Path], max_bytes: int = MAX_BYTES) -> None:
+        """Removes from `gradio`, but for the folders to keep, what is too old or too much.
+
+        Args:
+            max_age_s: since the last change.
+            keep: folders of open studies.
+            max_bytes: of all that is left; the oldest goes first.
+        """
+        newest_first = sorted(set(self.gradio.iterdir()) - keep, key=_changed, reverse=True)
+        total = 0
+        for path in newest_first:
+            total += _size(path)
+            if total > max_bytes or time.time() - _changed(path) > max_age_s:
+                shutil.rmtree(path, ignore_errors=True)
+                path.unlink(missing_ok=True)
+
+
+def _changed(path: Path) -> float:
+    """When it was last changed, in seconds; 0 for what is gone."""
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of the files in a folder."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 def remove_abandoned(parent: Path) -> None:

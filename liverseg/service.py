@@ -3,10 +3,12 @@
 One `Service` for the whole process. What belongs to a visitor is in `studies`, by his session.
 """
 
+import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +17,7 @@ import numpy as np
 
 from .errors import SeveralSeries, UploadError
 from .studies import Results, Studies, Study, content_key
+from .takeaway import write_file
 from .volume import Segmentation, Volume
 
 
@@ -54,8 +57,13 @@ class Service:
             self._engine = load_engine()
         return self._engine
 
-    def open_scan(self, visitor: str, received: Received) -> Study:
+    def open_scan(self, visitor: str, received: Received, series: int | None = None) -> Study:
         """Reads an upload as the visitor's scan; the files are deleted.
+
+        Args:
+            visitor: whose.
+            received: the files.
+            series: which of several scans.
 
         Raises:
             SeveralSeries: the files wait for `open_series`.
@@ -64,7 +72,7 @@ class Service:
         study = self.studies.of(visitor)
         files = Path(tempfile.mkdtemp(dir=study.folder))
         received.move_to(files)
-        return self._read_scan(visitor, files, None)
+        return self._read_scan(visitor, files, series)
 
     def open_series(self, visitor: str, series: int) -> Study:
         """Reads one series of the upload for which `open_scan` raised SeveralSeries."""
@@ -130,11 +138,11 @@ class Service:
         study = self.studies.of(visitor)
         if study.prediction is None:
             raise NothingOpen
-        measurements = measure(study.prediction, study.volume)
-        scores = None
+        found = {"measurements": measure(study.prediction, study.volume)}
         if study.truth:
-            scores = compare(study.prediction, study.truth, study.volume, surfaces=False)
-        return self.studies.update(visitor, measurements=measurements, scores=scores)
+            found["truth_measurements"] = measure(study.truth, study.volume)
+            found["scores"] = compare(study.prediction, study.truth, study.volume, surfaces=False)
+        return self.studies.update(visitor, **found)
 
     def score_surfaces(self, visitor: str) -> Study:
         """Adds the surface distances, which take longest, to the scores."""
@@ -145,6 +153,28 @@ class Service:
             return study
         scores = add_surfaces(study.scores, study.prediction, study.truth, study.volume)
         return self.studies.update(visitor, scores=scores)
+
+    def take_away(self, visitor: str, kind: str, folder: Path | None = None) -> Path:
+        """Writes the visitor's result as a file of a `takeaway.KINDS`.
+
+        Args:
+            visitor: whose.
+            kind: of file.
+            folder: where to; the visitor's own by default.
+        """
+        study = self.studies.of(visitor)
+        if study.measurements is None:
+            raise NothingOpen
+        return write_file(kind, study, self.engine.identity, folder or study.served)
+
+    @contextmanager
+    def visit(self) -> Iterator[str]:
+        """A visitor for one call of the API; what was his is freed at the end."""
+        visitor = secrets.token_hex(16)
+        try:
+            yield visitor
+        finally:
+            self.studies.close(visitor)
 
     def _read_scan(self, visitor: str, files: Path, series: int | None) -> Study:
         from .upload import read_scan

@@ -13,14 +13,19 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .volume import Segmentation, Volume
+
+if TYPE_CHECKING:
+    from .measure import Measurements
+    from .metrics import Scores
 
 MAX_STUDY_BYTES = 4 * 2**30  # of the 16 GB of a small Space
 MAX_RESULT_BYTES = 2**30
 MAX_STUDIES = 200
 MAX_AGE_S = 60 * 60
+GRACE_S = 20  # a connection may break and come back; a closed tab does not
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +38,7 @@ class Study:
         volume: the scan, None until one was read.
         truth: the ground truth on the scan's grid, None where none was given.
         prediction: what the networks found, None until they ran.
-        measurements, scores: numbers about the prediction, None until computed.
+        measurements, truth_measurements, scores: None until computed.
         shown: what the viewer shows.
         seed: of a synthetic case; None for an upload.
         waiting, waiting_truth: folders of uploads that are not read yet: one with several series
@@ -45,8 +50,9 @@ class Study:
     volume: Volume | None = None
     truth: Segmentation | None = None
     prediction: Segmentation | None = None
-    measurements: Any = field(default=None, repr=False)
-    scores: Any = field(default=None, repr=False)
+    measurements: "Measurements | None" = field(default=None, repr=False)
+    truth_measurements: "Measurements | None" = field(default=None, repr=False)
+    scores: "Scores | None" = field(default=None, repr=False)
     shown: dict | None = field(default=None, repr=False)
     seed: int | None = None
     waiting: Path | None = None
@@ -67,6 +73,7 @@ class Studies:
             the page serves files from.
         max_bytes: of voxels held for all visitors together; the newest study always stays.
         max_age_s: seconds without use after which a study is given up.
+        grace_s: the same after `leave`.
     """
 
     def __init__(
@@ -75,9 +82,11 @@ class Studies:
         served: Path,
         max_bytes: int = MAX_STUDY_BYTES,
         max_age_s: float = MAX_AGE_S,
+        grace_s: float = GRACE_S,
     ):
         self._folder, self._served = folder, served
-        self._max_bytes, self._max_age_s = max_bytes, max_age_s
+        self._max_bytes, self._max_age_s, self._grace_s = max_bytes, max_age_s, grace_s
+        self._left: set[str] = set()
         self._open: OrderedDict[str, tuple[float, Study]] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -88,6 +97,7 @@ class Studies:
         """The visitor's study; an empty one at first."""
         with self._lock:
             _, study = self._open.pop(visitor, (0.0, None))
+            self._left.discard(visitor)
             study = study or Study(_new_folder(self._folder), _new_folder(self._served))
             self._open[visitor] = (time.monotonic(), study)
             self._give_up_over_limit()
@@ -103,19 +113,31 @@ class Studies:
             self._give_up_over_limit()
             return self._open[visitor][1]
 
+    def leave(self, visitor: str) -> None:
+        """The visitor seems to be gone; unless he comes back `sweep` frees what was his."""
+        with self._lock:
+            if visitor in self._open:
+                self._left.add(visitor)
+                self._open[visitor] = (time.monotonic(), self._open[visitor][1])
+
     def close(self, visitor: str) -> None:
         """Frees all that was the visitor's, in memory and on disk."""
         with self._lock:
+            self._left.discard(visitor)
             _, study = self._open.pop(visitor, (0.0, None))
         if study:
             shutil.rmtree(study.folder, ignore_errors=True)
             shutil.rmtree(study.served, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Gives up the studies that nobody used for too long."""
-        oldest = time.monotonic() - self._max_age_s
+        """Frees what was left, and what nobody used for too long."""
+        now = time.monotonic()
         with self._lock:
-            stale = [visitor for visitor, (used, _) in self._open.items() if used < oldest]
+            stale = [
+                visitor
+                for visitor, (used, _) in self._open.items()
+                if now - used > (self._grace_s if visitor in self._left else self._max_age_s)
+            ]
         for visitor in stale:
             self.close(visitor)
 

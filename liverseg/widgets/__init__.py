@@ -6,12 +6,15 @@ JavaScript, so the templates are fixed: what came from outside reaches the page 
 """
 
 import re
+import secrets
 import shutil
 from html import escape
 from pathlib import Path
 
 import gradio as gr
 import plotly
+from gradio import route_utils
+from gradio.data_classes import FileData
 from gradio.utils import get_upload_folder
 
 HERE = Path(__file__).parent
@@ -60,6 +63,11 @@ def refused(sentence: str) -> dict:
     return {"text": sentence, "state": "refused"}
 
 
+def downloads_value(offers: list[dict], file: Path | None = None) -> dict:
+    """For a "downloads" component: what it offers, and a file to save now."""
+    return {"offers": offers, "file": FileData(path=str(file)).model_dump() if file else None}
+
+
 def plotly_figure(*, linked: bool = False, **settings) -> gr.HTML:
     """Draws a figure's `to_json()`; `linked` ones follow and steer the viewer's slice."""
     # Relative, so that it holds behind any proxy or mount point.
@@ -67,9 +75,22 @@ def plotly_figure(*, linked: bool = False, **settings) -> gr.HTML:
     return component("plotly_figure", linked=linked, head=script, **settings)
 
 
-def allow_plotly() -> None:
-    """Lets Gradio serve plotly.js to anyone; call once before the page is built."""
+def prepare_gradio() -> None:
+    """Serves plotly.js, and keeps uploads apart; call once before the page is built."""
     gr.set_static_paths([PLOTLY_JS])
+    route_utils.GradioUploadFile = _UploadedFile
+
+
+class _UploadedFile(route_utils.GradioUploadFile):
+    """Gives each upload a folder of its own.
+
+    Gradio's folder is a hash of the content, so two visitors with equal bytes would share a file,
+    and the first to be read and deleted would take it from the other.
+    """
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **settings)
+        self.sha.update(secrets.token_bytes(32))
 
 
 class Upload:

@@ -14,6 +14,7 @@ import numpy as np
 from .data import APART_MM, SIDES, UNANNOTATED, UNKNOWN_SPACING, Case, case_of, random_sides
 from .volume import Spacing
 
+SMALL = (24, 192, 192)  # (z, y, x) of synthetic patients that stand in for a data set
 LITS_OF_IRCADB = range(28, 48)  # LiTS volume v is 3D-IRCADb-01 patient v - 27
 
 
@@ -21,11 +22,11 @@ def read_data(root: Path) -> Iterator[Case]:
     """Reads whichever of these data sets a folder holds; ValueError where it holds none.
 
     Args:
-        root: of one data set; or no folder but "phantom", for eight synthetic patients.
+        root: of one data set; or no folder but "phantom", for eight small synthetic patients.
     """
     root = Path(root)
     if root.name == "phantom" and not root.exists():
-        yield from read_phantoms(8)
+        yield from read_phantoms(8, shape=SMALL)
     elif (root / "ct").is_dir():
         yield from read_slice_folders(root / "ct")
         yield from read_pictures(root / "msd_slices")

@@ -65,8 +65,9 @@ def make_phantom(
     build_organs(canvas, anatomy, room, tissue)
     liver = liver_distance(canvas, anatomy, room)
     paint_liver(canvas, anatomy, liver, tissue)
-    tumor = _add_lesions(canvas, lesion, liver, tumors, diameter_mm, contrast_hu, cysts)
-    labels = _labels(liver[layers // 2 :: layers], tumor[layers // 2 :: layers], shape)
+    lesions = Lesions(canvas, lesion, liver, layers)
+    _add_lesions(lesions, lesion, tumors, diameter_mm, contrast_hu, cysts)
+    labels = _labels(liver[layers // 2 :: layers], lesions.tumor[layers // 2 :: layers], shape)
     hu = canvas.hu.reshape(shape[0], layers, *canvas.hu.shape[1:]).mean(axis=1)
     _overlap(hu)
     return Volume(_scan(hu, grain, shape, spacing), spacing), Segmentation(labels)
@@ -89,9 +90,8 @@ def _axes(shape, spacing: Spacing) -> list[np.ndarray]:
     return axes
 
 
-def _add_lesions(canvas, rng, liver, tumors, diameter_mm, contrast_hu, cysts) -> np.ndarray:
-    """Paints them, the largest first; returns the distance to the nearest tumor."""
-    lesions = Lesions(canvas, rng, liver)
+def _add_lesions(lesions: Lesions, rng, tumors, diameter_mm, contrast_hu, cysts) -> None:
+    """The largest tumors first, then the cysts; arguments as in `make_phantom`."""
     count = int(rng.integers(1, 6)) if tumors is None else tumors
     for diameter in sorted(np.exp(rng.uniform(*np.log(diameter_mm), count)), reverse=True):
         contrast = rng.uniform(*contrast_hu) if contrast_hu else _usual_contrast(rng)
@@ -99,7 +99,6 @@ def _add_lesions(canvas, rng, liver, tumors, diameter_mm, contrast_hu, cysts) ->
             raise ValueError(f"no room for {tumors} tumors of {diameter_mm} mm in this liver")
     for _ in range(int(rng.integers(0, 3)) if cysts is None else cysts):
         lesions.add_cyst(float(rng.uniform(5, 22)))
-    return lesions.tumor
 
 
 def _usual_contrast(rng: np.random.Generator) -> float:

@@ -7,23 +7,29 @@ from .phantom_shapes import Points, ellipsoid, smooth_step
 
 CANDIDATES = 4000  # places tried for each lesion
 BOX_MARGIN_MM = 4.0  # around a lesion
-GAP_MM = 4.0  # of liver between two lesions
-"""Lesions stay apart, so that each is one component of the labels."""
+GAP_MM = 4.0  # of liver between two lesions, so that each is one component of the labels
 
 
 class Lesions:
     """Places lesions in a liver, apart from one another.
 
+    Args:
+        canvas: with the liver painted.
+        rng: where, how stretched, how uneven.
+        liver: (z, y, x) float32, distance to its surface.
+        layers: how many of the canvas' slices make one of the scan's; lesions are centred on those.
+
     Attributes:
         tumor: (z, y, x) float32, distance to the nearest tumor's surface.
     """
 
-    def __init__(self, canvas: Canvas, rng: np.random.Generator, liver: np.ndarray):
-        self.canvas, self.rng, self.liver = canvas, rng, liver
+    def __init__(self, canvas: Canvas, rng: np.random.Generator, liver: np.ndarray, layers: int):
+        self.canvas, self.rng, self.liver, self.layers = canvas, rng, liver, layers
         # Not farther: a step at the edge of a lesion's box would ring when it is enlarged.
         self.tumor = np.full_like(liver, BOX_MARGIN_MM)
         self._placed: list[tuple[np.ndarray, float]] = []
-        self._gap = GAP_MM + max(np.diff(a).max(initial=0) for a in canvas.axes)
+        steps = [np.diff(axis).max(initial=0.0) for axis in canvas.axes]
+        self._gap = GAP_MM + max(layers * steps[0], *steps[1:])
 
     def place(self, radius: float) -> np.ndarray | None:
         """A voxel's position (z, y, x) mm with room for a lesion, or None where there is none."""
@@ -33,7 +39,8 @@ class Lesions:
             return None
         low = [a[i] for a, i in zip(axes, inside.min(axis=0), strict=True)]
         high = [a[i] for a, i in zip(axes, inside.max(axis=0), strict=True)]
-        voxels = self.canvas.nearest(self.rng.uniform(low, high, (CANDIDATES, 3)))
+        z, y, x = self.canvas.nearest(self.rng.uniform(low, high, (CANDIDATES, 3)))
+        voxels = z - z % self.layers + self.layers // 2, y, x
         positions = np.column_stack([a[i] for a, i in zip(axes, voxels, strict=True)])
         good = self.liver[voxels] < -0.75 * radius - 1.0
         for center, other in self._placed:
@@ -62,15 +69,16 @@ class Lesions:
         return True
 
     def add_cyst(self, diameter_mm: float) -> None:
-        """Paints a cyst, which is no tumor: water, round and sharp. Left out where there is no room."""
+        """Paints a cyst, which is no tumor: water, round and sharp; none where there is no room."""
         radius = diameter_mm / 2
         center = self.place(radius)
         if center is None:
             return
+        hu = float(self.rng.uniform(2, 16))
         box, p, field = self._surroundings(center, radius, 1.1)
         distance = ellipsoid(p, center, (radius,) * 3) + 0.03 * radius * field
         inside = self.canvas.cover(self.liver[box])
-        self.canvas.blend(box, self.canvas.cover(distance) * inside, float(self.rng.uniform(2, 16)))
+        self.canvas.blend(box, self.canvas.cover(distance) * inside, hu)
         self._placed.append((center, radius))
 
     def _surroundings(self, center, radius: float, reach: float) -> tuple[Box, Points, np.ndarray]:

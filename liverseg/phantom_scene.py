@@ -10,6 +10,8 @@ from .phantom_shapes import Points, capsule
 LATTICE = 32  # nodes per axis of a smooth random field, which repeats beyond them
 BEND_MM = 3.5  # standard deviation of how far anatomy is bent away from the ideal shapes
 
+FAR_MM = 99.0  # distance where none was computed
+
 Box = tuple[slice, slice, slice]
 EVERYWHERE: Box = (slice(None), slice(None), slice(None))
 
@@ -76,9 +78,8 @@ class Canvas:
     def box(self, low: tuple, high: tuple, margin_mm: float = 5.0) -> Box:
         """The voxels between two corners (z, y, x) of bent coordinates, and a margin."""
         ends = np.array([low, high], float)
-        ends += -self._shift(ends) + [[-margin_mm], [margin_mm]]
-        pairs = zip(self.axes, ends.T, strict=True)
-        return tuple(slice(*np.searchsorted(axis, pair).tolist()) for axis, pair in pairs)
+        ends += [[-margin_mm], [margin_mm]] - self._shift(ends)
+        return _box(*self._indices(ends))
 
     def around(self, center: tuple, reach: tuple, margin_mm: float = 8.0) -> Box:
         """The voxels within reach (z, y, x mm) of a centre, and a margin for bends and lumps."""
@@ -117,7 +118,7 @@ class Canvas:
         hu: np.ndarray | float,
         within: np.ndarray | None = None,
     ) -> None:
-        """Puts a shape over what is there; `within`, on the whole grid, is a cover that clips it."""
+        """Puts a shape over what is there, clipped by a cover of the whole grid, `within`."""
         cover = self.cover(distance)
         self.blend(box, cover if within is None else cover * within[box], hu)
 
@@ -131,14 +132,20 @@ class Canvas:
         reach = (np.maximum(radii[:-1], radii[1:]) + 5.0)[:, None]
         low = np.minimum(straight[:-1], straight[1:]) - reach
         high = np.maximum(straight[:-1], straight[1:]) + reach
-        first = np.column_stack([np.searchsorted(a, c) for a, c in zip(self.axes, low.T)])
-        last = np.column_stack([np.searchsorted(a, c) for a, c in zip(self.axes, high.T)])
-        corner, end = first.min(axis=0), last.max(axis=0)
-        whole = tuple(slice(a, b) for a, b in zip(corner.tolist(), end.tolist(), strict=True))
-        distance = np.full(end - corner, 99.0, np.float32)
-        for i, (start, stop) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-            part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-            here = tuple(slice(*pair) for pair in zip(first[i] - corner, last[i] - corner))
-            rod = capsule(self.at(part), path[i], path[i + 1], radii[i], radii[i + 1])
-            np.minimum(distance[here], rod, out=distance[here])
-        return whole, distance
+        first, last = self._indices(low), self._indices(high)
+        corner = first.min(axis=0)
+        distance = np.full(last.max(axis=0) - corner, FAR_MM, np.float32)
+        for i in range(len(path) - 1):
+            rod = capsule(self.at(_box(first[i], last[i])), *path[i : i + 2], *radii[i : i + 2])
+            here = distance[_box(first[i] - corner, last[i] - corner)]
+            np.minimum(here, rod, out=here)
+        return _box(corner, last.max(axis=0)), distance
+
+    def _indices(self, positions: np.ndarray) -> np.ndarray:
+        """(n, 3) of the first voxels beyond (n, 3) straight positions."""
+        columns = zip(self.axes, positions.T, strict=True)
+        return np.column_stack([np.searchsorted(axis, column) for axis, column in columns])
+
+
+def _box(first: np.ndarray, last: np.ndarray) -> Box:
+    return tuple(slice(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True))

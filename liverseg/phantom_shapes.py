@@ -21,18 +21,21 @@ class Points(NamedTuple):
 
 def ellipsoid(p: Points, center: tuple, radii: tuple) -> np.ndarray:
     """An ellipsoid whose axes are the grid's."""
-    offsets = [(axis - c) / r for axis, c, r in zip(p, center, radii, strict=True)]
-    k0 = np.sqrt(sum(o * o for o in offsets))
-    k1 = np.sqrt(sum((o / r) ** 2 for o, r in zip(offsets, radii, strict=True)))
-    return k0 * (k0 - 1) / np.maximum(k1, 1e-6)
+    return _scaled([axis - c for axis, c in zip(p, center, strict=True)], radii)
 
 
 def ellipse(y: np.ndarray, x: np.ndarray, radii: tuple[float, float]) -> np.ndarray:
     """An elliptic cylinder along z through y = x = 0."""
-    v, u = y / radii[0], x / radii[1]
-    k0 = np.sqrt(v * v + u * u)
-    k1 = np.sqrt((v / radii[0]) ** 2 + (u / radii[1]) ** 2)
-    return k0 * (k0 - 1) / np.maximum(k1, 1e-6)
+    return _scaled([y, x], radii)
+
+
+def _scaled(offsets: list[np.ndarray], radii: tuple) -> np.ndarray:
+    """k0 (k0 - 1) / k1, where k0 is the offset in radii and k1 its gradient times k0."""
+    squares = [(offset / radius) ** 2 for offset, radius in zip(offsets, radii, strict=True)]
+    tiny = 1e-6  # at the very centre, where the quotient is not defined
+    k0 = np.sqrt(sum(squares) + tiny)
+    slopes = sum(s * (1 / radius**2) for s, radius in zip(squares, radii, strict=True))
+    return k0 * (k0 - 1) / np.sqrt(slopes + tiny / min(radii) ** 2)
 
 
 def half_space(p: Points, point: tuple, normal: tuple) -> np.ndarray:

@@ -97,8 +97,9 @@ def to_hu(
 
 def clipped(hu: np.ndarray) -> np.ndarray:
     """Float HU as int16 in [-1024, 3071]; what is not a number becomes air."""
-    hu = np.nan_to_num(hu, nan=HU_MIN, posinf=HU_MAX, neginf=HU_MIN)
-    return np.rint(np.clip(hu, HU_MIN, HU_MAX)).astype(np.int16)
+    hu = np.rint(np.clip(hu, HU_MIN, HU_MAX))
+    hu[np.isnan(hu)] = HU_MIN
+    return hu.astype(np.int16)
 
 
 def _padded(stored: np.ndarray, padding: Padding, rescale: Rescale) -> np.ndarray:

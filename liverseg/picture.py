@@ -160,7 +160,6 @@ def _distinct_values(pictures: list[_Picture]) -> np.ndarray | None:
     areas.pop(0, None)
     if all(code <= 255 for code in areas):
         return codes.astype(np.uint8)
-    is_color = any(picture.pixels.ndim == 3 for picture in pictures)
     ranked = sorted(areas, key=lambda code: -areas[code] if is_color else code)
     values = np.zeros(codes.shape, np.uint8)
     for rank, code in enumerate(ranked, start=1):
@@ -168,10 +167,10 @@ def _distinct_values(pictures: list[_Picture]) -> np.ndarray | None:
     return values
 
 
-def _codes(picture: _Picture, with_colors: bool) -> np.ndarray:
+def _codes(picture: _Picture, as_color: bool) -> np.ndarray:
     """(y, x) int32, one number per grey or colour."""
     pixels = picture.pixels.astype(np.int32)
-    if pixels.ndim == 2 and with_colors:
+    if pixels.ndim == 2 and as_color:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     return pixels if pixels.ndim == 2 else pixels @ np.array([1 << 16, 1 << 8, 1], np.int32)
 
@@ -185,13 +184,13 @@ def _check_scan(masks: bool, colored: float, ends_16: list[tuple[int, int]]) -> 
     """NotAScan for pictures that are no CT slices."""
     if colored > MOSTLY:
         raise NotAScan(
-            "This is a colour picture, not a CT slice. Upload CT slices as grey pictures, or better "
-            "the DICOM series."
+            "This is a colour picture, not a CT slice. Upload CT slices as grey pictures, or "
+            "better the DICOM series."
         )
     if masks:
         raise NotAScan(
-            "The pictures hold a mask (black and white only), not CT slices. Upload the slices here "
-            "and the mask into the ground-truth box."
+            "The pictures hold a mask (black and white only), not CT slices. Upload the slices "
+            "here and the mask into the ground-truth box."
         )
     if ends_16:
         lowest, highest = min(low for low, _ in ends_16), max(high for _, high in ends_16)

@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 
 from .archive import Member
-from .dicom_masks import structure_of
+from .dicom.masks import structure_of
 from .errors import TruthMismatch
 from .nifti import Layout, read_labels
 from .picture import natural_order, read_picture_masks

@@ -8,15 +8,16 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from .archive import Member, open_upload
-from .dicom import read_series
-from .dicom_file import HEAD_BYTES, read_header
-from .dicom_masks import mask_slices, read_masks
-from .dicom_series import choose, choose_series
-from .dicom_slice import NOT_CT_IMAGES, CtSlice, NotASlice, ct_slices
+from .dicom.file import HEAD_BYTES, read_header
+from .dicom.kind import NOT_CT_IMAGES, NotASlice
+from .dicom.masks import mask_slices, read_masks
+from .dicom.scan import read_series
+from .dicom.seg import read_seg
+from .dicom.series import choose, choose_series
+from .dicom.slice import CtSlice, ct_slices
 from .errors import BrokenFile, NotAScan, TruthMismatch, UploadError, WrongModality
 from .nifti import read_nifti
 from .picture import read_pictures
-from .seg import read_seg
 from .sniff import kind_of
 from .truth import nifti_truth, picture_truth
 from .volume import Segmentation, Volume

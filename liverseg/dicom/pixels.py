@@ -7,9 +7,9 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder, iter_pixels
 
+from ..errors import BrokenFile, NoDecoder
 from .codestream import codestream_shape
-from .dicom_file import DAMAGE
-from .errors import BrokenFile, NoDecoder
+from .file import DAMAGE
 
 
 def decoded(
@@ -18,7 +18,7 @@ def decoded(
     """The frames asked for, each (rows, columns) of stored integers.
 
     Args:
-        dataset: a whole file, as `dicom_file.read_dataset` gives it.
+        dataset: a whole file, as `file.read_dataset` gives it.
         frames: their indices.
         shape: the (rows, columns) that the scan has.
 

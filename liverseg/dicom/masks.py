@@ -6,14 +6,15 @@ from dataclasses import replace
 import numpy as np
 from pydicom.dataset import Dataset
 
-from .archive import Member, natural_key
-from .dicom_file import DAMAGE, read_dataset
-from .dicom_pixels import decoded
-from .dicom_slice import CtSlice, NotASlice, image_slice
-from .errors import TruthMismatch
-from .placement import MaskPlane, assembled
-from .stack import AS_STORED, grid_of, orientation_of
-from .volume import LIVER, TUMOR, Segmentation, Volume
+from ..archive import Member, natural_key
+from ..errors import TruthMismatch
+from ..placement import MaskPlane, assembled
+from ..stack import AS_STORED, grid_of, orientation_of
+from ..volume import LIVER, TUMOR, Segmentation, Volume
+from .file import DAMAGE, read_dataset
+from .kind import NotASlice
+from .pixels import decoded
+from .slice import CtSlice, image_slice
 
 MASK_VALUES = 3  # distinct values that a mask may have
 NOT_A_TUMOR = re.compile("cyst|kyst|metastasectom")

@@ -4,11 +4,11 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from .dicom_file import read_dataset
-from .dicom_pixels import decoded
-from .dicom_slice import CtSlice
-from .errors import BrokenFile, NotAScan, SeveralSeries
-from .stack import MAX_OBLIQUE_DEGREES, has_repeats, repeated
+from ..errors import BrokenFile, NotAScan, SeveralSeries
+from ..stack import MAX_OBLIQUE_DEGREES, has_repeats, repeated
+from .file import read_dataset
+from .pixels import decoded
+from .slice import CtSlice
 
 
 def choose_series(slices: list[CtSlice], series: int | None) -> tuple[list[CtSlice], Counter]:

@@ -17,9 +17,9 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from .archive import Member
-from .errors import BrokenFile, TooLarge
-from .limits import LIMITS
+from ..archive import Member
+from ..errors import BrokenFile, TooLarge
+from ..limits import LIMITS
 
 HEAD_BYTES = 64 * 1024  # holds the header of nearly every CT slice
 

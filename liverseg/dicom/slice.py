@@ -1,4 +1,4 @@
-"""What one DICOM file is: CT slices with their geometry, or the reason why it holds none."""
+"""A CT slice's header as checked values; one per frame of an enhanced CT."""
 
 import math
 from collections.abc import Iterator
@@ -6,47 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from pydicom.dataset import Dataset
 
-from .archive import Member
-from .dicom_file import DAMAGE
-from .hounsfield import Padding, Rescale, padding_from
-from .limits import LIMITS
-from .stack import Plane, plane_from
+from ..archive import Member
+from ..hounsfield import Padding, Rescale, padding_from
+from ..limits import LIMITS
+from ..stack import Plane, plane_from
+from .file import DAMAGE
+from .kind import NotASlice, check_contents, check_kind, image_words, is_lossy, may_show_text
 
-CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-DICOMDIR = "1.2.840.10008.1.3.10"
-
-MODALITIES = {
-    "MR": "MR image",
-    "PT": "PET image",
-    "NM": "nuclear medicine image",
-    "US": "ultrasound image",
-    "CR": "X-ray image",
-    "DX": "X-ray image",
-    "RG": "X-ray image",
-    "XA": "angiography image",
-    "RF": "fluoroscopy image",
-    "MG": "mammography image",
-    "SEG": "segmentation",
-    "RTSTRUCT": "radiotherapy document",
-    "RTPLAN": "radiotherapy document",
-    "RTDOSE": "radiotherapy document",
-    "SR": "report",
-    "ECG": "waveform",
-    "PR": "presentation state",
-    "KO": "presentation state",
-}
-NOT_CT_IMAGES = frozenset(kind for kind in MODALITIES.values() if kind.endswith("image"))
-LOCALIZER_WORDS = {"LOCALIZER", "SCOUT", "REF_SURVIEW", "TOPOGRAM", "SURVIEW"}
-SCREEN_WORDS = {"SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE"}
-MAP_WORDS = {"RCBF", "RCBV", "CBF", "CBV", "MTT", "TTP", "TMAX", "TTD", "PERFUSION", "PERMEABILITY"}
-LOSSY_SYNTAXES = {
-    "1.2.840.10008.1.2.4.50",
-    "1.2.840.10008.1.2.4.51",
-    "1.2.840.10008.1.2.4.81",
-    "1.2.840.10008.1.2.4.91",
-    "1.2.840.10008.1.2.4.203",
-}
 PIXEL_MM = (0.05, 10.0)  # what a CT's pixel can measure
 
 # What a DICOM SEG has to repeat of the images it refers to; everything else is forgotten.
@@ -77,10 +43,6 @@ KEPT = (
     "Rows",
     "Columns",
 )
-
-
-class NotASlice(Exception):
-    """Not a CT slice; the message is what it is instead, to be counted ("localizer")."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +85,7 @@ def ct_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlic
     """The CT slices in a file: one, or one per frame.
 
     Args:
-        dataset: the header, as `dicom_file.read_header` gives it.
+        dataset: the header, as `file.read_header` gives it.
         has_pixels: whether pixels follow it.
         member: the file it came from.
 
@@ -131,7 +93,7 @@ def ct_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlic
         NotASlice: with what the file is instead.
     """
     try:
-        _check_kind(dataset, has_pixels)
+        check_kind(dataset, has_pixels)
         slice_ = image_slice(dataset, member)
         frames = _number(dataset, "NumberOfFrames") or 1
         if "PerFrameFunctionalGroupsSequence" in dataset:
@@ -139,44 +101,8 @@ def ct_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlic
     except DAMAGE:
         raise NotASlice("damaged DICOM file") from None
     if frames != 1:
-        raise NotASlice("multi-frame file without positions (export it as single slices)")
+        raise NotASlice("multi-frame file without positions")
     return [slice_]
-
-
-def _check_kind(dataset: Dataset, has_pixels: bool) -> None:
-    """NotASlice unless the header is that of a CT image in HU."""
-    sop_class = str(dataset.get("SOPClassUID") or _meta(dataset, "MediaStorageSOPClassUID"))
-    modality = str(dataset.get("Modality") or "").strip().upper()
-    words = image_words(dataset)
-    if sop_class == DICOMDIR:
-        raise NotASlice("other file")
-    if modality != "CT" and not (modality == "" and sop_class.startswith(CT_IMAGE)):
-        raise NotASlice(MODALITIES.get(modality, "DICOM file of another kind"))
-    if not has_pixels or not dataset.get("Rows") or not dataset.get("Columns"):
-        raise NotASlice("DICOM file without an image")
-    if dataset.get("SamplesPerPixel", 1) != 1 or words & SCREEN_WORDS:
-        raise NotASlice("colour screenshot")
-    if words & LOCALIZER_WORDS:
-        raise NotASlice("localizer")
-    if words & MAP_WORDS:
-        raise NotASlice("perfusion map")
-    if str(dataset.get("RescaleType") or "HU").strip().upper() not in ("HU", "HU_MOD", "US"):
-        raise NotASlice("map of another quantity than HU")
-    if sop_class and not sop_class.startswith(CT_IMAGE) and not _is_complete(dataset):
-        raise NotASlice("screenshot or secondary capture")
-
-
-def _is_complete(dataset: Dataset) -> bool:
-    """A secondary capture with all that makes a CT slice, as research tools write it."""
-    needed = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleIntercept")
-    return (dataset.get("BitsStored") or 0) > 8 and all(dataset.get(name) for name in needed)
-
-
-def image_words(dataset: Dataset) -> set[str]:
-    """The values of ImageType."""
-    words = dataset.get("ImageType") or ()
-    words = [words] if isinstance(words, str) else words
-    return {str(word).strip().upper() for word in words}
 
 
 def image_slice(dataset: Dataset, member: Member) -> CtSlice:
@@ -188,7 +114,6 @@ def image_slice(dataset: Dataset, member: Member) -> CtSlice:
     bits_stored = int(dataset.get("BitsStored") or bits_allocated)
     signed = bool(dataset.get("PixelRepresentation"))
     rescale = rescale_of(dataset)
-    padding, end = _number(dataset, "PixelPaddingValue"), _number(dataset, "PixelPaddingRangeLimit")
     number = _number(dataset, "InstanceNumber")
     return CtSlice(
         member=member,
@@ -203,21 +128,30 @@ def image_slice(dataset: Dataset, member: Member) -> CtSlice:
         plane=plane_of(dataset),
         pixel_mm=pixel_mm_of(dataset),
         rescale=rescale,
-        padding=()
-        if padding is None
-        else padding_from(
-            int(padding),
-            None if end is None else int(end),
-            signed=signed,
-            bits_allocated=bits_allocated,
-            bits_stored=bits_stored,
-        ),
+        padding=_padding(dataset, signed, bits_allocated, bits_stored),
         unsigned_16=not signed and bits_stored == 16,
         eight_bit=bits_stored <= 8 and (rescale is None or rescale.intercept == 0),
-        lossy=_is_lossy(dataset),
-        burned_in=_may_show_text(dataset, bits_stored),
+        lossy=is_lossy(dataset),
+        burned_in=may_show_text(dataset),
         tilt_degrees=_number(dataset, "GantryDetectorTilt"),
         header=_kept(dataset),
+    )
+
+
+def _padding(
+    dataset: Dataset, signed: bool, bits_allocated: int, bits_stored: int
+) -> tuple[Padding, ...]:
+    value, limit = (
+        _number(dataset, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+    )
+    if value is None:
+        return ()
+    return padding_from(
+        int(value),
+        None if limit is None else int(limit),
+        signed=signed,
+        bits_allocated=bits_allocated,
+        bits_stored=bits_stored,
     )
 
 
@@ -258,7 +192,7 @@ def _frames(dataset: Dataset, slice_: CtSlice, count: int) -> Iterator[CtSlice]:
         raise NotASlice(f"image of more than {LIMITS.voxels // 10**6} million voxels")
     for index, groups in enumerate(per_frame):
         flat = flattened(groups, shared)
-        _check_kind_of_frame(flat)
+        check_contents(flat)
         yield replace(
             slice_,
             frame=index,
@@ -282,41 +216,12 @@ def flattened(groups: Dataset, shared: Dataset) -> Dataset:
     return flat
 
 
-def _check_kind_of_frame(flat: Dataset) -> None:
-    words = image_words(flat)
-    if words & LOCALIZER_WORDS:
-        raise NotASlice("localizer")
-    if words & MAP_WORDS:
-        raise NotASlice("perfusion map")
-    if str(flat.get("RescaleType") or "HU").strip().upper() not in ("HU", "HU_MOD", "US"):
-        raise NotASlice("map of another quantity than HU")
-
-
-def _is_lossy(dataset: Dataset) -> bool:
-    lossy = str(dataset.get("LossyImageCompression") or "").strip() == "01"
-    return lossy or _meta(dataset, "TransferSyntaxUID") in LOSSY_SYNTAXES
-
-
-def _may_show_text(dataset: Dataset, bits_stored: int) -> bool:
-    """The signals of burned-in text that deid and CTP go by."""
-    declared = str(dataset.get("BurnedInAnnotation") or "").strip().upper()
-    if declared:
-        return declared == "YES"
-    words = image_words(dataset)
-    derived_copy = "DERIVED" in words and bits_stored <= 8
-    return "SECONDARY" in words or derived_copy or "ConversionType" in dataset
-
-
 def _kept(dataset: Dataset) -> Dataset:
     header = Dataset()
     for keyword in KEPT:
         if keyword in dataset:
             header.add(dataset[keyword])
     return header
-
-
-def _meta(dataset: Dataset, keyword: str) -> str:
-    return str(dataset.file_meta.get(keyword) or "")
 
 
 def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
@@ -333,6 +238,8 @@ def _number(dataset: Dataset, keyword: str) -> float | None:
     """One finite number, else None; of several values, the first."""
     try:
         value = dataset.get(keyword)
+        if isinstance(value, bytes):  # its VR could not be told
+            return float(int.from_bytes(value[:2], "little"))
         if not isinstance(value, int | float | str):
             value = value[0]
         found = float(value)

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
 
-from .archive import Member
-from .dicom_file import DAMAGE, read_dataset
-from .dicom_pixels import decoded
-from .dicom_slice import flattened, pixel_mm_of, plane_of
-from .errors import BrokenFile, TooLarge, TruthMismatch
-from .limits import LIMITS
-from .placement import MaskPlane, assembled
-from .stack import grid_of, orientation_of
-from .volume import LIVER, TUMOR, Segmentation, Volume
+from ..archive import Member
+from ..errors import BrokenFile, TooLarge, TruthMismatch
+from ..limits import LIMITS
+from ..placement import MaskPlane, assembled
+from ..stack import grid_of, orientation_of
+from ..volume import LIVER, TUMOR, Segmentation, Volume
+from .file import DAMAGE, read_dataset
+from .pixels import decoded
+from .slice import flattened, pixel_mm_of, plane_of
 
 LIVER_CODES = {"T-62000", "10200004"}  # SNOMED-RT and SNOMED-CT: liver
 TUMOR_CODES = {"M-80003", "M-80000", "108369006", "4147007", "86049000", "52988006"}

@@ -6,15 +6,15 @@ from itertools import groupby
 
 import numpy as np
 
-from .dicom_file import read_dataset
-from .dicom_pixels import broken_pixels, decoded
-from .dicom_series import distances_mm
-from .dicom_slice import CtSlice
-from .errors import BrokenFile, NotAScan, TooLarge
-from .hounsfield import Rescale, Tally, looks_like_labels, to_hu
-from .limits import LIMITS
-from .stack import AS_STORED, Gaps, gaps_of, grid_of, orientation_of, tilt_notices
-from .volume import Source, Spacing, Volume
+from ..errors import BrokenFile, NotAScan, TooLarge
+from ..hounsfield import Rescale, Tally, looks_like_labels, to_hu
+from ..limits import LIMITS
+from ..stack import AS_STORED, Gaps, gaps_of, grid_of, orientation_of, tilt_notices
+from ..volume import Source, Spacing, Volume
+from .file import read_dataset
+from .pixels import broken_pixels, decoded
+from .series import distances_mm
+from .slice import CtSlice
 
 SIGNED_AS_UNSIGNED_HU = 28_000  # no metal reaches it: these are negative values without their sign
 SURELY_AIR_HU = -500  # a scan whose rescale is unknown is in HU if its values go below this

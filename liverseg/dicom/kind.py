@@ -1,0 +1,107 @@
+"""What a DICOM file shows, in one word each, and whether that is CT in Hounsfield units."""
+
+from pydicom.dataset import Dataset
+
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"  # and .2.1, .2.2 for enhanced and legacy converted CT
+DICOMDIR = "1.2.840.10008.1.3.10"
+
+MODALITIES = {
+    "MR": "MR image",
+    "PT": "PET image",
+    "NM": "nuclear medicine image",
+    "US": "ultrasound image",
+    "CR": "X-ray image",
+    "DX": "X-ray image",
+    "RG": "X-ray image",
+    "XA": "angiography image",
+    "RF": "fluoroscopy image",
+    "MG": "mammography image",
+    "SEG": "segmentation",
+    "RTSTRUCT": "radiotherapy document",
+    "RTPLAN": "radiotherapy document",
+    "RTDOSE": "radiotherapy document",
+    "SR": "report",
+    "ECG": "waveform",
+    "PR": "presentation state",
+    "KO": "presentation state",
+}
+NOT_CT_IMAGES = frozenset(kind for kind in MODALITIES.values() if kind.endswith("image"))
+LOCALIZER_WORDS = {"LOCALIZER", "SCOUT", "REF_SURVIEW", "TOPOGRAM", "SURVIEW"}
+SCREEN_WORDS = {"SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE"}
+MAP_WORDS = {"RCBF", "RCBV", "CBF", "CBV", "MTT", "TTP", "TMAX", "TTD", "PERFUSION", "PERMEABILITY"}
+HU_TYPES = {"HU", "HU_MOD", "US"}  # of RescaleType; US is "unspecified"
+LOSSY_SYNTAXES = {
+    "1.2.840.10008.1.2.4.50",
+    "1.2.840.10008.1.2.4.51",
+    "1.2.840.10008.1.2.4.81",
+    "1.2.840.10008.1.2.4.91",
+    "1.2.840.10008.1.2.4.203",
+}
+
+
+class NotASlice(Exception):
+    """Not a CT slice; the message is what it is instead, to be counted ("localizer")."""
+
+
+def check_kind(dataset: Dataset, has_pixels: bool) -> None:
+    """NotASlice unless the header is that of a CT image in HU."""
+    sop_class = str(dataset.get("SOPClassUID") or meta(dataset, "MediaStorageSOPClassUID"))
+    modality = str(dataset.get("Modality") or "").strip().upper()
+    if sop_class == DICOMDIR:
+        raise NotASlice("other file")
+    if modality != "CT" and not (modality == "" and sop_class.startswith(CT_IMAGE)):
+        raise NotASlice(MODALITIES.get(modality, "DICOM file of another kind"))
+    if not has_pixels or not dataset.get("Rows") or not dataset.get("Columns"):
+        raise NotASlice("DICOM file without an image")
+    if dataset.get("SamplesPerPixel", 1) != 1:
+        raise NotASlice("colour screenshot")
+    check_contents(dataset)
+    if sop_class and not sop_class.startswith(CT_IMAGE) and not _is_complete(dataset):
+        raise NotASlice("screenshot or secondary capture")
+
+
+def check_contents(dataset: Dataset) -> None:
+    """NotASlice where an image's or a frame's type says that it shows no anatomy in HU."""
+    words = image_words(dataset)
+    if words & SCREEN_WORDS:
+        raise NotASlice("colour screenshot")
+    if words & LOCALIZER_WORDS:
+        raise NotASlice("localizer")
+    if words & MAP_WORDS:
+        raise NotASlice("perfusion map")
+    if str(dataset.get("RescaleType") or "HU").strip().upper() not in HU_TYPES:
+        raise NotASlice("map of another quantity than HU")
+
+
+def _is_complete(dataset: Dataset) -> bool:
+    """A secondary capture with all that makes a CT slice, as research tools write it."""
+    needed = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleIntercept")
+    return (dataset.get("BitsStored") or 0) > 8 and all(name in dataset for name in needed)
+
+
+def image_words(dataset: Dataset) -> set[str]:
+    """The values of ImageType."""
+    words = dataset.get("ImageType") or ()
+    words = [words] if isinstance(words, str) else words
+    return {str(word).strip().upper() for word in words}
+
+
+def is_lossy(dataset: Dataset) -> bool:
+    """Whether the pixels were ever compressed with loss."""
+    declared = str(dataset.get("LossyImageCompression") or "").strip()
+    return declared == "01" or meta(dataset, "TransferSyntaxUID") in LOSSY_SYNTAXES
+
+
+def may_show_text(dataset: Dataset) -> bool:
+    """The signals of burned-in text that deid and CTP go by."""
+    declared = str(dataset.get("BurnedInAnnotation") or "").strip().upper()
+    if declared:
+        return declared == "YES"
+    words = image_words(dataset)
+    is_copy = "DERIVED" in words and (dataset.get("BitsStored") or 16) <= 8
+    return "SECONDARY" in words or is_copy or "ConversionType" in dataset
+
+
+def meta(dataset: Dataset, keyword: str) -> str:
+    """A value of the file meta information, empty where it is missing."""
+    return str(dataset.file_meta.get(keyword) or "")

@@ -84,7 +84,7 @@ def score_case(case: Case, engine: Engine) -> dict:
         "spacing_zyx_mm": list(volume.spacing) if volume.spacing else None,
         "seconds": round(seconds, 1),
         "liver": _structure(prediction.liver, truth.liver, scores.liver, measured.liver_ml),
-        "liver_error_percent": _percent(scores.liver.rvd),
+        "liver_error_percent": _error_percent(scores.liver.rvd),
         "liver_truth_ml": true.liver_ml,
         "tumor": None,
         "burden_error_percent": None,
@@ -149,8 +149,9 @@ def _lesion_records(scores: Scores, true: Measurements) -> dict:
     }
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+def _error_percent(rvd: float | None) -> float | None:
+    """How wrong a volume is, whichever way."""
+    return None if rvd is None else 100 * abs(rvd)
 
 
 def main(argv: list[str]) -> int:

@@ -78,6 +78,15 @@ def test_only_the_annotated_slices_count_for_tumors():
     assert record["liver"]["truth_voxels"] == 8 * 32 * 32
 
 
+def test_a_volume_is_as_wrong_when_too_small_as_when_too_large():
+    one = case(tumor=False)
+    one.labels[1:3] = 0  # the engine finds 8 slices where 6 are true
+    assert scored(one)["liver_error_percent"] == pytest.approx(100 / 3, abs=0.5)
+    one = case(tumor=False)
+    one.hu[1:3] = -40
+    assert scored(one)["liver_error_percent"] == pytest.approx(25, abs=0.5)
+
+
 def test_assumed_spacing_gives_no_millimetres():
     record = scored(case(measured=False))
     assert record["spacing_zyx_mm"] is record["liver_truth_ml"] is None

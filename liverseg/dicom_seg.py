@@ -11,6 +11,7 @@ import numpy as np
 
 from . import colors
 from .errors import UploadError
+from .stack import orientation_of, plane_from
 from .volume import Segmentation, Volume
 
 SERIES_NUMBER = 900  # far from what scanners count
@@ -42,7 +43,11 @@ def write_dicom_seg(
     headers = _headers(volume)
     if not kept.size:
         raise UploadError(NOTHING_FOUND)
-    frames = np.stack([_as_stored(segmentation.labels[z], volume, z) for z in kept])
+    first = headers[0]
+    orientation = orientation_of(
+        plane_from(first.ImagePositionPatient, first.ImageOrientationPatient)
+    )
+    frames = np.stack([orientation.undo(segmentation.labels[z]) for z in kept])
     segments = [frames > 0, frames == 2] if segmentation.tumor.any() else [frames > 0]
     frame_of_reference = hd.UID()  # for scans without one
     dataset = hd.seg.Segmentation(
@@ -108,29 +113,6 @@ def _descriptions(count: int, identity: str) -> list:
             range(1, count + 1), known, (colors.LIVER, colors.TUMOR), strict=False
         )
     ]
-
-
-def _as_stored(labels: np.ndarray, volume: Volume, z: int) -> np.ndarray:
-    """One slice of the LPS grid with the rows and columns of the file it came from.
-
-    The grid has the file's pixels, turned so that x runs to the left and y to the back: the file's
-    position says at which corner it begins, its orientation which way its rows run.
-    """
-    header = volume.source.headers[z]
-    along_row, along_column = np.reshape(header.ImageOrientationPatient, (2, 3)).astype(float)
-    if abs(along_row[0]) < abs(along_column[0]):
-        labels = labels.T
-    row_mm, column_mm = (float(mm) for mm in header.PixelSpacing)
-    offset = volume.source.positions_mm[z] - np.array(header.ImagePositionPatient, float)
-    row, column = offset @ along_column / row_mm, offset @ along_row / column_mm
-    if labels.shape != (header.Rows, header.Columns):
-        raise UploadError(NO_REFERENCE)
-    for axis, (first, size) in enumerate(zip((row, column), labels.shape, strict=True)):
-        if abs(first - (size - 1)) < 0.5 and size > 1:
-            labels = np.flip(labels, axis)
-        elif abs(first) >= 0.5:
-            raise UploadError(NO_REFERENCE)
-    return labels
 
 
 def _reference(header, frame_of_reference: str):

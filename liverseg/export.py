@@ -32,34 +32,33 @@ def write_nifti(segmentation: Segmentation, volume: Volume, path: Path | str) ->
     """Writes labels (0 background, 1 liver, 2 tumor) where the scan was.
 
     A NIfTI scan's labels get its own axes, so that the arrays fit voxel by voxel. Uneven slices
-    get their mean distance, as converters of DICOM give them, and a single slice 1 mm.
-
-    Raises:
-        ValueError: for a picture, which has no place in space.
+    get their mean distance, as converters of DICOM give them, and a single slice 1 mm. Where the
+    scan does not say where it was, neither does the file (sform and qform code 0).
     """
-    labels = segmentation.labels.transpose(2, 1, 0)
-    image = nibabel.Nifti1Image(np.ascontiguousarray(labels), LPS_TO_RAS @ _affine(volume))
-    if volume.source and volume.source.axcodes:
-        stored = axcodes2ornt(volume.source.axcodes)
+    source = volume.source
+    affine = _affine(volume)
+    labels = np.ascontiguousarray(segmentation.labels.transpose(2, 1, 0))
+    image = nibabel.Nifti1Image(labels, LPS_TO_RAS @ (np.eye(4) if affine is None else affine))
+    if source and source.axcodes:
+        stored = axcodes2ornt(source.axcodes)
         image = image.as_reoriented(ornt_transform(axcodes2ornt("LPS"), stored))
-    image.set_sform(image.affine, code="scanner")
-    image.set_qform(image.affine, code="scanner")
+    code = "unknown" if affine is None else "scanner"
+    image.set_sform(image.affine, code)
+    image.set_qform(image.affine, code)
     image.header.set_xyzt_units("mm")
     nibabel.save(image, path)
 
 
-def _affine(volume: Volume) -> np.ndarray:
-    """(4, 4) float, voxel (x, y, z, 1) to LPS mm; from 0 where only the spacing is known."""
+def _affine(volume: Volume) -> np.ndarray | None:
+    """(4, 4) float, voxel (x, y, z, 1) to LPS mm; None where that is unknown."""
     source = volume.source
-    if source and source.affine is not None:
-        return source.affine
-    if volume.spacing is None:
-        raise ValueError("a volume without spacing has no place in space; write pictures instead")
-    affine = np.diag([volume.spacing.x, volume.spacing.y, volume.spacing.z or 1.0, 1.0])
-    if source and source.positions_mm is not None:
-        affine[:3, 3] = source.positions_mm[0]
-        if len(source.positions_mm) > 1:
-            affine[:3, 2] = np.diff(source.positions_mm, axis=0).mean(axis=0)
+    if source is None and volume.spacing:
+        return np.diag([volume.spacing.x, volume.spacing.y, volume.spacing.z or 1.0, 1.0])
+    if source is None or source.affine is not None or source.positions_mm is None:
+        return source and source.affine
+    affine = np.diag([volume.spacing.x, volume.spacing.y, 1.0, 1.0])
+    affine[:3, 3] = source.positions_mm[0]
+    affine[:3, 2] = np.diff(source.positions_mm, axis=0).mean(axis=0)
     return affine
 
 

@@ -72,6 +72,11 @@ class Orientation:
             pixels = pixels.T
         return pixels[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
 
+    def undo(self, pixels: np.ndarray) -> np.ndarray:
+        """(y, x) as (rows, columns), a view: the inverse of `apply`."""
+        pixels = pixels[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+        return pixels.T if self.transpose else pixels
+
 
 AS_STORED = Orientation(False, False, False)
 

@@ -41,7 +41,7 @@ KINDS = {
         "segmentation.dcm",
         "Segmentation, DICOM SEG",
         "To lay on your scan in a DICOM viewer. Unlike the others it is not anonymous: to refer to "
-        "your scan it repeats the patient and study data of its header.",
+        "your scan it repeats its patient ID and the UIDs of its study, series and slices.",
         ("dicom",),
     ),
     "csv": Kind("measurements.csv", "Numbers, CSV", "For a spreadsheet: one number a row."),

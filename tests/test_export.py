@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import cv2
 import highdicom
 import nibabel
 import numpy as np
@@ -16,6 +17,7 @@ from liverseg.export import to_csv, to_json, write_nifti, write_png
 from liverseg.measure import measure
 from liverseg.metrics import compare
 from liverseg.phantom_files import lps_affine, write_dicom
+from liverseg.upload import read_scan, read_truth
 from liverseg.volume import Segmentation, Source, Spacing, Volume
 
 SHAPE = (6, 20, 30)
@@ -94,10 +96,13 @@ def test_nifti_of_uneven_slices_gets_their_mean_distance(tmp_path):
     np.testing.assert_allclose(image.affine[:3, 3], (-5, -6, 0))
 
 
-def test_a_picture_has_no_place_for_a_nifti(tmp_path):
-    picture = Volume(scan().hu, source=Source("picture"))
-    with pytest.raises(ValueError, match="pictures"):
-        write_nifti(segmentation(), picture, tmp_path / "s.nii")
+def test_a_scan_from_nowhere_gets_a_file_from_nowhere(tmp_path):
+    volume = Volume(scan().hu, source=Source("nifti", axcodes=("P", "S", "R")))
+    write_nifti(segmentation(), volume, tmp_path / "s.nii")
+    image = nibabel.load(tmp_path / "s.nii")
+    assert (int(image.header["sform_code"]), int(image.header["qform_code"])) == (0, 0)
+    as_stored = segmentation().labels.transpose(1, 0, 2)[:, :, ::-1]  # y to P, z to S, x to R
+    np.testing.assert_array_equal(np.asarray(image.dataobj), as_stored)
 
 
 def test_pictures_hold_the_labels_and_look_like_the_page(tmp_path):
@@ -240,6 +245,53 @@ def test_refusals_are_sentences(tmp_path):
     with pytest.raises(UploadError, match="no liver"):
         write_dicom_seg(empty, uploaded(tmp_path / "ct"), path, IDENTITY)
     assert not path.exists()
+
+
+# --- and back again -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rows_and_columns",
+    [(1, 0, 0, 0, 1, 0), (-1, 0, 0, 0, 1, 0), (1, 0, 0, 0, -1, 0), (0, 1, 0, 1, 0, 0)],
+    ids=["straight", "columns reversed", "rows reversed", "transposed"],
+)
+@pytest.mark.parametrize("suffix", [".dcm", ".nii.gz"])
+def test_liverseg_reads_its_own_files_as_ground_truth(tmp_path, rows_and_columns, suffix):
+    for path in write_dicom(scan(), tmp_path / "ct"):
+        dataset = pydicom.dcmread(path)
+        dataset.ImageOrientationPatient = list(rows_and_columns)
+        dataset.save_as(path)
+    volume = read_scan(tmp_path / "ct")
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[1:3, 3:9, 7:18], labels[2, 4:7, 8:11] = 1, 2
+    path = tmp_path / f"segmentation{suffix}"
+    if suffix == ".dcm":
+        write_dicom_seg(Segmentation(labels), volume, path, IDENTITY)
+    else:
+        write_nifti(Segmentation(labels), volume, path)
+    np.testing.assert_array_equal(read_truth(path, volume).labels, labels)
+
+
+def test_liverseg_reads_its_own_pictures_as_ground_truth(tmp_path):
+    for name, gray in zip("abc", scan().hu, strict=False):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), (gray + 100).clip(0, 255).astype(np.uint8))
+    volume = read_scan(sorted(tmp_path.glob("*.png")))
+    labels = Segmentation(segmentation().labels[:3].copy())
+    paths = write_png(labels, tmp_path)
+    np.testing.assert_array_equal(read_truth(paths, volume).labels, labels.labels)
+
+
+def test_a_real_scans_files_lie_where_its_own_mask_does(uploads, tmp_path):
+    volume = read_scan(uploads / "ircad_01_PATIENT_DICOM.zip")
+    truth = read_truth(uploads / "ircad_01_liver.nii.gz", volume)
+    write_nifti(truth, volume, tmp_path / "s.nii.gz")
+    np.testing.assert_allclose(
+        nifti_centroid_mm(tmp_path / "s.nii.gz"),
+        nifti_centroid_mm(uploads / "ircad_01_liver.nii.gz"),
+        atol=0.01,
+    )
+    write_dicom_seg(truth, volume, tmp_path / "s.dcm", IDENTITY)
+    np.testing.assert_array_equal(read_truth(tmp_path / "s.dcm", volume).labels, truth.labels)
 
 
 # --- tables -------------------------------------------------------------------------------------

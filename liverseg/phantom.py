@@ -58,10 +58,10 @@ def make_phantom(
     thickness = spacing.z or LONE_SLICE_MM
     layers = 1 if thickness <= THIN_MM else 3
     working = (_finer(axes[0], layers, thickness), *(_coarser(a, step) for a in axes[1:]))
-    size = tuple(anatomy.uniform(0.93, 1.07, 3).tolist())
+    size = tuple(anatomy.uniform((0.87, 0.93, 0.93), (0.97, 1.07, 1.07)).tolist())
     canvas = Canvas(anatomy, working, size, edge_mm=step * min(spacing.y, spacing.x))
     tissue = Tissue.draw(anatomy)
-    room = build_wall(canvas, fat_mm=float(anatomy.uniform(5, 24)))
+    room = build_wall(canvas, fat_mm=float(anatomy.uniform(6, 28)))
     build_organs(canvas, anatomy, room, tissue)
     liver = liver_distance(canvas, anatomy, room)
     paint_liver(canvas, anatomy, liver, tissue)
@@ -123,7 +123,7 @@ def _overlap(hu: np.ndarray) -> None:
 def _scan(hu: np.ndarray, rng: np.random.Generator, shape, spacing: Spacing) -> np.ndarray:
     """(z, y, x) int16: the painted HU on the scan's grid with a reconstruction's noise."""
     scan = np.empty(shape, np.int16)
-    noise_hu = float(rng.uniform(9, 19))
+    noise_hu = float(rng.uniform(10, 20))
     for z, plane in enumerate(hu):
         noise = _noise(rng, shape[1:], spacing)
         large = _enlarge(plane, shape) + noise_hu * noise

@@ -13,6 +13,7 @@ PORTAL_BRANCHES = [
     [(*HILUM, 5.5), (-6.0, -8.0, -42.0, 5.0), (4.0, 10.0, -66.0, 4.0), (16.0, 26.0, -88.0, 2.5)],
     [(-6.0, -8.0, -42.0, 4.5), (-20.0, 8.0, -68.0, 3.5), (-40.0, 20.0, -94.0, 2.0)],
     [(-6.0, -8.0, -42.0, 4.5), (2.0, -26.0, -64.0, 3.5), (8.0, -48.0, -86.0, 2.0)],
+    [(-20.0, 8.0, -68.0, 3.5), (-40.0, -8.0, -84.0, 2.8), (-60.0, -20.0, -100.0, 1.8)],
     [(*HILUM, 4.5), (-2.0, -22.0, -6.0, 4.0), (4.0, -40.0, 10.0, 4.0), (8.0, -60.0, 14.0, 2.5)],
     [(4.0, -40.0, 10.0, 3.0), (14.0, -46.0, 32.0, 2.2), (18.0, -52.0, 54.0, 1.4)],
 ]
@@ -27,10 +28,10 @@ def liver_distance(canvas: Canvas, rng: np.random.Generator, room: Room) -> np.n
     """(z, y, x) float32 distance to the surface of the liver."""
     box = canvas.box((-120.0, -130.0, -170.0), (90.0, 110.0, 125.0))
     p, lumps = canvas.at(box), canvas.lumps[box]
-    left = float(rng.uniform(-8, 14))  # how far the left lobe reaches
-    low = float(rng.uniform(-6, 8))
+    left = float(rng.uniform(-22, 16))  # how far the left lobe reaches
+    low = float(rng.uniform(-8, 6))
     back = half_space(p, (0.0, 0.0, -14.0), (-0.55, 0.66, 0.6))
-    edge = half_space(p, (-34.0 - low, 0.0, 0.0), (-0.88, 0.0, 0.48))
+    edge = half_space(p, (-30.0 - low, 0.0, 0.0), (-0.92, 0.0, 0.4))
     liver = common(back, edge, 24.0)
     tip = half_space(p, (30.0, -50.0, 74.0 + left), (0.25, 0.0, 1.0))
     liver = common(liver, tip, 20.0)

@@ -13,15 +13,15 @@ KIDNEY_RADII = (53.0, 27.0, 28.0)
 GALLBLADDER = [(-28.0, -28.0, -27.0, 7.0), (-42.0, -42.0, -30.0, 14.0), (-58.0, -56.0, -36.0, 15.0)]
 CAVA = [  # (z, y, x, radius)
     (-160.0, 4.0, -20.0, 11.0),
-    (-70.0, 2.0, -22.0, 11.0),
-    (0.0, 2.0, -23.0, 12.0),
+    (-70.0, 3.0, -22.0, 10.0),
+    (0.0, 2.0, -23.0, 11.0),
     (40.0, -6.0, -20.0, 12.5),
     (75.0, -18.0, -18.0, 13.0),
 ]
 STOMACH = [
     (40.0, 24.0, 50.0, 20.0),
     (28.0, 10.0, 62.0, 30.0),
-    (2.0, -24.0, 68.0, 29.0),
+    (2.0, -34.0, 66.0, 30.0),
     (-22.0, -50.0, 56.0, 25.0),
     (-38.0, -58.0, 26.0, 21.0),
     (-38.0, -52.0, 2.0, 15.0),
@@ -148,7 +148,7 @@ def _paint_kidney(canvas: Canvas, center: tuple, tissue: Tissue) -> None:
 
 
 def _paint_great_vessels(canvas: Canvas, tissue: Tissue) -> None:
-    aorta = [(-170.0, 2.0, 8.0, 9.0), (-60.0, 1.0, 10.0, 10.0), (20.0, 6.0, 10.0, 11.0)]
+    aorta = [(-170.0, 2.0, 8.0, 9.0), (-60.0, 1.0, 10.0, 9.0), (20.0, 6.0, 10.0, 10.5)]
     aorta += [(110.0, 12.0, 16.0, 12.0)]
     esophagus = [(120.0, -2.0, 4.0, 7.0), (50.0, -8.0, 12.0, 7.0), (26.0, -6.0, 34.0, 8.0)]
     for path in RENAL_VESSELS[:3:2]:
@@ -212,9 +212,9 @@ def _paint_colon(canvas: Canvas, rng, inside: np.ndarray, tissue: Tissue) -> Non
 
 def _paint_small_bowel(canvas: Canvas, rng, inside: np.ndarray, tissue: Tissue) -> None:
     """Short overlapping loops, each with an enhancing wall; most hold fluid, some gas."""
-    for _ in range(60):
+    for _ in range(85):
         center = rng.uniform((-150.0, -62.0, -70.0), (-30.0, 2.0, 95.0))
-        if center[2] < 20 and center[0] > -70:
+        if abs(center[2]) < 22 or (center[2] < 0 and center[0] > -60):
             continue
         turns = np.cumsum(rng.normal(0, 16, (4, 3)) * (0.6, 1.0, 1.0), axis=0)
         corners = np.column_stack([center + turns, rng.uniform(10, 14, 4)])
@@ -228,7 +228,7 @@ def _paint_small_bowel(canvas: Canvas, rng, inside: np.ndarray, tissue: Tissue) 
 
 def _paint_mesentery(canvas: Canvas, rng, inside: np.ndarray, tissue: Tissue) -> None:
     """Small vessels that fan out from the root."""
-    for _ in range(26):
+    for _ in range(45):
         end = rng.uniform((-140.0, -70.0, -80.0), (-25.0, -10.0, 90.0))
         root = np.array([rng.uniform(-80, -30), -24.0, 2.0])
         middle = (root + end) / 2 + rng.normal(0, 10, 3)

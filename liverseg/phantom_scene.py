@@ -87,6 +87,10 @@ class Canvas:
         high = [c + r for c, r in zip(center, reach, strict=True)]
         return self.box(low, high, margin_mm)
 
+    def septa(self, box: Box, width: float) -> np.ndarray:
+        """Thin curved sheets, 1 in their middle: where `lumps` changes sign."""
+        return np.clip(1 - np.abs(self.lumps[box]) / width, 0, 1)
+
     def at(self, box: Box) -> Points:
         """The bent coordinates of a box."""
         return Points(*(p[box] for p in self.points))

@@ -13,7 +13,7 @@ RIB_MM = 27.0  # from one to the next, at the spine
 LOWEST_RIB_Z = 4.0  # its head, at the spine
 
 AIR, LUNG, COUCH, FAT, MUSCLE = -1000.0, -860.0, -120.0, -103.0, 58.0  # HU
-CORTEX, MARROW, CARTILAGE, DISC, SAC = 620.0, 190.0, 105.0, 88.0, 30.0
+CORTEX, MARROW, CARTILAGE, DISC, SAC = 600.0, 165.0, 105.0, 88.0, 30.0
 
 
 class Room(NamedTuple):
@@ -85,15 +85,17 @@ def _paint_layers(canvas: Canvas, cavity: np.ndarray, fat_mm: float) -> None:
     """Skin, fat under it, the muscular wall, fat inside."""
     p, grain = canvas.points, canvas.grain
     outside = ellipse(p.y - 4.0, p.x, (118.0 + 0.7 * fat_mm, 141.0 + fat_mm))
-    outside = common(outside, p.y - 102.0 - 0.4 * fat_mm, 50.0)
-    outside = without(outside, ellipse(p.y - 112.0 - 0.4 * fat_mm, p.x, (9.0, 14.0)), 16.0)
+    outside = common(outside, p.y - 105.0 - 0.4 * fat_mm, 50.0)
+    outside = union(outside, cavity - 16.0 - 0.4 * fat_mm, 12.0)
+    outside = without(outside, ellipse(p.y - 114.0 - 0.4 * fat_mm, p.x, (9.0, 14.0)), 16.0)
     couch = p.y - 110.0 - 0.4 * fat_mm + p.x * p.x / 1500.0
     canvas.paint(EVERYWHERE, np.abs(couch) - 0.6, COUCH)
     canvas.paint(EVERYWHERE, outside, 25.0)
-    fat = FAT + 9 * canvas.lumps + 14 * np.maximum(np.abs(grain) - 1.2, 0)
+    fat = FAT + 12 * np.maximum(np.abs(grain) - 1.2, 0) + 22 * canvas.septa(EVERYWHERE, 0.12)
     canvas.paint(EVERYWHERE, outside + 2.2, fat)
     side = np.abs(p.x) / 140.0
     thick = 11.0 + 5.0 * side * smooth_step(20.0, -50.0, p.z)
+    thick = thick - 8.0 * (p.y < 0) * np.exp(-p.x * p.x / 40.0)  # the white line in front
     muscle = np.maximum(cavity - thick, outside + 0.4 * fat_mm + 1.0)
     strength = 4.5 * smooth_step(-10.0, 45.0, p.y + 0.5 * p.z) - 1.0
     broad = np.abs(cavity - thick - 5.0) - strength  # latissimus and serratus
@@ -106,11 +108,12 @@ def _paint_layers(canvas: Canvas, cavity: np.ndarray, fat_mm: float) -> None:
 def _paint_back_muscles(canvas: Canvas) -> None:
     """Erector spinae, psoas, quadratus lumborum, the crura of the diaphragm."""
     p, y = canvas.points, canvas.points.y - spine_y(canvas.points.z)
-    flesh = MUSCLE + 5 * canvas.lumps - 70 * np.maximum(np.abs(canvas.grain) - 1.5, 0)
-    loin = smooth_step(-8.0, -75.0, p.z)
+    flesh = MUSCLE + 5 * canvas.grain - 55 * canvas.septa(EVERYWHERE, 0.2)
+    flesh -= 70 * np.maximum(np.abs(canvas.grain) - 1.6, 0)
+    loin = smooth_step(5.0, -60.0, p.z)
     for side in (-1, 1):
         x = p.x * side
-        canvas.paint(EVERYWHERE, ellipse(y - 42.0, x - 33.0, (24.0, 33.0)), flesh)
+        canvas.paint(EVERYWHERE, ellipse(y - 43.0, x - 34.0, (26.0, 34.0)), flesh)
         psoas = ellipse(y - 6.0, x - 24.0 - 14.0 * loin, (24.0, 18.0)) + 20.0 * (1 - loin)
         canvas.paint(EVERYWHERE, psoas + canvas.lumps, flesh)
         square = ellipse(y - 26.0, x - 58.0, (13.0, 20.0)) + 16.0 * (1 - loin)
@@ -167,14 +170,14 @@ def _paint_spine(canvas: Canvas) -> None:
 
 def _paint_bone(canvas: Canvas, box, shape: np.ndarray, marrow: np.ndarray) -> None:
     canvas.paint(box, shape, CORTEX)
-    canvas.paint(box, shape + 1.8, marrow)
+    canvas.paint(box, shape + 1.5, marrow)
 
 
 def _paint_lungs(canvas: Canvas, chest: np.ndarray) -> None:
     """Air, and vessels as bright dots and short branches away from the pleura."""
     canvas.paint(EVERYWHERE, chest, LUNG + 45 * canvas.grain)
     deep = np.clip(-chest / 8.0 - 0.5, 0, 1)
-    canvas.blend(EVERYWHERE, deep * np.clip((canvas.grain - 2.1) * 2.5, 0, 1), 20.0)
+    canvas.blend(EVERYWHERE, deep * np.clip((canvas.grain - 1.9) * 2.0, 0, 1), 40.0)
 
 
 def _paint_mediastinum(canvas: Canvas, chest: np.ndarray) -> None:

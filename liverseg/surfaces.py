@@ -49,7 +49,8 @@ def surface_distances(
         if len(prediction) > 1:
             return None
         masks, spacing_mm = [mask[1] for mask in masks], spacing_mm[1:]
-    there, back = _nearest(*masks, spacing_mm)
+    found, true = (_surface(mask, spacing_mm) for mask in masks)
+    there, back = _nearest_mm(found, true), _nearest_mm(true, found)
     return SurfaceDistances(
         assd_mm=float(np.concatenate([there, back]).mean()),
         hd95_mm=float(max(np.percentile(there, 95), np.percentile(back, 95))),
@@ -57,18 +58,18 @@ def surface_distances(
     )
 
 
-def _nearest(first: np.ndarray, second: np.ndarray, spacing_mm) -> tuple[np.ndarray, np.ndarray]:
-    """mm from each surface voxel of one uint8 mask to the other's surface, both ways."""
+def _surface(mask: np.ndarray, spacing_mm: tuple[float, ...]):
+    """The surface of a uint8 mask as a SimpleITK image of 0 and 1."""
     import SimpleITK as sitk  # needed only where there is a truth, so a page does not wait for it
 
-    surfaces, distances = [], []
-    for mask in (first, second):
-        image = sitk.GetImageFromArray(mask)
-        image.SetSpacing([float(mm) for mm in reversed(spacing_mm)])  # SimpleITK counts x first
-        surface = sitk.LabelContour(image)
-        distance = sitk.SignedMaurerDistanceMap(
-            surface, squaredDistance=False, useImageSpacing=True
-        )
-        surfaces.append(sitk.GetArrayFromImage(surface) > 0)
-        distances.append(sitk.GetArrayFromImage(distance))
-    return distances[1][surfaces[0]], distances[0][surfaces[1]]
+    image = sitk.GetImageFromArray(mask)
+    image.SetSpacing([float(mm) for mm in reversed(spacing_mm)])  # SimpleITK counts x first
+    return sitk.LabelContour(image)
+
+
+def _nearest_mm(surface, other) -> np.ndarray:
+    """mm from each voxel of one surface to the nearest voxel of the other."""
+    import SimpleITK as sitk
+
+    distance = sitk.SignedMaurerDistanceMap(other, squaredDistance=False, useImageSpacing=True)
+    return sitk.GetArrayViewFromImage(distance)[sitk.GetArrayViewFromImage(surface) > 0]

@@ -7,6 +7,7 @@ the reference imports TensorFlow, which costs seconds and half a gigabyte.
 import logging
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -114,24 +115,28 @@ def load_network(weights: Weights, network: Network):
 
 
 class OnnxEngine:
-    """The fast one: the exported networks in 8-bit integers on ONNX Runtime."""
+    """The fast one: the exported networks in 8-bit integers on ONNX Runtime.
 
-    batch_size = 4
+    Each thread runs a slice of its own: none waits for another inside the network.
+    """
 
     def __init__(self, weights: Weights):
         """Opens both sessions; WeightsError where the files do not work here."""
+        keys = {network: fast_key(network) for network in NETWORKS}
         self.recipe = weights.recipe
-        keys = tuple(fast_key(network) for network in NETWORKS)
-        paths = [weights.path(key) for key in keys]
-        self.identity = f"fast-{weights.identity(keys)}"
-        self._sessions = {
-            network: open_session(path) for network, path in zip(NETWORKS, paths, strict=True)
-        }
+        self._sessions = {name: open_session(weights.path(key)) for name, key in keys.items()}
+        self.identity = f"fast-{weights.identity(tuple(keys.values()))}"
+        threads = thread_count()
+        self.batch_size = 2 * threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="network")
 
     def predict(self, network: Network, batch: np.ndarray) -> np.ndarray:
         """See `Engine.predict`."""
-        (probability,) = self._sessions[network].run(None, {"image": batch})
-        return probability[..., 0]
+
+        def run(image: np.ndarray) -> np.ndarray:
+            return self._sessions[network].run(None, {"image": image[None]})[0][0, ..., 0]
+
+        return np.stack(list(self._pool.map(run, batch)))
 
 
 def fast_key(network: Network) -> str:
@@ -140,11 +145,11 @@ def fast_key(network: Network) -> str:
 
 
 def open_session(path: Path):
-    """An ONNX Runtime session on this machine's cores; WeightsError where it cannot be made."""
+    """A single-threaded ONNX Runtime session; WeightsError where the file is none."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = thread_count()
+    options.intra_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no narrower base

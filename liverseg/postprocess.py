@@ -66,5 +66,8 @@ def remove_small(values: np.ndarray, threshold: int, voxels: int) -> None:
         voxels: size of the smallest component to keep.
     """
     mask = values >= threshold
-    kept = cc3d.dust(mask, threshold=voxels, connectivity=26)
-    values[mask & ~kept.astype(bool)] = 0
+    if not mask.any():
+        return
+    box = bounding_box(mask)
+    kept = cc3d.dust(mask[box], threshold=voxels, connectivity=26).astype(bool)
+    values[box][mask[box] & ~kept] = 0

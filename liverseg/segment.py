@@ -7,8 +7,11 @@ The liver is cleaned on the network's grid, where a scan is small. The masks are
 probabilities on the scan's grid.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -139,11 +142,22 @@ def coarse_stride(spacing: Spacing | None) -> int:
 def _predict(
     engine: Engine, network: Network, images: NetworkInput, z: np.ndarray, values: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """Runs a network on slices `z`, fills `values` (z, size, size) and yields the slices done."""
-    for start in range(0, len(z), engine.batch_size):
-        batch = z[start : start + engine.batch_size]
+    """Runs a network on slices `z`, fills `values` (z, size, size) and yields the slices done.
+
+    The next batch is already at work while the caller looks at the last one.
+    """
+
+    def run(batch: np.ndarray) -> np.ndarray:
         values[batch] = np.rint(engine.predict(network, images.batch(batch)) * 255)
-        yield batch
+        return batch
+
+    batches = (z[k : k + engine.batch_size] for k in range(0, len(z), engine.batch_size))
+    with ThreadPoolExecutor(1) as ahead:
+        waiting = deque(ahead.submit(run, batch) for batch in islice(batches, 1))
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(ahead.submit(run, batch) for batch in islice(batches, 1))
+            yield done
 
 
 def _outwards(z: np.ndarray, middle: int) -> np.ndarray:

@@ -194,11 +194,27 @@ def test_steps_come_from_the_middle_outwards_with_preliminary_labels(engine):
     np.testing.assert_array_equal(shown, last.result.labels)
 
 
-def test_closing_the_steps_stops_the_networks(engine):
-    steps = segment_steps(scan(), engine)
+def test_closing_the_steps_stops_the_networks_after_one_more_batch(engine):
+    steps = segment_steps(scan((200, 64, 64)), engine)
     next(steps)
     steps.close()
-    assert len(engine.calls) == 1
+    assert len(engine.calls) == 2
+
+
+def test_the_first_look_finds_what_looking_everywhere_finds(monkeypatch):
+    rng = np.random.default_rng(0)
+    hu = np.full((90, 64, 64), TISSUE, np.int16)
+    hu[30:62, 16:48, 12:36] = LIVER_HU
+    for z, y, x in rng.integers(
+        0, (88, 60, 60), (40, 3)
+    ):  # specks
+        hu[z : z + 2, y : y + 4, x : x + 4] = LIVER_HU
+    volume = Volume(hu, ISOTROPIC)
+    quick, thorough = ThresholdEngine(), ThresholdEngine()
+    found = segment(volume, engine=quick)
+    monkeypatch.setattr("liverseg.segment.COARSE_MM", 1.0)
+    np.testing.assert_array_equal(found.labels, segment(volume, engine=thorough).labels)
+    assert quick.slices("liver") < thorough.slices("liver") == 90
 
 
 def test_progress_is_told_stage_by_stage(engine):

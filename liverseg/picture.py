@@ -147,9 +147,8 @@ def read_picture_masks(members: list[Member], volume: Volume) -> np.ndarray:
 
 def _distinct_values(pictures: list[_Picture]) -> np.ndarray | None:
     """(z, y, x) uint8 of at most two values besides 0; None where there are more."""
-    codes = np.stack(
-        [_codes(picture, len({p.pixels.ndim for p in pictures}) > 1) for picture in pictures]
-    )
+    is_color = any(picture.pixels.ndim == 3 for picture in pictures)
+    codes = np.stack([_codes(picture, is_color) for picture in pictures])
     areas: dict[int, int] = {}
     for plane in codes:
         found, counts = np.unique(plane, return_counts=True)
@@ -158,7 +157,7 @@ def _distinct_values(pictures: list[_Picture]) -> np.ndarray | None:
         if len(areas) > 3:
             return None
     areas.pop(0, None)
-    if all(code <= 255 for code in areas):
+    if not is_color and max(areas, default=0) <= 255:
         return codes.astype(np.uint8)
     ranked = sorted(areas, key=lambda code: -areas[code] if is_color else code)
     values = np.zeros(codes.shape, np.uint8)

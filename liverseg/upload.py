@@ -22,6 +22,17 @@ from .sniff import kind_of
 from .truth import nifti_truth, picture_truth
 from .volume import Segmentation, Volume
 
+ADVICE = {
+    "archive": "Unpack the archive, or make an ordinary zip of it.",
+    "colour screenshot": "Export the CT slices themselves from the archive.",
+    "localizer": "A scout view is no scan; export the axial series.",
+    "multi-frame file without positions": "Export the scan as single slices or as NIfTI.",
+    "other file": "Upload an abdominal CT as DICOM, NIfTI, PNG or JPG.",
+    "other scan format": "Save the scan as NIfTI (.nii.gz) or DICOM.",
+    "perfusion map": "Export the CT slices from which the map was made.",
+    "segmentation": "Upload the CT here and the segmentation into the ground-truth box.",
+}
+
 Paths = str | Path | Iterable[str | Path]
 Classify = Callable[[Dataset, bool, Member], list[CtSlice]]
 
@@ -168,10 +179,8 @@ def _no_scan(left_out: Counter) -> UploadError:
         )
     if set(left_out) == {"damaged file"}:
         return BrokenFile("The files are cut or damaged and cannot be read. Upload fresh copies.")
-    return NotAScan(
-        f"No CT images were found{_found(left_out)}. Upload an abdominal CT as DICOM, NIfTI, PNG "
-        "or JPG."
-    )
+    advice = ADVICE.get(left_out.most_common(1)[0][0], ADVICE["other file"])
+    return NotAScan(f"No CT images were found{_found(left_out)}. {advice}")
 
 
 def _found(left_out: Counter) -> str:

@@ -19,7 +19,7 @@ def choose_series(slices: list[CtSlice], series: int | None) -> tuple[list[CtSli
         NotAScan: where there is none.
     """
     candidates, left_out = _candidates(slices)
-    chosen = candidates[choose([_describe(one) for one in candidates], series)]
+    chosen = candidates[choose(_descriptions(candidates), series)]
     for other in candidates:
         if other is not chosen:
             left_out["slice of another series"] += len(other)
@@ -99,13 +99,13 @@ def _reason_against(group: list[CtSlice], some_have_planes: bool) -> str | None:
     """Why a group cannot be the scan, or None."""
     first = group[0]
     if first.eight_bit:
-        return "8-bit picture"
+        return "picture of 8 bits"
     if first.plane is None:
         numbers = {one.number for one in group}
         if some_have_planes or (len(group) > 1 and (None in numbers or len(numbers) < len(group))):
             return "slice without a position"
     elif first.plane.degrees_off_axial > MAX_OBLIQUE_DEGREES:
-        return "sagittal, coronal or oblique slice"
+        return "non-axial slice"
     return None
 
 
@@ -158,6 +158,25 @@ def distances_mm(group: list[CtSlice]) -> np.ndarray:
     return np.array([one.plane.position_mm @ normal for one in group])
 
 
+def _descriptions(candidates: list[list[CtSlice]]) -> list[str]:
+    """One for each; where two would be equal, their range of z or else a number is added."""
+    descriptions = [_describe(group) for group in candidates]
+    for more in (_z_range, lambda group: f"no. {candidates.index(group) + 1}"):
+        counts = Counter(descriptions)
+        descriptions = [
+            f"{text}, {more(group)}" if counts[text] > 1 else text
+            for text, group in zip(descriptions, candidates, strict=True)
+        ]
+    return descriptions
+
+
+def _z_range(group: list[CtSlice]) -> str:
+    if group[0].plane is None:
+        return "without positions"
+    heights = [one.plane.position_mm[2] for one in group]
+    return f"z {min(heights):.0f} to {max(heights):.0f} mm"
+
+
 def _describe(group: list[CtSlice]) -> str:
     """What may be said about a series: "28 slices, 5 mm, 512×512"."""
     rows, columns = group[0].shape
@@ -169,7 +188,7 @@ def _describe(group: list[CtSlice]) -> str:
 
 def _nothing_usable(groups: list[list[CtSlice]], left_out: Counter) -> NotAScan:
     reason = left_out.most_common(1)[0][0]
-    if reason == "8-bit picture":
+    if reason == "picture of 8 bits":
         return NotAScan(
             "These DICOM files hold 8-bit pictures or masks, already windowed and not Hounsfield "
             "units. Upload the original CT series; masks belong into the ground-truth box."

@@ -11,8 +11,8 @@ import numpy as np
 REACH = 5  # network pixels around the liver in which a lower threshold may still find some
 
 
-def clean_liver(values: np.ndarray, threshold: int) -> bool:
-    """Leaves nothing but the largest component, its holes filled; False where there is none.
+def clean_liver(values: np.ndarray, threshold: int) -> None:
+    """Leaves nothing but the largest component, its holes filled.
 
     Args:
         values: (z, y, x) uint8, changed in place.
@@ -20,7 +20,8 @@ def clean_liver(values: np.ndarray, threshold: int) -> bool:
     """
     mask = values >= threshold
     if not mask.any():
-        return False
+        values[:] = 0
+        return
     # 6-connected here stays connected when interpolated to a finer grid
     largest = cc3d.largest_k(mask, k=1, connectivity=6).astype(bool)
     reach = np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8)
@@ -28,7 +29,6 @@ def clean_liver(values: np.ndarray, threshold: int) -> bool:
         near = cv2.dilate(largest[z].view(np.uint8), reach).view(bool)
         values[z][~near | (mask[z] & ~largest[z])] = 0
     values[fill_holes(largest)] = 255
-    return True
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:

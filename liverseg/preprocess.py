@@ -24,6 +24,10 @@ class Square(NamedTuple):
     x: int
     side: int
 
+    def moved(self, y: int, x: int) -> "Square":
+        """The same square elsewhere."""
+        return self._replace(y=self.y + y, x=self.x + x)
+
 
 def whole_slice(shape_yx: tuple[int, int]) -> Square:
     """The smallest centred square that holds the whole slice."""

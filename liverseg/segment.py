@@ -7,6 +7,7 @@ The liver is cleaned on the network's grid, where a scan is small. The masks are
 probabilities on the scan's grid.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -81,14 +82,14 @@ def segment_steps(volume: Volume, engine: Engine | None = None) -> Iterator[Step
     engine = engine or load_engine()
     recipe = engine.recipe
     values = yield from _liver_steps(volume, engine)
+    clean_liver(values, level(recipe.liver_threshold))
     labels = np.zeros(volume.shape, np.uint8)
-    if clean_liver(values, level(recipe.liver_threshold)):
-        liver = _on_scan(values, whole_slice(volume.shape[1:]), volume.shape)
-        labels[liver.box][liver.values >= level(recipe.liver_threshold)] = LIVER
-    if not labels.any():
+    liver = _on_scan(values, whole_slice(volume.shape[1:]), volume.shape)
+    if liver is None or liver.values.max() < level(recipe.liver_threshold):
         yield Step(LIVER_STAGE, 1, 1, result=Segmentation(labels, notices=(NO_LIVER,)))
         return
-    tumor = yield from _tumor_steps(volume, engine, labels)
+    labels[liver.box][liver.values >= level(recipe.liver_threshold)] = LIVER
+    tumor = yield from _tumor_steps(volume, engine, labels, liver)
     labels[tumor.box][tumor.values >= level(recipe.tumor_threshold)] = TUMOR
     yield Step(TUMOR_STAGE, 1, 1, result=Segmentation(labels, liver, tumor))
 
@@ -115,9 +116,10 @@ def _liver_steps(volume: Volume, engine: Engine):
 
     def steps(stage, z):
         done = 0
-        for batch in _predict(engine, "liver", images, _outwards(z, middle), values):
+        for batch, outputs in _predict(engine, "liver", images, _outwards(z, middle)):
+            values[batch] = outputs
             done += len(batch)
-            on_scan = [from_network(values[k], square, volume.shape[1:]) for k in batch]
+            on_scan = [from_network(output, square, volume.shape[1:]) for output in outputs]
             labels = (np.stack(on_scan) >= threshold).astype(np.uint8)
             yield Step(stage, done, len(z), tuple(batch.tolist()), labels)
 
@@ -140,16 +142,16 @@ def coarse_stride(spacing: Spacing | None) -> int:
 
 
 def _predict(
-    engine: Engine, network: Network, images: NetworkInput, z: np.ndarray, values: np.ndarray
-) -> Iterator[np.ndarray]:
-    """Runs a network on slices `z`, fills `values` (z, size, size) and yields the slices done.
+    engine: Engine, network: Network, images: NetworkInput, z: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields some of the slices `z` at a time with their probabilities (n, size, size) uint8.
 
     The next batch is already at work while the caller looks at the last one.
     """
 
-    def run(batch: np.ndarray) -> np.ndarray:
-        values[batch] = np.rint(engine.predict(network, images.batch(batch)) * 255)
-        return batch
+    def run(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probability = engine.predict(network, images.batch(batch))
+        return batch, np.rint(probability * 255).astype(np.uint8)
 
     batches = (z[k : k + engine.batch_size] for k in range(0, len(z), engine.batch_size))
     with ThreadPoolExecutor(1) as ahead:
@@ -165,11 +167,13 @@ def _outwards(z: np.ndarray, middle: int) -> np.ndarray:
     return z[np.argsort(np.abs(z - middle), kind="stable")]
 
 
-def _on_scan(values: np.ndarray, square: Square, shape: tuple[int, int, int]) -> Probability:
-    """Network output (z, size, size) uint8 as a box on the scan's grid."""
+def _on_scan(values: np.ndarray, square: Square, shape: tuple[int, int, int]) -> Probability | None:
+    """Network output (z, size, size) uint8 as a box on the scan's grid; None where all is 0."""
+    outline = from_network(values.max(axis=0), square, shape[1:])
+    if not outline.any():
+        return None
     z = np.flatnonzero(values.any(axis=(1, 2)))
     first, last = int(z[0]), int(z[-1]) + 1
-    outline = from_network(values[first:last].max(axis=0), square, shape[1:])
     _, y, x = bounding_box(outline[None] > 0)
     box = np.empty((last - first, y.stop - y.start, x.stop - x.start), np.uint8)
     for k in range(first, last):
@@ -177,33 +181,32 @@ def _on_scan(values: np.ndarray, square: Square, shape: tuple[int, int, int]) ->
     return Probability(box, (first, y.start, x.start))
 
 
-def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray):
+def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray, liver: Probability):
     """Yields Steps; returns the tumor network's Probability in the liver's box.
 
     Args:
         volume: the scan.
         engine: of both networks.
         labels: (z, y, x) uint8, the liver.
+        liver: of which the labels are made.
     """
     recipe = engine.recipe
-    box = bounding_box(labels == LIVER)
-    square = tumor_square(labels == LIVER, volume.spacing, recipe)
-    values = np.zeros((volume.shape[0], recipe.size, recipe.size), np.uint8)
-    inside = labels[box] == LIVER
-    result = np.zeros(inside.shape, np.uint8)
-    z = np.flatnonzero(labels.any(axis=(1, 2)))
-    done = 0
+    threshold = level(recipe.tumor_threshold)
+    inside = liver.values >= level(recipe.liver_threshold)
+    z, y, x = liver.corner
+    square = tumor_square(inside, volume.spacing, recipe).moved(y, x)
     images = NetworkInput(volume, square, recipe)
-    for batch in _predict(engine, "tumor", images, _outwards(z, z[len(z) // 2]), values):
+    values = np.zeros_like(liver.values)
+    slices = np.flatnonzero(inside.any(axis=(1, 2))) + z
+    done = 0
+    for batch, outputs in _predict(engine, "tumor", images, _outwards(slices, int(slices.mean()))):
+        for k, output in zip(batch - z, outputs, strict=True):
+            on_scan = from_network(output, square, volume.shape[1:])
+            values[k] = on_scan[liver.box[1:]] * inside[k]
         done += len(batch)
         preliminary = labels[batch]
-        for row, k in enumerate(batch):
-            on_scan = from_network(values[k], square, volume.shape[1:])[box[1:]]
-            result[k - box[0].start] = on_scan * inside[k - box[0].start]
-            tumor = result[k - box[0].start] >= level(recipe.tumor_threshold)
-            preliminary[row][box[1:]][tumor] = TUMOR
-        yield Step(TUMOR_STAGE, done, len(z), tuple(batch.tolist()), preliminary)
+        preliminary[:, *liver.box[1:]][values[batch - z] >= threshold] = TUMOR
+        yield Step(TUMOR_STAGE, done, len(slices), tuple(batch.tolist()), preliminary)
     if volume.voxel_ml is not None:
-        smallest = int(np.ceil(recipe.min_tumor_mm3 / (volume.voxel_ml * 1000)))
-        remove_small(result, level(recipe.tumor_threshold), smallest)
-    return Probability(result, tuple(axis.start for axis in box))
+        remove_small(values, threshold, math.ceil(recipe.min_tumor_mm3 / volume.voxel_ml / 1000))
+    return Probability(values, liver.corner)

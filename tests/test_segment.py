@@ -131,6 +131,18 @@ def test_without_a_liver_the_result_is_empty_and_says_so(engine):
     assert engine.slices("tumor") == 0
 
 
+def test_a_liver_lost_between_the_pixels_of_a_tiny_picture_is_none(engine):
+    class Speck(ThresholdEngine):
+        def predict(self, network, batch):
+            found = np.zeros(batch.shape[:3], np.float32)
+            found[:, 1, 1] = 1
+            return found
+
+    found = segment(Volume(np.zeros((1, 8, 8), np.int16)), engine=Speck())
+    assert not found.labels.any()
+    assert "No liver was found" in found.notices[0]
+
+
 def test_a_lone_picture_repeats_itself(engine):
     hu = scan().hu[9:10].copy()
     found = segment(Volume(hu, windowed=(-160, 240)), engine=engine)
@@ -205,9 +217,7 @@ def test_the_first_look_finds_what_looking_everywhere_finds(monkeypatch):
     rng = np.random.default_rng(0)
     hu = np.full((90, 64, 64), TISSUE, np.int16)
     hu[30:62, 16:48, 12:36] = LIVER_HU
-    for z, y, x in rng.integers(
-        0, (88, 60, 60), (40, 3)
-    ):  # specks
+    for z, y, x in rng.integers(0, (88, 60, 60), (40, 3)):  # specks
         hu[z : z + 2, y : y + 4, x : x + 4] = LIVER_HU
     volume = Volume(hu, ISOTROPIC)
     quick, thorough = ThresholdEngine(), ThresholdEngine()

@@ -148,12 +148,13 @@ def _entries(stream: BinaryIO, parts: tuple[str, ...], opened: ExitStack) -> Ite
         raise BrokenFile(
             "The zip archive is cut or damaged. Make it again and upload it whole."
         ) from None
+    folder = (*parts[:-1], Path(parts[-1]).stem)  # liver.zip counts as a folder "liver"
     for entry in archive.infolist():
         if entry.is_dir() or stat.S_ISLNK(entry.external_attr >> 16):
             continue
         _check_entry(entry)
         names = entry.filename.replace("\\", "/").split("/")
-        yield Member((*parts[:-1], *names), entry.file_size, _opener(archive, entry))
+        yield Member((*folder, *names), entry.file_size, _opener(archive, entry))
 
 
 def _opener(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], BinaryIO]:

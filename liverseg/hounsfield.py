@@ -133,6 +133,6 @@ def looks_like_labels(slices: Iterable[np.ndarray]) -> bool:
         if np.count_nonzero(seen) > MAX_LABELS:
             return False
     values = np.flatnonzero(seen) + HU_MIN
-    if len(values) == 2:
-        return values[0] >= 0 or values[1] <= AIR_HU
-    return len(values) > 2 and values[0] >= 0 and voxels >= 100 * len(values)
+    if len(values) <= 2:
+        return bool(values[0] >= 0 or (len(values) == 2 and values[1] <= AIR_HU))
+    return bool(values[0] >= 0 and voxels >= 100 * len(values))

@@ -62,6 +62,7 @@ class Layout:
         affine: (4, 4) voxel (x, y, z, 1) of the LPS array to LPS mm.
         is_oriented: whether the header gives the axes; else they are guessed.
         is_sized: whether the header gives the voxel's size; else it is 1.
+        is_identity: whether the header's affine is the one of programs that do not know.
     """
 
     shape: tuple[int, int, int]
@@ -69,6 +70,7 @@ class Layout:
     affine: np.ndarray
     is_oriented: bool
     is_sized: bool
+    is_identity: bool
 
     @property
     def planes(self) -> list[Plane]:
@@ -91,8 +93,7 @@ class Layout:
 def read_nifti(member: Member) -> Volume:
     """A CT scan; NotAScan where the values cannot be Hounsfield units."""
     tally = Tally()
-    with _opened(member) as image:
-        layout = _layout(image.header)
+    with _opened(member) as (image, layout):
         hu = np.empty(layout.shape, np.int16)
         for target, values in _slabs(image, hu, layout):
             tally.add(values)
@@ -115,8 +116,7 @@ def read_labels(member: Member) -> tuple[np.ndarray, Layout]:
     Raises:
         TruthMismatch: the values are not labels, so it is a scan or a probability map.
     """
-    with _opened(member) as image:
-        layout = _layout(image.header)
+    with _opened(member) as (image, layout):
         labels = np.empty(layout.shape, np.uint8)
         for target, values in _slabs(image, labels, layout):
             target[...] = np.clip(np.nan_to_num(values), 0, 255)
@@ -129,17 +129,21 @@ def read_labels(member: Member) -> tuple[np.ndarray, Layout]:
 
 
 @contextmanager
-def _opened(member: Member) -> Iterator[nibabel.Nifti1Image]:
-    """The image, its header checked and no voxel read yet."""
+def _opened(member: Member) -> Iterator[tuple[nibabel.Nifti1Image, Layout]]:
+    """The image, its header checked and no voxel read yet, and how it lies."""
     with member.open() as stream:
         if stream.read(2) == b"\x1f\x8b":
             stream.seek(0)
             stream = gzip.GzipFile(fileobj=stream)
         try:
             stream.seek(0)
-            kind = _checked_kind(stream.read(540), member)
+            head = stream.read(540)
+            kind = _checked_kind(head, member)
             stream.seek(0)
-            yield kind.from_stream(stream)
+            image = kind.from_stream(stream)
+            # nibabel puts 1 for missing sizes, so these are taken from the header as it is stored
+            stored = kind.header_class(head[: kind.header_class.sizeof_hdr], check=False)
+            yield image, _layout(image.header, stored["pixdim"][1:4])
         except DAMAGE:
             raise BrokenFile("The NIfTI file is cut or damaged. Upload a fresh copy.") from None
 
@@ -189,22 +193,22 @@ def _slabs(
         yield stored_view[:, :, last], np.asarray(proxy[:, :, last], np.float32)
 
 
-def _layout(header: nibabel.Nifti1Header) -> Layout:
+def _layout(header: nibabel.Nifti1Header, stored_sizes: np.ndarray) -> Layout:
     shape = (*header.get_data_shape(), 1)[:3]
     affine, is_sized = _declared_affine(header), True
     is_oriented = affine is not None
     if affine is None:
         affine = _in_mm(header.get_base_affine(), header)  # nibabel's guess: L, A, S
-        is_sized = _is_usable(affine)
+        is_sized = bool(np.all(stored_sizes[np.array(shape) > 1])) and _is_usable(affine)
         affine = affine if is_sized else np.diag([-1.0, 1.0, 1.0, 1.0])
+    is_identity = np.array_equal(np.abs(affine), np.eye(4))
     ornt = io_orientation(affine)
     to_lps = ornt_transform(ornt, LPS)
     lps_shape = np.empty(3, int)
     lps_shape[to_lps[:, 0].astype(int)] = shape
     affine = RAS_TO_LPS @ affine @ inv_ornt_aff(to_lps, shape)
-    return Layout(
-        tuple(map(int, lps_shape[::-1])), ornt2axcodes(ornt), affine, is_oriented, is_sized
-    )
+    shape = tuple(map(int, lps_shape[::-1]))
+    return Layout(shape, ornt2axcodes(ornt), affine, is_oriented, is_sized, is_identity)
 
 
 def _declared_affine(header: nibabel.Nifti1Header) -> np.ndarray | None:
@@ -258,7 +262,7 @@ def _notices(layout: Layout) -> tuple[str, ...]:
         )
     if not layout.is_sized:
         notices += ("The NIfTI header gives no voxel size, so nothing is given in mm or mL.",)
-    elif np.array_equal(np.abs(layout.affine), np.eye(4)):
+    elif layout.is_identity:
         notices += (
             "The header says exactly 1 mm in every direction, as programs write when they do not "
             "know; measurements may be wrong.",

@@ -20,6 +20,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
 import gradio as gr
 
 from liverseg.errors import SeveralSeries, UploadError, WeightsError
+from liverseg.limits import LIMITS
 from liverseg.numbers import describe, notices, number_table
 from liverseg.scratch import Scratch
 from liverseg.service import Service
@@ -53,13 +54,37 @@ INTRODUCTION = """## liverseg
 Finds the liver and its tumors in an abdominal CT.
 
 **Teaching demo, not for diagnosis.**"""
-SCAN_HINT = """Drop DICOM, NIfTI, PNG or JPG here: files, a folder or a zip.
+SCAN_HINT = """DICOM, NIfTI, PNG or JPG: drop files, a folder or a zip here.
 <strong>Do not upload identifiable patient data.</strong>"""
-TRUTH_HINT = "Masks of the same scan: 3D-IRCADb, DICOM SEG, NIfTI or PNG."
-TRUTH_READ = "Ground truth is on the scan."
-LIMITS = "Limits"
+TRUTH_HINT = "Masks of the same scan: 3D-IRCADb folders, DICOM SEG, NIfTI or PNG."
+TRUTH_READ = "The ground truth is on the scan."
+TRUTH_WAITS = "Kept until the scan is here."
+HOUSE_RULES = f"""{LIMITS} Uploads are deleted as soon as they are read; the scan stays in memory
+while this page is open, for an hour at most."""
 BANNER = "<p><strong>liverseg</strong> <span>Teaching demo, not for diagnosis</span></p>"
-ABOUT = "About"
+ABOUT = f"""
+**What it does.** Two small networks (ResUNets in Keras) look at every slice and its neighbors. The
+first outlines the liver, the second the tumors inside it. Both make mistakes: that is what there is
+to see here. **Do not use it for diagnosis, treatment or any decision about a patient.**
+
+**Where the numbers come from.** Volumes are voxels times their size, which the files state; where
+they do not, there are no millimeters. Dice and its relatives compare the networks' mask with the
+ground truth that you give. Point at an explanation to see the source of its definition. What the
+networks were trained on, and how well they do on patients they never saw, is in the README.
+
+**What happens to a scan.** {HOUSE_RULES} What you take away carries no name, date or number of the
+patient, but for the DICOM SEG, which must refer to its scan. Nobody else sees any of it, and no
+other server is asked.
+
+**From a program.**
+```python
+from gradio_client import Client, handle_file
+
+report, labels = Client("ADDRESS OF THIS PAGE").predict(
+    scan=[handle_file("scan.zip")], truth=None, series=None, api_name="/segment"
+)
+```
+"""
 
 log = logging.getLogger(TITLE)
 
@@ -119,7 +144,7 @@ class Page:
                 "Segment", variant="primary", interactive=False, elem_id="segment"
             )
             with gr.Row(elem_id="example"):
-                self.example = gr.Button("Open a synthetic case", scale=3, elem_id="synthetic")
+                self.example = gr.Button("Synthetic case", scale=3, elem_id="synthetic")
                 self.seed = gr.Number(
                     0,
                     label="Number of the synthetic case",
@@ -131,13 +156,15 @@ class Page:
                     container=False,
                     elem_id="seed",
                 )
-            gr.Markdown(LIMITS, elem_id="limits")
+            with gr.Accordion("Limits and privacy", open=False):
+                gr.Markdown(HOUSE_RULES, elem_id="limits")
 
     def _place_reading_room(self) -> None:
         with gr.Row(elem_id="bar"):
             gr.HTML(BANNER, elem_id="banner")
             self.status = component("progress", elem_id="status")
             self.cancel = gr.Button("Cancel", size="sm", visible="hidden", elem_id="cancel")
+            self.another = gr.Button("New scan", size="sm", elem_id="another")
         self.viewer = LiverViewer(elem_id="viewer")
         self.notices = component("notices", elem_id="notices")
         with gr.Tabs(elem_id="results"):
@@ -180,6 +207,7 @@ class Page:
             scored.success(self.score_surfaces, None, results, **reading, **hidden)
             runs.append(run)
         self.cancel.click(self.rest, None, rest, cancels=runs, queue=False, **quiet)
+        self.another.click(lambda: gr.Sidebar(open=True), None, self.panel, queue=False, **quiet)
         self.surfaces.wanted(self.draw_surfaces, None, self.surfaces, **reading, **hidden)
         self.files.make(self.make_file, None, self.files, **reading, **hidden)
         self._offer_api(model)
@@ -241,9 +269,9 @@ class Page:
             yield {self.truth: refused(str(error))}
             raise
         if study.truth is None:
-            yield {self.truth: said("Kept until the scan is here.")}
+            yield {self.truth: said(TRUTH_WAITS)}
         elif study.prediction is None:
-            yield self._opened(visitor)
+            yield {**self._results(visitor), self.truth: said(TRUTH_READ)}
         else:
             for add in (self.service.score, self.service.score_surfaces):
                 add(visitor)
@@ -253,19 +281,13 @@ class Page:
     def _opened(self, visitor: str) -> dict:
         """The page with a scan that was just read."""
         study = self.service.studies.of(visitor)
-        value = pack_scan(study.volume, study.served)
-        if study.truth is not None:
-            value = pack_result(value, truth=study.truth, folder=study.served)
-        self.service.studies.update(visitor, shown=value)
+        self.service.studies.update(visitor, shown=pack_scan(study.volume, study.served))
         return {
-            self.viewer: value,
+            **self._results(visitor),
             self.scan: said(describe(study.volume)),
             self.series: gr.Radio(visible=False),
             self.truth: said(TRUTH_READ if study.truth is not None else ""),
             self.segment: gr.Button(interactive=True),
-            self.notices: notices(study),
-            self.numbers: number_table(study),
-            self.curves: None,
             self.surfaces: None,
         }
 
@@ -313,27 +335,27 @@ class Page:
     def _results(self, visitor: str) -> dict:
         """The page with what is known about the visitor's scan now."""
         study = self.service.studies.of(visitor)
-        value = pack_result(
-            study.shown,
-            study.prediction,
-            study.truth,
-            study.scores,
-            study.measurements,
-            study.truth_measurements,
-            folder=study.served,
-        )
-        self.service.studies.update(visitor, shown=value)
-        shown = {
+        value, curves = study.shown, None
+        if study.prediction or study.truth:
+            value = pack_result(
+                value,
+                study.prediction,
+                study.truth,
+                study.scores,
+                study.measurements,
+                study.truth_measurements,
+                folder=study.served,
+            )
+            self.service.studies.update(visitor, shown=value)
+        if study.measurements:
+            curves = slice_curves(study.prediction, study.measurements, study.scores).to_json()
+        return {
             self.viewer: value,
             self.notices: notices(study),
             self.numbers: number_table(study),
+            self.files: downloads_value(self._offers(study)),
+            self.curves: curves,
         }
-        if study.measurements:
-            shown[self.files] = downloads_value(self._offers(study))
-            shown[self.curves] = slice_curves(
-                study.prediction, study.measurements, study.scores
-            ).to_json()
-        return shown
 
     def _surfaces_wanted(self, visitor: str) -> str | None:
         """The 3-D figure is drawn when somebody looks; a flat or shapeless scan has none."""
@@ -414,6 +436,7 @@ def main() -> None:
             ssr_mode=False,
             pwa=False,
             state_session_capacity=100,
+            max_file_size=LIMITS.file_bytes,
         )
         threading.Thread(target=sweep, args=(scratch, service), daemon=True).start()
         page.block_thread()

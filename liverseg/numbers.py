@@ -43,10 +43,10 @@ def number_table(study: Study) -> list[dict]:
 
 def _measured(found: Measurements) -> list[dict]:
     return [
-        _row("liver_ml", found.liver_ml, None),
-        _row("tumor_ml", None, found.tumor_ml),
-        _row("burden_percent", None, found.burden_percent),
-        _row("liver_hu_mean", found.liver_hu_mean, None),
+        _row("liver_ml", found.liver_ml, ""),
+        _row("tumor_ml", "", found.tumor_ml),
+        _row("burden_percent", "", found.burden_percent),
+        _row("liver_hu_mean", found.liver_hu_mean, ""),
     ]
 
 
@@ -55,17 +55,18 @@ def _scored(scores: Scores) -> list[dict]:
     both += [_row(key, getattr(scores.liver, key), getattr(scores.tumor, key)) for key in DISTANCES]
     return [
         *both,
-        _row("lesion_precision", None, scores.lesions.precision),
-        _row("lesion_recall", None, scores.lesions.recall),
+        _row("lesion_precision", "", scores.lesions.precision),
+        _row("lesion_recall", "", scores.lesions.recall),
     ]
 
 
-def _row(key: str, liver: float | None, tumor: float | None) -> dict:
+def _row(key: str, liver: float | str | None, tumor: float | str | None) -> dict:
+    """One line; "" where a number makes no sense, None where it is undefined."""
     known = EXPLANATIONS[key]
     return {
         "name": known.name,
-        "liver": written(key, liver),
-        "tumor": written(key, tumor),
+        "liver": liver if liver == "" else written(key, liver),
+        "tumor": tumor if tumor == "" else written(key, tumor),
         "unit": known.unit,
         "why": known.sentence,
         "source": known.source,

@@ -64,10 +64,11 @@ def slice_curves(
             "rangemode": "tozero",
             "gridcolor": "rgba(128,128,128,.2)",
         },
-        yaxis2={"title": "Dice", "overlaying": "y", "side": "right", "range": [0, 1.02]},
         uirevision="curves",
     )
-    figure.update_layout(yaxis2={"showgrid": False, "visible": scores is not None})
+    if scores:
+        ticks = {"range": [0, 1.05], "dtick": 0.25, "showgrid": False, "zeroline": False}
+        figure.update_layout(yaxis2={"title": "Dice", "overlaying": "y", "side": "right", **ticks})
     return figure
 
 
@@ -103,7 +104,7 @@ def surfaces(
                 lighting={"ambient": 0.5, "diffuse": 0.7, "specular": 0.15},
             )
     hidden = {axis: {"visible": False} for axis in ("xaxis", "yaxis", "zaxis")}
-    from_the_front = {"eye": {"x": 0.3, "y": -1.7, "z": 0.4}}
+    from_the_front = {"eye": {"x": 0.25, "y": -1.25, "z": 0.3}}
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
         legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0.98},

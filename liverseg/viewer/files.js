@@ -2,7 +2,9 @@
 
 // Calls `take(index, bytes)` for each block of `size` bytes; resolves when all have come.
 export async function readBlocks(url, size, signal, take) {
-  const answer = await fetch(url, { signal });
+  // "no-store": after an aborted request Chromium would resume from its cache with a range, which
+  // Gradio does not answer right.
+  const answer = await fetch(url, { signal, cache: "no-store" });
   if (!answer.ok) throw new Error(answer.status);
   const reader = answer.body.pipeThrough(new DecompressionStream("gzip")).getReader();
   const block = new Uint8Array(size);

@@ -136,4 +136,11 @@ def theme() -> gr.Theme:
     """Quiet greys, one accent, and the fonts that are already on the visitor's machine."""
     sans = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
     mono = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
-    return gr.themes.Base(primary_hue="sky", neutral_hue="slate", font=sans, font_mono=mono)
+    quiet = gr.themes.Base(primary_hue="sky", neutral_hue="slate", font=sans, font_mono=mono)
+    return quiet.set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_text_color="white",
+    )

@@ -5,6 +5,18 @@
 const plot = element.querySelector(".plot");
 
 let asked = false;
+let slice = null; // the viewer's
+
+function mark() {
+  if (!props.linked || slice === null) return [];
+  const line = { color: getComputedStyle(element).color, width: 1 };
+  return [{ type: "line", x0: slice + 1, x1: slice + 1, yref: "paper", y0: 0, y1: 1, line }];
+}
+
+function clear() {
+  if (plot.dataset.ready) Plotly.purge(plot);
+  delete plot.dataset.ready;
+}
 
 function ask() {
   if (asked || !plot.offsetWidth) return;
@@ -15,12 +27,13 @@ function ask() {
 async function draw() {
   asked = asked && props.value === "wanted";
   if (props.value === "wanted") return ask();
-  if (!props.value) return window.Plotly?.purge(plot);
+  if (!props.value) return clear();
   const { data, layout } = JSON.parse(props.value);
-  const text = getComputedStyle(element).color;
+  const { color, fontFamily: family } = getComputedStyle(element);
   const quiet = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
   const settings = { responsive: true, displaylogo: false, displayModeBar: false };
-  await Plotly.react(plot, data, { ...layout, ...quiet, font: { ...layout.font, color: text } }, settings);
+  const font = { color, family, size: 14 };
+  await Plotly.react(plot, data, { ...layout, ...quiet, font, shapes: mark() }, settings);
   if (plot.dataset.ready) return;
   plot.dataset.ready = "yes";
   if (props.linked) {
@@ -36,11 +49,8 @@ new ResizeObserver(() => {
 }).observe(plot);
 
 document.addEventListener("lv:slice", ({ detail }) => {
-  if (!props.linked || !plot.dataset.ready) return;
-  const x = detail + 1;
-  const line = { color: getComputedStyle(element).color, width: 1 };
-  const mark = { type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line };
-  Plotly.relayout(plot, { shapes: [mark] });
+  slice = detail;
+  if (props.linked && plot.dataset.ready) Plotly.relayout(plot, { shapes: mark() });
 });
 
 watch("value", draw);

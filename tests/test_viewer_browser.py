@@ -4,6 +4,7 @@ import base64
 import re
 from dataclasses import dataclass
 
+import cv2
 import gradio as gr
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from liverseg.metrics import Scores, compare
 from liverseg.phantom import make_phantom
 from liverseg.segment import Step
 from liverseg.viewer import LiverViewer, pack_preview, pack_result, pack_scan, private_folder
+from liverseg.viewer.component import PALETTE
 from liverseg.volume import LIVER, TUMOR, Probability, Segmentation, Volume
 
 SHAPE = (24, 128, 128)
@@ -431,3 +433,200 @@ def test_play_runs_through_the_slices(viewer):
     assert stopped > MIDDLE
     viewer.wait_for_timeout(200)
     assert shown_slice(viewer) == stopped
+
+
+def of_color(page, color):
+    """How many pixels have exactly this color."""
+    rgb = [int(color[k : k + 2], 16) for k in (1, 3, 5)]
+    return int(np.count_nonzero((np.abs(colors(page) - rgb) <= 1).all(axis=1)))
+
+
+@pytest.mark.parametrize("structure", ["liver", "tumor"])
+def test_errors_are_colored_as_python_counts_them(viewer, case, structure):
+    z = int(np.argmax((case.prediction.tumor | case.truth.tumor).sum(axis=(1, 2))))
+    viewer.evaluate(f"document.dispatchEvent(new CustomEvent('lv:goto', {{ detail: {z} }}))")
+    press(viewer, "e")
+    viewer.fill("[data-layer=errors] input", "1")
+    if structure == "tumor":
+        press(viewer, "x")
+    settle(viewer)
+    predicted, true = (
+        getattr(segmentation, structure)[z] for segmentation in (case.prediction, case.truth)
+    )
+    counts = [(predicted & true).sum(), (predicted & ~true).sum(), (~predicted & true).sum()]
+    assert sum(counts[1:]) > 0
+    found = [
+        of_color(viewer, color)
+        for color in (
+            PALETTE["true_positive"],
+            PALETTE["false_positive"],
+            PALETTE["false_negative"],
+        )
+    ]
+    shares = np.array(found) / sum(found)
+    np.testing.assert_allclose(shares, np.array(counts) / sum(counts), atol=0.03)
+    assert f"{structure} missed" in text(viewer, ".lv-legend")
+
+
+def test_the_heat_map_shows_the_probability(viewer):
+    without = colored(viewer)
+    press(viewer, "h")
+    viewer.wait_for_function("document.querySelector('.lv-legend').innerText.includes('liver')")
+    viewer.wait_for_load_state("networkidle")
+    settle(viewer)
+    assert colored(viewer) > without
+    press(viewer, "h")
+    assert colored(viewer) == without
+
+
+def set_threshold(page, name, value):
+    page.fill(f"[data-threshold={name}] input", str(value))
+    settle(page)
+
+
+def open_thresholds(page):
+    page.click("#lv-tab-threshold")
+    page.wait_for_selector("[data-threshold=liver] input:enabled")
+
+
+# 255 times 0.3, 0.5 and 0.7 lie halfway between two levels
+@pytest.mark.parametrize(("liver", "tumor"), [(0.3, 0.7), (0.62, 0.21), (0.5, 0.3)])
+def test_a_threshold_changes_mask_volume_and_dice_as_in_python(viewer, case, liver, tumor):
+    open_thresholds(viewer)
+    set_threshold(viewer, "liver", liver)
+    set_threshold(viewer, "tumor", tumor)
+    tumor_values = np.zeros(SHAPE, np.uint8)
+    tumor_values[case.prediction.tumor_probability.box] = case.prediction.tumor_probability.values
+    labels = threshold(case.prediction.liver_probability.values, tumor_values, liver, tumor)
+    expected = Segmentation(labels)
+    scores = compare(expected, case.truth, case.volume, surfaces=False)
+    for structure in ("liver", "tumor"):
+        voxels = np.count_nonzero(getattr(expected, structure))
+        found = text(viewer, f"[data-number={structure}-volume]").split()[0].replace(",", "")
+        digits = len(found.partition(".")[2])
+        assert float(found) == pytest.approx(voxels * case.volume.voxel_ml, abs=0.51 / 10**digits)
+        for where, overlap in [
+            ("scan", getattr(scores, structure)),
+            ("slice", getattr(scores.slices[MIDDLE], structure)),
+        ]:
+            dice = number(viewer, f"{structure}-dice-{where}")
+            assert dice == pytest.approx(overlap.dice, abs=5.01e-4)
+
+
+def test_the_curve_knows_the_best_threshold(viewer, case):
+    open_thresholds(viewer)
+    dice = [
+        compare(
+            Segmentation(
+                (case.prediction.liver_probability.values >= round(255 * t)).astype(np.uint8)
+            ),
+            case.truth,
+            case.volume,
+            surfaces=False,
+        ).liver.dice
+        for t in np.arange(1, 100) / 100
+    ]
+    expected = f"liver {max(dice):.3f} at {(1 + int(np.argmax(dice))) / 100:.2f}"
+    assert expected in text(viewer, "#lv-panel-threshold .lv-hint")
+
+
+def test_thresholds_go_back_to_the_networks(viewer, case):
+    before = number(viewer, "liver-dice-scan")
+    open_thresholds(viewer)
+    set_threshold(viewer, "liver", 0.9)
+    assert number(viewer, "liver-dice-scan") != before
+    viewer.click("#lv-panel-threshold button")
+    settle(viewer)
+    assert number(viewer, "liver-dice-scan") == before
+    assert text(viewer, "[data-threshold=liver] output") == "0.50"
+
+
+def test_a_tumor_in_the_list_leads_to_its_slice(viewer, case):
+    viewer.click("#lv-tab-tumors")
+    rows = viewer.locator(".lv-lesions button")
+    missed = [match for match in case.scores.lesions.truth if match.status == "missed"]
+    assert rows.count() == len(case.measurements.lesions) + len(missed)
+    assert len(missed) > 0
+    assert "Missed" in rows.last.inner_text()
+    largest = case.measurements.lesions[0]
+    assert f"{largest.long_axis_mm:.0f} × {largest.short_axis_mm:.0f} mm" in rows.first.inner_text()
+    assert f"{largest.hu_mean:.0f} ± {largest.hu_sd:.0f} HU" in rows.first.inner_text()
+    white = of_color(viewer, "#ffffff")
+    rows.first.click()
+    settle(viewer)
+    assert shown_slice(viewer) == largest.long_axis[0][0]
+    assert of_color(viewer, "#ffffff") > white
+    press(viewer, "n")
+    assert rows.nth(1).get_attribute("aria-current") == "true"
+    press(viewer, "b")
+    assert rows.first.get_attribute("aria-current") == "true"
+
+
+def test_three_planes_share_a_crosshair_and_true_proportions(viewer, case):
+    press(viewer, "v")
+    settle(viewer)
+    before = colors(viewer, "coronal").tobytes()
+    x, y = middle(viewer)
+    viewer.mouse.click(x, y + 60)
+    settle(viewer)
+    assert colors(viewer, "coronal").tobytes() != before
+    x, y = middle(viewer, "[data-plane=coronal] canvas")
+    spacing = case.volume.spacing
+    places = []
+    for dx, dy in [(0, 0), (80, 0), (0, 40)]:
+        viewer.mouse.move(x + dx, y + dy)
+        settle(viewer)
+        words = text(viewer, ".lv-cursor").replace("−", "-")
+        hu = int(re.match(r"(-?\d+) HU", words)[1])
+        found = {axis: float(n) for axis, n in re.findall(r"([xyz]) ([\d.]+)", words)}
+        z_mm = found.get("z", shown_slice(viewer) * spacing.z)
+        voxel = [round(z_mm / spacing.z), round(found["y"] / spacing.y)]
+        assert hu == pytest.approx(case.volume.hu[*voxel, round(found["x"] / spacing.x)], abs=2)
+        places.append((z_mm, found["x"]))
+    across = (places[1][1] - places[0][1]) / 80
+    down = (places[0][0] - places[2][0]) / 40  # the head is up
+    assert down == pytest.approx(across, abs=spacing.z / 40)
+    viewer.mouse.wheel(0, 100)
+    settle(viewer)
+    assert f"y {found['y'] - spacing.y:.1f}" in text(viewer, ".lv-cursor")
+
+
+def test_a_picture_has_no_other_planes(viewer):
+    show(viewer, "picture", "scan")
+    assert viewer.is_disabled("[data-action=planes]")
+    press(viewer, "v")
+    assert not viewer.is_visible("[data-plane=coronal]")
+
+
+def test_the_picture_can_be_saved_with_scale_and_legend(viewer, tmp_path):
+    with viewer.expect_download() as download:
+        press(viewer, "s")
+    assert download.value.suggested_filename == f"liverseg-slice-{MIDDLE + 1}.png"
+    path = tmp_path / "picture.png"
+    download.value.save_as(path)
+    picture = cv2.imread(str(path))
+    box = viewer.locator("[data-plane=axial]").bounding_box()
+    height = round(2 * box["height"])
+    assert picture.shape[1] == round(2 * box["width"])
+    assert picture.shape[0] > height
+    legend = picture[height:].reshape(-1, 3)
+    for name in ("liver", "tumor", "truth"):
+        rgb = [int(PALETTE[name][k : k + 2], 16) for k in (1, 3, 5)]
+        assert (legend[:, ::-1] == rgb).all(axis=1).sum() > 100
+    assert (picture[:height].max(axis=2) > picture[:height].min(axis=2) + 20).any()
+
+
+def test_a_truth_without_a_result_is_shown_and_not_scored(viewer):
+    show(viewer, "truth", "scan")
+    assert colored(viewer) > 300
+    assert number(viewer, "liver-dice-scan") is None
+    assert viewer.is_disabled("[data-layer=errors] button")
+    assert viewer.is_enabled("[data-layer=truth] button")
+
+
+def test_tabs_are_moved_through_with_arrows(viewer):
+    viewer.focus("#lv-tab-view")
+    press(viewer, "ArrowRight")
+    assert viewer.get_attribute("#lv-tab-threshold", "aria-selected") == "true"
+    assert viewer.is_visible("#lv-panel-threshold")
+    assert not viewer.is_visible("#lv-panel-view")

@@ -12,8 +12,8 @@ from .. import colors
 HERE = Path(__file__).parent
 PALETTE = {name.lower(): value for name, value in vars(colors).items() if name.isupper()}
 
-# The scripts are ES modules; later ones use earlier ones. `gr.HTML` runs one function body, so
-# they are joined in this order, without their imports and exports.
+# The scripts are ES modules; later ones use earlier ones. `gr.HTML` runs one function body, in
+# which each becomes a function that returns what it exports.
 SCRIPTS = (
     "store",
     "study",
@@ -25,10 +25,14 @@ SCRIPTS = (
     "look",
     "view",
     "gestures",
+    "snapshot",
     "keys",
     "strip",
     "numbers",
     "layers",
+    "tabs",
+    "threshold",
+    "lesions",
     "stage",
     "main",
 )
@@ -68,11 +72,15 @@ class LiverViewer(gr.HTML):
 
 def joined_scripts() -> str:
     """The function body that `gr.HTML` runs when the viewer appears."""
-    modules = (HERE / f"{name}.js" for name in SCRIPTS)
-    joined = [_without_module_syntax(path.read_text(encoding="utf-8")) for path in modules]
-    return "\n".join([*joined, "start({ element, props, watch });"])
+    modules = [_as_function(name) for name in SCRIPTS]
+    return "\n".join([*modules, f"{SCRIPTS[-1]}.start({{ element, props, watch }});"])
 
 
-def _without_module_syntax(script: str) -> str:
-    script = re.sub(r"^import [^;]*;\n", "", script, flags=re.MULTILINE)
-    return re.sub(r"^export ", "", script, flags=re.MULTILINE)
+def _as_function(name: str) -> str:
+    script = (HERE / f"{name}.js").read_text(encoding="utf-8")
+    script = re.sub(r'import ({[^}]*}) from "\./(\w+)\.js";', r"const \1 = \2;", script)
+    exported = re.findall(
+        r"^export (?:async )?(?:function|class|const) (\w+)", script, re.MULTILINE
+    )
+    script = re.sub(r"^export ", "", script, flags=re.MULTILINE)
+    return f"const {name} = (() => {{\n{script}\nreturn {{ {', '.join(exported)} }};\n}})();"

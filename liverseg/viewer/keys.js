@@ -16,6 +16,7 @@ export function keyList(actions) {
     { keys: ["g"], does: "Ground truth on or off", run: () => actions.toggle("truth") },
     { keys: ["e"], does: "Errors on or off", run: () => actions.toggle("errors") },
     { keys: ["h"], does: "Heat map on or off", run: () => actions.toggle("probability") },
+    { keys: ["x"], does: "Errors and heat map of liver or tumor", run: actions.nextStructure },
     { keys: ["o"], does: "Fill, outline or both", run: actions.nextStyle },
     { keys: ["["], does: "Layers fainter", run: () => actions.fade(-0.1) },
     { keys: ["]"], does: "Layers stronger", run: () => actions.fade(0.1) },
@@ -27,6 +28,10 @@ export function keyList(actions) {
     { keys: ["+", "="], name: "+", does: "Zoom in", run: () => actions.zoom(1.25) },
     { keys: ["-"], name: "−", does: "Zoom out", run: () => actions.zoom(0.8) },
     { keys: ["r"], does: "Reset zoom and window", run: actions.reset },
+    { keys: ["n"], does: "Next tumor", run: () => actions.nextLesion(1) },
+    { keys: ["b"], does: "Tumor before", run: () => actions.nextLesion(-1) },
+    { keys: ["v"], does: "One plane or three", run: actions.planes },
+    { keys: ["s"], does: "Save the picture", run: actions.save },
     { keys: ["p"], does: "Play or stop", run: actions.play },
     { keys: ["?"], does: "This list", run: actions.help },
   ];
@@ -61,12 +66,12 @@ function belongsToControl({ target, key }) {
 }
 
 // Writes the sheet of keys.
-export function writeKeySheet(list, rows) {
+export function writeKeySheet(list, sheet) {
   for (const { keys, name, does } of list) {
-    const row = rows.insertRow();
+    const entry = document.createElement("li");
     const key = document.createElement("kbd");
     key.textContent = name || keys[0].toUpperCase();
-    row.insertCell().append(key);
-    row.insertCell().textContent = does;
+    entry.append(key, does);
+    sheet.append(entry);
   }
 }

@@ -32,6 +32,9 @@ export function createLayerControls(root, store, actions) {
   }
   for (const radio of root.querySelectorAll("[name=lv-structure]")) {
     radio.addEventListener("change", () => store.set({ structure: radio.value }));
+    const check = () => (radio.checked = radio.value === store.state.structure);
+    store.on(["structure"], check);
+    check();
   }
   createWindowControl(root, store, actions);
 }

@@ -103,7 +103,9 @@ export function createLoader(store) {
   }
 
   function fail(error) {
-    if (error.name !== "AbortError") store.set({ phase: "error" });
+    if (error.name === "AbortError") return;
+    console.error(error);
+    store.set({ phase: "error" });
   }
 
   return { show };

@@ -1,14 +1,19 @@
 // The viewer's beginning: puts its parts together. `host` is what `gr.HTML` gives a script.
 
-import { listenToGestures } from "./gestures.js";
 import { keyList, listenToKeys, writeKeySheet } from "./keys.js";
 import { change, createLayerControls, FIRST_LAYERS, isThere, STYLES } from "./layers.js";
+import { createLesions } from "./lesions.js";
 import { createLoader } from "./loader.js";
 import { PRESETS } from "./look.js";
-import { createNumbers } from "./numbers.js";
-import { createStage } from "./stage.js";
+import { createNumbers, fixed } from "./numbers.js";
+import { confusion, overlap } from "./scores.js";
+import { download } from "./snapshot.js";
+import { createStage, hasThreePlanes, legendOf } from "./stage.js";
 import { createStore } from "./store.js";
 import { createStrip } from "./strip.js";
+import { PREDICTION, TRUTH } from "./study.js";
+import { createTabs } from "./tabs.js";
+import { createThresholds } from "./threshold.js";
 
 const PLAY_MS = 90;
 
@@ -16,7 +21,7 @@ export function start({ element, props, watch }) {
   const root = element.querySelector(".lv");
   const { palette } = props;
   for (const [name, color] of Object.entries(palette)) {
-    root.style.setProperty(`--lv-${name.replace("_", "-")}`, color);
+    if (typeof color === "string") root.style.setProperty(`--lv-${name.replace("_", "-")}`, color);
   }
   const store = createStore({
     phase: "empty",
@@ -31,14 +36,22 @@ export function start({ element, props, watch }) {
     thresholds: null,
     hidden: false,
     playing: false,
+    planes: "one",
+    tab: "view",
+    lesion: null,
+    pointer: null,
+    tool: null,
+    drawing: false,
   });
   const actions = createActions(root, store);
-  const stage = createStage(root, store, palette, actions);
-  actions.zoom = stage.zoom;
-  actions.resetZoom = stage.resetZoom;
+  const lesions = createLesions(root, store, actions);
+  const stage = createStage(root, store, palette, actions, [lesions.mark]);
+  Object.assign(actions, { stage, save: () => save(stage, store, palette) });
   createStrip(root, store, palette, actions.goTo);
   createNumbers(root, store);
   createLayerControls(root, store, actions);
+  createTabs(root, store);
+  createThresholds(root, store, palette);
   const keys = keyList(actions);
   writeKeySheet(keys, root.querySelector(".lv-keys"));
   listenToKeys(root, keys, actions);
@@ -56,7 +69,19 @@ function createActions(root, store) {
       if (!state.study) return;
       store.set({ z: Math.max(0, Math.min(state.study.slices - 1, z)) });
     },
-    scroll: (slices) => actions.goTo(state.z + slices),
+    scroll: (slices) => actions.scrollPlane(actions.stage.focused(), slices),
+    scrollPlane(plane, slices) {
+      if (!state.study) return;
+      const { through, slices: count } = plane;
+      store.set({ [through]: Math.max(0, Math.min(count - 1, state[through] + slices)) });
+    },
+    zoom: (factor) => actions.stage.zoom(factor),
+    planes() {
+      if (hasThreePlanes(state.study)) {
+        store.set({ planes: state.planes === "one" ? "three" : "one" });
+      }
+    },
+    nextStructure: () => store.set({ structure: state.structure === "liver" ? "tumor" : "liver" }),
     hide: (hidden) => store.set({ hidden }),
     toggle(name) {
       if (isThere(name, state.value)) change(store, name, { on: !state.layers[name].on });
@@ -75,7 +100,7 @@ function createActions(root, store) {
     play: () => store.set({ playing: !state.playing }),
     help: () => root.querySelector(".lv-help").showModal(),
     reset() {
-      actions.resetZoom();
+      actions.stage.resetZoom();
       store.set({ window: firstWindow(state.study) });
     },
   };
@@ -84,6 +109,11 @@ function createActions(root, store) {
   }
   store.on(["study"], () => store.set({ window: firstWindow(state.study), playing: false }));
   playWhenAsked(root, store, actions);
+  store.on(["planes", "study"], () => {
+    const button = root.querySelector("[data-action=planes]");
+    button.disabled = !hasThreePlanes(state.study);
+    button.setAttribute("aria-pressed", state.planes === "three");
+  });
   return actions;
 }
 
@@ -107,6 +137,33 @@ function playWhenAsked(root, store, actions) {
     button.setAttribute("aria-pressed", store.state.playing);
     if (store.state.playing && store.state.study) timer = setInterval(step, PLAY_MS);
   });
+}
+
+// The axial picture as a PNG, with what it shows in words.
+async function save(stage, { state }, palette) {
+  const { study, z, window, value } = state;
+  if (!study) return;
+  const mm = study.positionMm(z);
+  const place = `Slice ${z + 1} of ${study.slices}${mm === null ? "" : `, ${mm.toFixed(1)} mm`}`;
+  const words = [`${place}   W ${window.width.toFixed(0)} L ${window.level.toFixed(0)}`];
+  const layers = ["liver", "tumor", "truth"].filter((name) => {
+    return state.layers[name].on && !state.layers.errors.on && isThere(name, value);
+  });
+  const plain = ([color]) => !color.startsWith("linear");
+  const legend = [
+    ...layers.map((name) => [palette[name], { truth: "ground truth" }[name] || name]),
+    ...legendOf(state, palette).filter(plain),
+  ];
+  if (value.result?.truth && value.result.predicted) words.push(diceInWords(study, z));
+  const blob = await stage.picture({ words, legend });
+  download(blob, `liverseg-slice-${z + 1}.png`);
+}
+
+function diceInWords(study, z) {
+  const dice = (counts, structure) =>
+    fixed(overlap(confusion(counts, structure, PREDICTION, TRUTH)).dice, 3);
+  const both = (counts) => `liver ${dice(counts, "liver")}, tumor ${dice(counts, "tumor")}`;
+  return `Dice of this slice: ${both(study.table(z))}   of the scan: ${both(study.total())}`;
 }
 
 // Other parts of the page steer and follow by events on the document.

@@ -191,9 +191,9 @@ def _lesion(lesion: "Lesion", status: str | None) -> dict:
 
 
 def _write(array: np.ndarray, folder: Path) -> dict:
-    """Gzipped bytes in a file named by their digest: the browser skips what it already has."""
-    content = gzip.compress(np.ascontiguousarray(array).tobytes(), 1, mtime=0)
+    """Gzipped bytes in a file named by their digest: what is there already is not sent again."""
+    content = memoryview(np.ascontiguousarray(array)).cast("B")
     path = folder / f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.bin"
     if not path.exists():
-        path.write_bytes(content)
+        path.write_bytes(gzip.compress(content, 1))
     return FileData(path=str(path)).model_dump()

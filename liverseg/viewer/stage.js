@@ -1,9 +1,11 @@
 // The pictures and the words on them.
 
 import { listenToGestures } from "./gestures.js";
-import { pixelTable, shownLayers } from "./look.js";
+import { isThere } from "./layers.js";
+import { heatTable, pixelTable, shownLayers } from "./look.js";
 import { planesOf } from "./planes.js";
-import { PlaneView } from "./view.js";
+import { takePicture } from "./snapshot.js";
+import { PlaneView, stroke } from "./view.js";
 
 const MESSAGES = {
   empty: "No scan yet",
@@ -12,14 +14,17 @@ const MESSAGES = {
 };
 const LABELS = ["", "Liver", "Tumor"];
 
-export function createStage(root, store, palette, actions) {
+export function createStage(root, store, palette, actions, marks) {
   const { state } = store;
+  const stage = root.querySelector(".lv-stage");
+  const heatColors = heatTable(palette.probability);
   const views = {};
   for (const holder of root.querySelectorAll(".lv-plane")) {
     const view = new PlaneView(holder.querySelector("canvas"));
     views[holder.dataset.plane] = view;
     listenToGestures(view.canvas, gesturesOn(view));
   }
+  const allMarks = [...marks, markCrosshair];
   let scene = null;
 
   store.on(["study", "body"], () => {
@@ -27,41 +32,77 @@ export function createStage(root, store, palette, actions) {
     const planes = planesOf(state.study);
     for (const [name, view] of Object.entries(views)) view.setPlane(state.study, planes[name]);
   });
-  store.on(["study", "window", "layers", "structure", "hidden"], () => {
+  store.on(["study", "window", "layers", "structure", "hidden", "probability"], () => {
     if (!state.study) return;
     const shown = shownLayers(state, palette);
-    scene = { shown, table: pixelTable(state.study, state.window, shown) };
+    const table = pixelTable(state.study, state.window, shown);
+    scene = { shown, table, heat: heat() };
     store.touch("scene");
   });
-  store.on(["study", "scene", "z", "y", "x", "voxels", "masks", "size", "place"], paint);
-  new ResizeObserver(() => store.touch("size")).observe(root.querySelector(".lv-stage"));
+  store.on(["study", "scene", "z", "y", "x", "voxels", "masks", "size", "place", "marks"], paint);
+  store.on(["planes", "study"], () => {
+    const three = state.planes === "three" && hasThreePlanes(state.study);
+    stage.dataset.planes = three ? "three" : "one";
+    store.touch("size");
+  });
+  new ResizeObserver(() => store.touch("size")).observe(stage);
   writeWords(root, store);
+  writeLegend(root, store, palette);
+
+  function heat() {
+    const { on, opacity } = state.layers.probability;
+    const box = state.study.probability?.[state.structure];
+    return on && box && !state.hidden ? { box, colors: heatColors, opacity } : null;
+  }
 
   function paint() {
     for (const view of Object.values(views)) {
       if (!state.study) view.clear();
-      else if (scene && view.fit()) view.paint(state[view.plane.through], scene);
+      else if (scene && view.fit()) view.paint(sliceOf(view), scene, allMarks);
     }
+  }
+
+  const sliceOf = (view) => state[view.plane.through];
+
+  // Where the three planes meet.
+  function markCrosshair(view) {
+    if (stage.dataset.planes !== "three" || state.hidden) return;
+    const [x, y] = view.pointAt({ z: state.z, y: state.y, x: state.x });
+    const gap = 12; // what is at the crossing stays visible
+    const lines = new Path2D();
+    for (const [x0, y0, x1, y1] of [
+      [0, y, x - gap, y],
+      [x + gap, y, view.width, y],
+      [x, 0, x, y - gap],
+      [x, y + gap, x, view.height],
+    ]) {
+      lines.moveTo(x0, y0);
+      lines.lineTo(x1, y1);
+    }
+    stroke(view.context, lines, "#fff", 0.75, 0.6);
   }
 
   function gesturesOn(view) {
     const moved = () => store.touch("place");
+    const voxelAt = (x, y) => (state.study ? view.voxelAt(x, y, state) : null);
     return {
-      scroll: (slices) => actions.scroll(slices),
-      pan: (dx, dy) => (view.pan(dx, dy), moved()),
-      zoom: (x, y, factor) => (view.zoomAt(x, y, factor), moved()),
+      scroll: (slices) => actions.scrollPlane(view.plane, slices),
+      pan: (dx, dy) => state.study && (view.pan(dx, dy), moved()),
+      zoom: (x, y, factor) => state.study && (view.zoomAt(x, y, factor), moved()),
       window(dx, dy) {
         const { width, level } = state.window;
         store.set({ window: { width: Math.max(1, width + 2 * dx), level: level - dy } });
       },
-      hover(x, y) {
-        const there = state.study && x !== null;
-        store.set({ cursor: there ? view.voxelAt(x, y, state[view.plane.through]) : null });
+      hover: (x, y) => store.set({ pointer: x === null ? null : { view, x, y } }),
+      click(x, y) {
+        const voxel = voxelAt(x, y);
+        if (!voxel) return;
+        if (state.tool?.click) state.tool.click(voxel);
+        else if (stage.dataset.planes === "three") store.set(voxel);
       },
-      click() {},
       reset: () => actions.reset(),
-      draws: () => false,
-      draw() {},
+      draws: () => Boolean(state.tool?.draw && view.plane?.name === "axial"),
+      draw: (x, y, phase) => state.tool?.draw(view.pixelAt(x, y), phase),
     };
   }
 
@@ -76,7 +117,48 @@ export function createStage(root, store, palette, actions) {
       for (const view of Object.values(views)) view.resetZoom();
       store.touch("place");
     },
+    // The plane whose canvas has the focus, else the axial one.
+    focused() {
+      const view = Object.values(views).find(({ canvas }) => canvas === document.activeElement);
+      return (view || views.axial).plane;
+    },
+    picture: (words) => takePicture(views.axial, state.z, scene, allMarks, words),
   };
+}
+
+// Coronal and sagittal pictures need the distance between slices: it is not guessed.
+export function hasThreePlanes(study) {
+  return Boolean(study?.spacing?.z && study.slices > 1);
+}
+
+function writeLegend(root, store, palette) {
+  const list = root.querySelector(".lv-legend");
+  store.on(["layers", "value", "structure", "drawing", "probability"], () => {
+    const entries = legendOf(store.state, palette).map(([color, name]) => {
+      const entry = document.createElement("li");
+      const swatch = document.createElement("i");
+      swatch.style.background = color;
+      entry.append(swatch, name);
+      return entry;
+    });
+    list.replaceChildren(...entries);
+  });
+}
+
+// [color, name] of what needs explaining on the picture itself.
+export function legendOf({ layers, value, structure, drawing }, palette) {
+  const entries = [];
+  if (layers.errors.on && isThere("errors", value)) {
+    entries.push([palette.true_positive, `${structure} found`]);
+    entries.push([palette.false_positive, `not ${structure}, but marked`]);
+    entries.push([palette.false_negative, `${structure} missed`]);
+  }
+  if (layers.probability.on && isThere("probability", value)) {
+    const ramp = `linear-gradient(90deg, ${palette.probability.join(", ")})`;
+    entries.push([ramp, `probability of ${structure}, 0 to 1`]);
+  }
+  if (drawing) entries.push([palette.drawn_liver, "your liver"], [palette.drawn_tumor, "your tumor"]);
+  return entries;
 }
 
 function writeWords(root, store) {
@@ -93,8 +175,10 @@ function writeWords(root, store) {
     const { width, level } = state.window;
     part("window-text").textContent = state.study ? `W ${width.toFixed(0)}  L ${level.toFixed(0)}` : "";
   });
-  store.on(["study", "cursor", "z", "masks"], () => {
-    part("cursor").textContent = state.study && state.cursor ? wordsFor(state) : "";
+  store.on(["study", "pointer", "z", "y", "x", "masks", "place"], () => {
+    const { study, pointer, z } = state;
+    const voxel = study && pointer && pointer.view.voxelAt(pointer.x, pointer.y, state);
+    part("cursor").textContent = voxel ? wordsFor(study, voxel, z) : "";
   });
   store.on(["phase", "value"], () => {
     const progress = state.value?.progress;
@@ -115,14 +199,15 @@ function whatIsUnknown(study) {
 }
 
 // HU, place and label under the cursor.
-function wordsFor({ study, cursor, z }) {
-  const voxel = { ...cursor, z: cursor.z ?? z };
+function wordsFor(study, voxel, z) {
   const index = voxel.z * study.area + voxel.y * study.width + voxel.x;
   const hu = Math.round(study.hu[study.ct[index]]);
   const words = [study.windowed ? `grey ${study.ct[index]}` : `${String(hu).replace("-", "−")} HU`];
   const { spacing } = study;
   if (spacing) {
-    words.push(`x ${(voxel.x * spacing.x).toFixed(1)}  y ${(voxel.y * spacing.y).toFixed(1)} mm`);
+    const depth = voxel.z === z ? "" : `  z ${study.positionMm(voxel.z).toFixed(1)}`;
+    const [xMm, yMm] = [voxel.x * spacing.x, voxel.y * spacing.y];
+    words.push(`x ${xMm.toFixed(1)}  y ${yMm.toFixed(1)}${depth} mm`);
   } else words.push(`x ${voxel.x}  y ${voxel.y}`);
   const byte = study.masks[index];
   if (byte & 3) words.push(LABELS[byte & 3]);

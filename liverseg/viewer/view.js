@@ -95,12 +95,13 @@ export class PlaneView {
   }
 
   // The {z, y, x} of the voxel at a point of the canvas, or null outside the picture.
-  voxelAt(x, y, slice) {
+  //   place: {z, y, x}, of which this plane shows one slice.
+  voxelAt(x, y, place) {
     const at = this.pixelAt(x, y);
     const [column, row] = [Math.floor(at.column), Math.floor(at.row)];
     const { columns, rows } = this.plane;
     if (column < 0 || row < 0 || column >= columns || row >= rows) return null;
-    return toVoxel(this.plane, slice, column, row);
+    return toVoxel(this.plane, place[this.plane.through], column, row);
   }
 
   // The point of the canvas over a voxel's center; voxel may have fractions.

@@ -1,0 +1,207 @@
+// The thresholds, live: from the networks' probabilities to masks, and Dice for every threshold.
+
+import { fetchProbability } from "./loader.js";
+import { fixed } from "./numbers.js";
+import { voxels } from "./scores.js";
+import { LIVER, TRUTH, TUMOR } from "./study.js";
+
+const FRAME_MS = 10; // of each frame for masks; the rest is for painting
+const AXES = { left: 26, right: 8, top: 8, bottom: 20 };
+
+// The 8-bit probability from which a voxel belongs to the mask; rounds half to even, as Python.
+export function levelOf(threshold) {
+  const exact = 255 * threshold;
+  const below = Math.floor(exact);
+  if (exact - below !== 0.5) return Math.round(exact);
+  return below % 2 ? below + 1 : below;
+}
+
+export function createThresholds(root, store, palette) {
+  const { state } = store;
+  const panel = root.querySelector("#lv-panel-threshold");
+  const canvas = panel.querySelector("canvas");
+  let waiting = []; // slices that still have the masks of an earlier threshold
+
+  for (const row of panel.querySelectorAll("[data-threshold]")) {
+    const name = row.dataset.threshold;
+    const slider = row.querySelector("input");
+    slider.addEventListener("input", () => set({ [name]: Number(slider.value) }));
+    store.on(["thresholds", "probability", "study", "value"], () => {
+      slider.disabled = !state.study?.probability;
+      slider.value = state.thresholds?.[name] ?? 0.5;
+      row.querySelector("output").textContent = fixed(state.thresholds?.[name], 2);
+    });
+  }
+  panel.querySelector("button").addEventListener("click", () => set(state.value.result.thresholds));
+  store.on(["tab", "layers", "value", "phase"], () => {
+    const wanted = state.tab === "threshold" || state.layers.probability.on;
+    if (wanted && state.phase === "result") fetchProbability(store);
+  });
+  store.on(["thresholds"], () => {
+    if (!state.study?.probability) return;
+    const running = waiting.length > 0;
+    waiting = nearestFirst(state.study.slices, state.z);
+    if (!running) work();
+  });
+  store.on(["thresholds", "probability", "study", "value", "tab", "size"], draw);
+
+  function set(changes) {
+    if (state.study?.probability) store.set({ thresholds: { ...state.thresholds, ...changes } });
+  }
+
+  function work() {
+    const { study, thresholds } = state;
+    if (!study?.probability) waiting = [];
+    const end = performance.now() + FRAME_MS;
+    while (waiting.length && performance.now() < end) relabel(study, waiting.shift(), thresholds);
+    store.touch("masks");
+    if (waiting.length) requestAnimationFrame(work);
+  }
+
+  function draw() {
+    const { study, thresholds, value } = state;
+    const known = study?.probability && value?.result?.truth;
+    if (state.tab !== "threshold") return;
+    const curves = known ? diceCurves(study, thresholds) : {};
+    drawCurves(canvas, curves, thresholds, palette);
+    panel.querySelector(".lv-hint").textContent = known
+      ? `Best: ${bestOf("liver", curves.liver)}, ${bestOf("tumor", curves.tumor)}`
+      : "With a result and a ground truth, Dice appears here.";
+  }
+}
+
+function nearestFirst(slices, z) {
+  const all = Array.from({ length: slices }, (_, k) => k);
+  return all.sort((a, b) => Math.abs(a - z) - Math.abs(b - z));
+}
+
+// Replaces a slice's predicted labels by those at other thresholds.
+function relabel(study, z, thresholds) {
+  const { liver, tumor } = study.probability;
+  const masks = study.slice(study.masks, z);
+  for (let i = 0; i < masks.length; i++) masks[i] &= ~3;
+  const liverLevel = levelOf(thresholds.liver);
+  eachInSlice(study, liver, z, (i, value) => {
+    if (value >= liverLevel) masks[i] |= LIVER;
+  });
+  const tumorLevel = levelOf(thresholds.tumor);
+  eachInSlice(study, tumor, z, (i, value) => {
+    if (value >= tumorLevel && masks[i] & LIVER) masks[i] += TUMOR - LIVER;
+  });
+  study.recount(z);
+}
+
+// Calls `use(index in the slice, value)` for the part of a slice that lies in a map's box.
+function eachInSlice(study, { corner, shape, values }, z, use) {
+  const [depth, height, width] = shape;
+  if (z < corner[0] || z >= corner[0] + depth) return;
+  let from = (z - corner[0]) * height * width;
+  for (let y = 0; y < height; y++) {
+    let i = (corner[1] + y) * study.width + corner[2];
+    for (let x = 0; x < width; x++) use(i++, values[from++]);
+  }
+}
+
+// {liver, tumor}: (256,) Dice at each level; the tumor's inside the liver at its own threshold.
+export function diceCurves(study, thresholds) {
+  const joint = jointHistogram(study);
+  const liver = histogram(study, study.probability.liver, (byte) => ((byte >> TRUTH) & 3) >= LIVER);
+  const tumor = [new Float64Array(256), new Float64Array(256)];
+  for (let k = levelOf(thresholds.liver) * 512; k < joint.length; k++) {
+    tumor[k & 1][(k >> 1) & 255] += joint[k];
+  }
+  const total = study.total();
+  return {
+    liver: diceByLevel(liver, voxels(total, "liver", TRUTH)),
+    tumor: diceByLevel(tumor, voxels(total, "tumor", TRUTH)),
+  };
+}
+
+function histogram(study, map, isTrue) {
+  const counts = [new Float64Array(256), new Float64Array(256)];
+  for (let z = 0; z < study.slices; z++) {
+    const masks = study.slice(study.masks, z);
+    eachInSlice(study, map, z, (i, value) => counts[isTrue(masks[i]) ? 1 : 0][value]++);
+  }
+  return counts;
+}
+
+// Voxels by liver probability, tumor probability and whether they are tumor: (256 * 256 * 2,).
+// Counted once for each result.
+function jointHistogram(study) {
+  if (study.probability.joint) return study.probability.joint;
+  const joint = new Uint32Array(256 * 256 * 2);
+  const liver = new Uint8Array(study.area);
+  for (let z = 0; z < study.slices; z++) {
+    const masks = study.slice(study.masks, z);
+    liver.fill(0);
+    eachInSlice(study, study.probability.liver, z, (i, value) => (liver[i] = value));
+    eachInSlice(study, study.probability.tumor, z, (i, value) => {
+      joint[(liver[i] << 9) | (value << 1) | (((masks[i] >> TRUTH) & 3) === TUMOR ? 1 : 0)]++;
+    });
+  }
+  study.probability.joint = joint;
+  return joint;
+}
+
+function diceByLevel([background, real], trueVoxels) {
+  const dice = new Float64Array(256);
+  let hits = 0;
+  let found = 0;
+  for (let level = 255; level >= 0; level--) {
+    hits += real[level];
+    found += real[level] + background[level];
+    dice[level] = found + trueVoxels ? (2 * hits) / (found + trueVoxels) : NaN;
+  }
+  return dice;
+}
+
+// The threshold with the highest Dice, in words; the lowest of several.
+function bestOf(name, dice) {
+  let best = 0.01;
+  for (let percent = 1; percent < 100; percent++) {
+    if (dice[levelOf(percent / 100)] > dice[levelOf(best)]) best = percent / 100;
+  }
+  const value = dice[levelOf(best)];
+  return Number.isNaN(value) ? `no ${name}` : `${name} ${value.toFixed(3)} at ${best.toFixed(2)}`;
+}
+
+function drawCurves(canvas, curves, thresholds, palette) {
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const density = Math.min(window.devicePixelRatio || 1, 2);
+  canvas.width = Math.round(width * density);
+  canvas.height = Math.round(height * density);
+  const context = canvas.getContext("2d");
+  context.scale(density, density);
+  const x = (threshold) => AXES.left + threshold * (width - AXES.left - AXES.right);
+  const y = (dice) => height - AXES.bottom - dice * (height - AXES.top - AXES.bottom);
+  drawGrid(context, x, y, getComputedStyle(canvas).color);
+  for (const [name, dice] of Object.entries(curves)) {
+    context.strokeStyle = palette[name];
+    context.lineWidth = 2;
+    context.beginPath();
+    for (let level = 1; level < 255; level++) context.lineTo(x(level / 255), y(dice[level]));
+    context.stroke();
+    context.fillStyle = palette[name];
+    context.beginPath();
+    context.arc(x(thresholds[name]), y(dice[levelOf(thresholds[name])]), 5, 0, 2 * Math.PI);
+    context.fill();
+  }
+}
+
+function drawGrid(context, x, y, ink) {
+  context.font = "11px system-ui, sans-serif";
+  context.fillStyle = context.strokeStyle = ink;
+  context.lineWidth = 1;
+  context.textBaseline = "middle";
+  for (const value of [0, 0.5, 1]) {
+    context.globalAlpha = 0.25;
+    context.strokeRect(x(0), y(value), x(1) - x(0), 0);
+    context.globalAlpha = 0.8;
+    context.textAlign = "right";
+    context.fillText(value.toFixed(1), x(0) - 5, y(value));
+    context.textAlign = "center";
+    context.fillText(value.toFixed(1), x(value), y(0) + 11);
+  }
+  context.globalAlpha = 1;
+}

@@ -1,34 +1,128 @@
 """The model card: what `README.md` of a Hub repository says about the weights in it.
 
-All prose is in `model_card_template.md`; every number comes from config.json and results.json.
+The prose is in `model_card_template.md`. Every number comes from config.json and from results.json,
+and only those results count that were measured with exactly these files.
 """
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from .weights import Weights
+from .engine import fast_key
+from .explain import EXPLANATIONS, UNDEFINED, written
+from .summary import SCORES
+from .weights import NETWORKS, Weights
 
 RESULTS = "results.json"
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
+ENGINES = {"reference": NETWORKS, "fast": tuple(map(fast_key, NETWORKS))}  # and their files
+SPLITS = ("test", "val")
+WORST = 3  # patients described as failures, for each structure
+
+
+class Evaluation(NamedTuple):
+    """What one engine reached on one side of the split (see `evaluate.evaluate`)."""
+
+    split: str
+    engine: str
+    summary: dict
+    patients: list[dict]
 
 
 def model_card(weights: Weights) -> ModelCard:
-    """The card of a weights folder, with results.json in its metadata where there is one."""
+    """The card of a weights folder; without a results.json of these weights it has no scores."""
     path = weights.folder / RESULTS
-    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = evaluations(weights, results)
     return ModelCard.from_template(
         ModelCardData(
             language="en",
             license="other",
+            license_name="non-commercial",
             library_name="keras",
             pipeline_tag="image-segmentation",
-            tags=["medical", "ct", "liver", "liver-tumor"],
+            tags=["medical", "ct", "liver", "liver-tumor", "teaching"],
             model_name="liverseg",
-            eval_results=None,
+            eval_results=[one for e in found for one in eval_results(e, weights)] or None,
         ),
-        template_path=TEMPLATE,
+        template_path=str(TEMPLATE),
         weights=weights,
-        results=results,
+        evaluations=found,
+        failures=failures(found[0], results.get("remarks", {})) if found else [],
+        scores={key: _name(key) for key in SCORES},
+        written=written,
+        interval=interval,
+        detection=detection,
     )
+
+
+def evaluations(weights: Weights, results: dict) -> list[Evaluation]:
+    """Those results that are of exactly these weights, the test patients first."""
+    found = []
+    for split in SPLITS:
+        for engine, keys in ENGINES.items():
+            result = results.get(split, {}).get(engine)
+            known = result and set(keys) <= set(weights.files)
+            if known and result["weights"] == f"{engine}-{weights.identity(keys)}":
+                found.append(Evaluation(split, engine, result["summary"], result["patients"]))
+    return found
+
+
+def eval_results(evaluation: Evaluation, weights: Weights) -> list[EvalResult]:
+    """One entry of the Hub's model-index for each mean that is defined."""
+    return [
+        EvalResult(
+            task_type="image-segmentation",
+            task_name=f"{structure} in CT",
+            dataset_type="abdominal-ct",
+            dataset_name=weights.trained.get("data", "abdominal CT"),
+            dataset_split=evaluation.split,
+            metric_type=key,
+            metric_name=f"{structure} {EXPLANATIONS[key].name}, mean, {evaluation.engine} engine",
+            metric_value=evaluation.summary[structure][key]["mean"],
+        )
+        for structure in NETWORKS
+        for key in SCORES
+        if evaluation.summary[structure][key]["mean"] is not None
+    ]
+
+
+def failures(evaluation: Evaluation, remarks: dict[str, str]) -> list[str]:
+    """The worst patients in words.
+
+    Args:
+        evaluation: whose.
+        remarks: by case, why; written by a person who looked at the pictures.
+    """
+    sentences = []
+    for structure in NETWORKS:
+        scored = [p for p in evaluation.patients if _dice(p, structure) is not None]
+        for patient in sorted(scored, key=lambda p: _dice(p, structure))[:WORST]:
+            words = f"{patient['case']}, {structure}: Dice {_dice(patient, structure):.3f}"
+            if structure == "tumor":
+                words += f" ({detection(patient['tumor'])})"
+            sentences.append(f"{words} {remarks.get(patient['case'], '')}".rstrip())
+    return sentences
+
+
+def detection(tumor: dict) -> str:
+    """What became of a patient's lesions: "2 of 5 tumors detected, 1 false"."""
+    true = [lesion["status"] for lesion in tumor["true_lesions"]]
+    false = sum(lesion["status"] == "false" for lesion in tumor["predicted_lesions"])
+    return f"{true.count('detected')} of {len(true)} tumors detected, {false} false"
+
+
+def interval(key: str, limits: list[float] | None) -> str:
+    """Two limits as "0.93 to 0.96"."""
+    return UNDEFINED if limits is None else " to ".join(written(key, limit) for limit in limits)
+
+
+def _name(key: str) -> str:
+    known = EXPLANATIONS[key]
+    return f"{known.name}, {known.unit}" if known.unit else known.name
+
+
+def _dice(patient: dict, structure: str) -> float | None:
+    return patient[structure] and patient[structure]["scores"]["dice"]

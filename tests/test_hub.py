@@ -71,11 +71,13 @@ def test_what_is_pushed_is_pulled(server, folder):
     assert load_config(pulled).recipe == Recipe(size=32, filters=(4, 8))
 
 
-def test_a_push_is_one_commit_of_weights_config_and_card(server, folder):
+def test_a_push_is_one_commit_of_weights_config_results_and_card(server, folder):
+    (folder / "results.json").write_text("{}")
+    (folder / "notes.txt").write_text("not for others")
     revision = hub.push(folder, REPO)
     assert list(server.commits[REPO]) == [revision]
     files = server.commits[REPO][revision]
-    assert set(files) == {*NAMES.values(), "config.json", "README.md"}
+    assert set(files) == {*NAMES.values(), "config.json", "results.json", "README.md"}
     assert "liverseg" in ModelCard(files["README.md"].decode()).text
 
 

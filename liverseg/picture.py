@@ -21,8 +21,9 @@ from .volume import Source, Volume
 PICTURE_WINDOW_HU = (-160, 240)  # what black and white are assumed to mean
 COLORED = 32  # difference of the channels from which a pixel has a colour
 MOSTLY = 0.5  # share of coloured pixels from which a picture is no CT slice
-MASK_SHARE = 0.99  # of a mask's pixels are black or white, even after JPEG
+MASK_SHARE = 0.95  # of a mask's pixels are black or white, even after JPEG
 NEAR = 12  # grey values around black and white that JPEG makes of them
+MASK_VALUES = 3  # distinct greys a mask may have
 HALF = 128  # from here on a blurred mask is set
 WHOLE_RANGE_16 = (8192, 32768)  # greys of 16-bit pictures must begin below and end above
 
@@ -36,7 +37,6 @@ _DAMAGED = (
     ValueError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
 
 
@@ -62,9 +62,8 @@ class _Picture:
         """(y, x) uint8."""
         if self.pixels.ndim == 3:
             return np.rint(self.pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
-        return (self.pixels >> 8 if self.pixels.dtype == np.uint16 else self.pixels).astype(
-            np.uint8
-        )
+        surplus_bits = 8 * (self.pixels.itemsize - 1)
+        return (self.pixels >> surplus_bits).astype(np.uint8)
 
     @property
     def colored(self) -> float:
@@ -74,9 +73,11 @@ class _Picture:
         return float(np.mean(np.ptp(self.pixels, axis=2) > COLORED))
 
     @property
-    def is_black_and_white(self) -> bool:
-        """Whether nearly all pixels are black or as bright as the brightest."""
+    def looks_like_mask(self) -> bool:
+        """Whether there are few values, or nearly all are black or as bright as the brightest."""
         grey = self.grey.astype(int)
+        if np.count_nonzero(np.bincount(grey.ravel())) <= MASK_VALUES:
+            return True
         return bool(np.mean((grey <= NEAR) | (grey >= grey.max() - NEAR)) >= MASK_SHARE)
 
 
@@ -99,7 +100,7 @@ def read_pictures(members: list[Member]) -> Volume:
                 f"{_size(picture.shape)}). Upload slices of one scan."
             )
         colored = max(colored, picture.colored)
-        masks = masks and picture.is_black_and_white
+        masks = masks and picture.looks_like_mask
         if picture.pixels.dtype == np.uint16:
             ends_16.append((int(picture.pixels.min()), int(picture.pixels.max())))
         slices.append(to_hu[picture.grey])
@@ -137,7 +138,7 @@ def read_picture_masks(members: list[Member], volume: Volume) -> np.ndarray:
         values = _distinct_values(pictures)
         if values is not None:
             return values
-    if not all(picture.is_black_and_white for picture in pictures):
+    if not all(picture.looks_like_mask for picture in pictures):
         raise TruthMismatch(
             "The ground truth holds pictures with many grey values, not masks; they may be slices "
             "of the scan. Upload the masks."
@@ -154,7 +155,7 @@ def _distinct_values(pictures: list[_Picture]) -> np.ndarray | None:
         found, counts = np.unique(plane, return_counts=True)
         for code, count in zip(found.tolist(), counts.tolist(), strict=True):
             areas[code] = areas.get(code, 0) + count
-        if len(areas) > 3:
+        if len(areas) > MASK_VALUES:
             return None
     areas.pop(0, None)
     if not is_color and max(areas, default=0) <= 255:
@@ -181,6 +182,14 @@ def natural_order(members: list[Member]) -> list[Member]:
 
 def _check_scan(masks: bool, colored: float, ends_16: list[tuple[int, int]]) -> None:
     """NotAScan for pictures that are no CT slices."""
+    if ends_16:
+        lowest, highest = min(low for low, _ in ends_16), max(high for _, high in ends_16)
+        if lowest > WHOLE_RANGE_16[0] or highest < WHOLE_RANGE_16[1]:
+            raise NotAScan(
+                f"The 16-bit pictures hold values from {lowest} to {highest}, and nothing says how "
+                "these become Hounsfield units. Save 8-bit pictures with a liver window, or upload "
+                "DICOM or NIfTI."
+            )
     if colored > MOSTLY:
         raise NotAScan(
             "This is a colour picture, not a CT slice. Upload CT slices as grey pictures, or "
@@ -191,14 +200,6 @@ def _check_scan(masks: bool, colored: float, ends_16: list[tuple[int, int]]) -> 
             "The pictures hold a mask (black and white only), not CT slices. Upload the slices "
             "here and the mask into the ground-truth box."
         )
-    if ends_16:
-        lowest, highest = min(low for low, _ in ends_16), max(high for _, high in ends_16)
-        if lowest > WHOLE_RANGE_16[0] or highest < WHOLE_RANGE_16[1]:
-            raise NotAScan(
-                f"The 16-bit pictures hold values from {lowest} to {highest}, and nothing says how "
-                "these become Hounsfield units. Save 8-bit pictures with a liver window, or upload "
-                "DICOM or NIfTI."
-            )
 
 
 def _read(member: Member, count: int) -> _Picture:
@@ -227,6 +228,8 @@ def _opened(member: Member) -> Iterator[Image.Image]:
     try:
         with member.open() as stream, Image.open(stream, formats=("PNG", "JPEG")) as image:
             yield image
+    except Image.DecompressionBombError:
+        raise TooLarge(f"A picture has far too many pixels. {LIMITS}") from None
     except _DAMAGED:
         raise BrokenFile("A picture is cut or damaged. Save it again.") from None
 

@@ -122,11 +122,19 @@ def assembled(planes: list[MaskPlane], volume: Volume) -> Segmentation:
             elsewhere.append(plane)
         else:
             _draw(labels[z], plane)
-    if len(elsewhere) == len(planes):
+    if len(elsewhere) == len(planes) or _any_between(elsewhere, volume):
         return _resampled_planes(planes, volume)
     outside = sum(bool(plane.mask.any()) for plane in elsewhere)
-    notices = (f"{outside} masks lie outside the scan and were left out.",) if outside else ()
+    notices = (f"{outside} masks lie where the scan has no slice.",) if outside else ()
     return Segmentation(labels, notices=notices)
+
+
+def _any_between(planes: list[MaskPlane], volume: Volume) -> bool:
+    """Whether a mask lies between two slices of a scan without gaps."""
+    heights = volume.source.positions_mm[:, 2]
+    return volume.source.affine is not None and any(
+        heights.min() < plane.grid.corner_mm[2] < heights.max() for plane in planes
+    )
 
 
 def _draw(labels: np.ndarray, plane: MaskPlane) -> None:

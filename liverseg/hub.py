@@ -109,7 +109,7 @@ def _refusals_as_sentences(repo_id: str, revision: str = "main") -> Iterator[Non
         raise HubUnreachable(
             "The Hugging Face Hub cannot be reached. Check the connection and try again."
         ) from error
-    except (EntryNotFoundError, HfHubHTTPError, HFValidationError) as error:
+    except (EntryNotFoundError, HfHubHTTPError, RuntimeError, ValueError) as error:
         raise WeightsError(_refusal(error, repo_id, revision)) from error
 
 
@@ -126,7 +126,8 @@ def _refusal(error: Exception, repo_id: str, revision: str) -> str:
                 f"There is no repository {repo_id} on the Hub, or the token that is set does not "
                 "open it. Check its name and the token."
             )
-    status = error.response.status_code
-    if status in (401, 403):
-        return f"The Hub refuses the token for {repo_id}. Make one that may write there."
-    return f"The Hub answered with error {status}. Try again later."
+        case HfHubHTTPError() if error.response.status_code in (401, 403):
+            return f"The Hub refuses the token for {repo_id}. Use one that has access."
+        case HfHubHTTPError():
+            return f"The Hub answered with error {error.response.status_code}. Try again later."
+    return "The exchange with the Hub broke off and changed nothing there. Try again later."

@@ -23,6 +23,7 @@ class LocalHub(ThreadingHTTPServer):
         commits: for each repository, its commits' files in order: {hash: {path: bytes}}.
         objects: LFS objects by sha256.
         requests: "METHOD path" of each, in order.
+        accepts_uploads: whether LFS objects are taken.
     """
 
     def __init__(self):
@@ -30,6 +31,7 @@ class LocalHub(ThreadingHTTPServer):
         self.commits: dict[str, dict[str, dict[str, bytes]]] = {}
         self.objects: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.accepts_uploads = True
 
     @property
     def url(self) -> str:
@@ -128,9 +130,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"transfer": "basic", "objects": objects})
 
     def _store(self, oid, body):
-        assert hashlib.sha256(body).hexdigest() == oid
-        self.server.objects[oid] = body
-        self._json({})
+        accepted = self.server.accepts_uploads and hashlib.sha256(body).hexdigest() == oid
+        if accepted:
+            self.server.objects[oid] = body
+        self._json({}, 200 if accepted else 403)
 
     def _commit(self, repo, body):
         files = {}

@@ -166,6 +166,13 @@ def test_a_wrong_token_is_refused(server, folder):
     assert server.commits == {}
 
 
+def test_an_upload_that_breaks_off_publishes_nothing(server, folder):
+    server.accepts_uploads = False
+    with pytest.raises(WeightsError, match="broke off and changed nothing"):
+        hub.push(folder, REPO)
+    assert server.commits == {REPO: {}}
+
+
 def test_without_a_network_the_cache_serves(server, folder, no_shipped_weights):
     revision = hub.push(folder, REPO)
     pulled = hub.pull(REPO, revision)

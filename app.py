@@ -417,29 +417,41 @@ class Page:
         yield json.loads(report.read_text(encoding="utf-8")), str(labels)
 
 
+def serve(scratch: Scratch, **settings) -> Page:
+    """Serves the page from threads of its own; a page for tests and `main`.
+
+    Args:
+        scratch: where everything goes that touches the disk.
+        settings: of `gr.Blocks.launch`.
+    """
+    os.environ["GRADIO_TEMP_DIR"] = str(scratch.gradio)
+    prepare_gradio()
+    page = Page(Service(scratch.visitors, scratch.gradio))
+    page.blocks.queue(default_concurrency_limit=4, max_size=MAX_WAITING)
+    page.blocks.launch(
+        prevent_thread_lock=True,
+        theme=theme(),
+        css=CSS,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        state_session_capacity=100,
+        max_file_size=LIMITS.file_bytes,
+        **settings,
+    )
+    return page
+
+
 def main() -> None:
     """Serves the page until the process is told to stop."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with Scratch() as scratch:
-        os.environ["GRADIO_TEMP_DIR"] = str(scratch.gradio)
-        prepare_gradio()
-        service = Service(scratch.visitors, scratch.gradio)
-        page = Page(service).blocks.queue(default_concurrency_limit=4, max_size=MAX_WAITING)
-        page.launch(
-            prevent_thread_lock=True,
-            theme=theme(),
-            css=CSS,
-            footer_links=[],
-            run_history=False,
-            enable_monitoring=False,
-            ssr_mode=False,
-            pwa=False,
-            state_session_capacity=100,
-            max_file_size=LIMITS.file_bytes,
-        )
-        threading.Thread(target=sweep, args=(scratch, service), daemon=True).start()
-        page.block_thread()
+        page = serve(scratch)
+        threading.Thread(target=sweep, args=(scratch, page.service), daemon=True).start()
+        page.blocks.block_thread()
 
 
 def sweep(scratch: Scratch, service: Service) -> None:

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+
+from liverseg.studies import Results, Studies, content_key
+from liverseg.volume import Probability, Segmentation, Spacing, Volume
+
+KB = 1024
+
+
+def a_volume(kilobytes=2, value=0, **settings):
+    return Volume(np.full((1, 1, kilobytes * KB // 2), value, np.int16), **settings)
+
+
+def a_segmentation(kilobytes=1):
+    return Segmentation(np.zeros((1, 1, kilobytes * KB), np.uint8))
+
+
+@pytest.fixture
+def open_studies(tmp_path):
+    def make(**limits):
+        for name in ("private", "served"):
+            (tmp_path / name).mkdir()
+        return Studies(tmp_path / "private", tmp_path / "served", **limits)
+
+    return make
+
+
+def test_each_visitor_has_a_study_and_folders_of_his_own(open_studies):
+    studies = open_studies()
+    ann, bob = studies.of("ann"), studies.of("bob")
+    assert studies.of("ann") is ann
+    assert len({ann.folder, ann.served, bob.folder, bob.served}) == 4
+    studies.update("ann", volume=a_volume())
+    assert studies.of("bob").volume is None
+
+
+def test_folders_are_private_and_do_not_give_away_the_session(open_studies):
+    study = open_studies().of("session-of-ann")
+    assert "ann" not in str(study.served)
+    assert len(study.served.name) == 64
+    assert study.served.stat().st_mode & 0o777 == 0o700
+
+
+def test_closing_frees_memory_and_files(open_studies):
+    studies = open_studies()
+    study = studies.of("ann")
+    (study.folder / "upload").write_text("x")
+    (study.served / "ct.bin").write_text("x")
+    studies.close("ann")
+    assert len(studies) == 0
+    assert not study.folder.exists()
+    assert not study.served.exists()
+
+
+def test_work_that_ends_after_its_visitor_left_is_not_kept(open_studies):
+    studies = open_studies()
+    studies.of("ann")
+    studies.close("ann")
+    studies.update("ann", volume=a_volume())
+    assert len(studies) == 0
+
+
+def test_the_least_recently_used_study_is_given_up_over_the_limit(open_studies):
+    studies = open_studies(max_bytes=5 * KB)
+    for visitor in ("ann", "bob"):
+        studies.of(visitor)
+        studies.update(visitor, volume=a_volume(2))
+    studies.of("ann")
+    studies.of("cid")
+    studies.update("cid", volume=a_volume(2))
+    assert studies.of("ann").volume is not None
+    assert studies.of("cid").volume is not None
+    assert studies.of("bob").volume is None
+
+
+def test_the_newest_study_stays_even_when_it_alone_is_over_the_limit(open_studies):
+    studies = open_studies(max_bytes=KB)
+    studies.of("ann")
+    studies.update("ann", volume=a_volume(2))
+    assert studies.of("ann").volume is not None
+
+
+def test_a_study_counts_scan_truth_labels_and_probabilities(open_studies):
+    probability = Probability(np.zeros((1, 1, KB), np.uint8), (0, 0, 0))
+    prediction = Segmentation(a_segmentation().labels, probability, probability)
+    studies = open_studies()
+    studies.of("ann")
+    study = studies.update("ann", volume=a_volume(2), truth=a_segmentation(), prediction=prediction)
+    assert study.nbytes == (2 + 1 + 3) * KB
+
+
+def test_an_unused_study_is_swept(open_studies):
+    studies = open_studies(max_age_s=-1)
+    studies.of("ann")
+    studies.sweep()
+    assert len(studies) == 0
+
+
+def test_a_visitor_who_left_is_swept_soon_but_not_when_he_comes_back(open_studies):
+    studies = open_studies(grace_s=-1)
+    for visitor in ("ann", "bob"):
+        studies.of(visitor)
+        studies.leave(visitor)
+    studies.of("ann")
+    studies.sweep()
+    assert len(studies) == 1
+    studies.leave("ann")
+    studies.sweep()
+    assert len(studies) == 0
+
+
+def test_equal_voxels_have_one_key_and_whatever_changes_the_result_changes_it():
+    spacing = Spacing(1, 1, 1)
+    key = content_key(a_volume(spacing=spacing), "weights")
+    assert key == content_key(a_volume(spacing=spacing), "weights")
+    others = [
+        content_key(a_volume(value=1, spacing=spacing), "weights"),
+        content_key(a_volume(spacing=Spacing(2, 1, 1)), "weights"),
+        content_key(a_volume(), "weights"),
+        content_key(a_volume(spacing=spacing, windowed=(0, 1)), "weights"),
+        content_key(a_volume(spacing=spacing), "other weights"),
+    ]
+    assert key not in others
+    assert len(set(others)) == len(others)
+
+
+def test_the_oldest_results_are_given_up_over_the_limit():
+    results = Results(max_bytes=2 * KB)
+    for key in "ab":
+        results.put(key, a_segmentation(1))
+    assert results.get("a") is not None
+    results.put("c", a_segmentation(1))
+    assert results.get("b") is None
+    assert results.get("a") is not None
+    assert results.get("c") is not None
+
+
+def test_a_result_larger_than_the_limit_is_not_kept():
+    results = Results(max_bytes=KB)
+    results.put("a", a_segmentation(2))
+    assert len(results) == 0

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .phantom_organs import CAVA, KIDNEY_RADII, KIDNEYS, Tissue, gallbladder, paint_path
-from .phantom_scene import EVERYWHERE, Box, Canvas
+from .phantom_scene import EVERYWHERE, FAR_MM, Box, Canvas
 from .phantom_shapes import common, ellipsoid, half_space, smooth_path, union, without
 from .phantom_wall import FAT, Room
 
@@ -25,40 +25,38 @@ HEPATIC_VEINS = [
 
 
 def liver_distance(canvas: Canvas, rng: np.random.Generator, room: Room) -> np.ndarray:
-    """(z, y, x) float32 distance to the surface of the liver."""
+    """(z, y, x) float32 distance to the surface of the liver, `FAR_MM` far away from it.
+
+    The liver fills the right of the abdomen under the diaphragm. Its visceral surface looks down,
+    back and to the left; its lower edge rises to the left; the left lobe tapers.
+    """
     box = canvas.box((-120.0, -130.0, -170.0), (90.0, 110.0, 125.0))
-    p, lumps = canvas.at(box), canvas.lumps[box]
-    left = float(rng.uniform(-22, 16))  # how far the left lobe reaches
-    low = float(rng.uniform(-8, 6))
-    back = half_space(p, (0.0, 0.0, -14.0), (-0.55, 0.66, 0.6))
-    edge = half_space(p, (-30.0 - low, 0.0, 0.0), (-0.92, 0.0, 0.4))
-    liver = common(back, edge, 24.0)
-    tip = half_space(p, (30.0, -50.0, 74.0 + left), (0.25, 0.0, 1.0))
-    liver = common(liver, tip, 20.0)
+    p = canvas.at(box)
+    left_reach, edge_z = rng.uniform((52.0, -36.0), (90.0, -22.0)).tolist()
+    visceral = half_space(p, (0.0, 0.0, -14.0), (-0.55, 0.66, 0.6))
+    edge = half_space(p, (edge_z, 0.0, 0.0), (-0.92, 0.0, 0.4))
+    left = half_space(p, (30.0, -50.0, left_reach), (0.25, 0.0, 1.0))
+    liver = common(common(visceral, edge, 24.0), left, 20.0)
     caudate = ellipsoid(p, (8.0, -4.0, -4.0), (24.0, 10.0, 15.0))
-    liver = union(liver, caudate, 6.0) + 0.9 * lumps
+    liver = union(liver, caudate, 6.0) + 0.9 * canvas.lumps[box]
     liver = common(liver, room.abdomen[box] + 2.2, 12.0)
-    liver = _carve(canvas, box, liver)
-    whole = np.full_like(canvas.hu, 99.0)
-    whole[box] = liver
+    whole = np.full_like(canvas.hu, FAR_MM)
+    whole[box] = _with_fissures(canvas, box, liver)
+    for tube_box, tube in (gallbladder(canvas), _cava(canvas)):
+        whole[tube_box] = without(whole[tube_box], tube, 2.0)
     return whole
 
 
-def _carve(canvas: Canvas, box, liver: np.ndarray) -> np.ndarray:
-    """Makes room for the neighbours and cuts the fissures."""
+def _with_fissures(canvas: Canvas, box: Box, liver: np.ndarray) -> np.ndarray:
+    """Cuts the clefts of both ligaments, the porta hepatis and the kidney's bed."""
     p, lumps = canvas.at(box), canvas.lumps[box]
-    kidney = ellipsoid(p, KIDNEYS[0], tuple(r + 4.0 for r in KIDNEY_RADII))
-    liver = without(liver, kidney, 8.0)
-    slanted = p._replace(x=p.x + 0.3 * (p.y + 66) + 1.5 * lumps, y=p.y + 0.25 * p.x + 1.5 * lumps)
+    slanted = p._replace(x=p.x + 0.3 * (p.y + 66.0) + 1.5 * lumps, y=p.y + 0.25 * p.x + 1.5 * lumps)
     teres = ellipsoid(slanted, (-28.0, -70.0, 12.0), (34.0, 26.0, 3.0))
     venosum = ellipsoid(slanted, (8.0, -17.0, 24.0), (26.0, 2.6, 27.0))
     porta = ellipsoid(p, (-22.0, -14.0, -16.0), (16.0, 8.0, 17.0))
-    for gap, rounding in ((teres, 4.0), (venosum, 2.0), (porta, 6.0)):
-        liver = without(liver, gap, rounding)
-    for tube_box, tube in (gallbladder(canvas), _cava(canvas)):
-        whole = np.full_like(canvas.hu, 99.0)
-        whole[tube_box] = tube
-        liver = without(liver, whole[box], 2.0)
+    kidney = ellipsoid(p, KIDNEYS[0], tuple(r + 4.0 for r in KIDNEY_RADII))
+    for gap, round_mm in ((teres, 4.0), (venosum, 2.0), (porta, 6.0), (kidney, 8.0)):
+        liver = without(liver, gap, round_mm)
     return liver
 
 
@@ -75,7 +73,7 @@ def paint_liver(canvas: Canvas, rng, liver: np.ndarray, tissue: Tissue) -> None:
         for path, radii in _tree(rng, trunk):
             box, distance = canvas.tube(path, radii)
             np.maximum(veins[box], canvas.cover(distance), out=veins[box])
-    canvas.blend(EVERYWHERE, veins * inside, max(tissue.vein, tissue.liver + 35))
+    canvas.blend(EVERYWHERE, veins * inside, max(tissue.vein, tissue.liver + 45))
     paint_path(canvas, PORTAL_TRUNK, tissue.vein, step_mm=5)
     box, bladder = gallbladder(canvas)
     canvas.paint(box, bladder + 1.5, tissue.bile)
@@ -95,7 +93,7 @@ def _tree(rng: np.random.Generator, trunk: list[tuple]):
         ahead = path[i + 1] - path[i]
         side = np.cross(ahead, rng.normal(size=3))
         heading = side / np.linalg.norm(side) + ahead / np.linalg.norm(ahead)
-        yield from _grow(rng, path[i], heading, max(0.5 * radii[i], 1.5), 2)
+        yield from _grow(rng, path[i], heading, max(0.5 * radii[i], 1.6), 2)
 
 
 def _grow(rng: np.random.Generator, start, heading, radius: float, generations: int):
@@ -104,9 +102,9 @@ def _grow(rng: np.random.Generator, start, heading, radius: float, generations: 
     length = rng.uniform(16, 28)
     middle = start + heading * length / 2 + rng.normal(0, 1.5, 3)
     end = start + heading * length
-    thin = 0.82 * radius
+    thin = 0.85 * radius
     yield np.array([start, middle, end]), np.array([radius, (radius + thin) / 2, thin])
     if generations > 1 and thin > 0.8:
         for _ in range(2):
             turned = heading + rng.normal(0, 0.42, 3)
-            yield from _grow(rng, end, turned, thin * rng.uniform(0.75, 0.95), generations - 1)
+            yield from _grow(rng, end, turned, thin * rng.uniform(0.8, 1.0), generations - 1)

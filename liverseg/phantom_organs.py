@@ -92,8 +92,8 @@ class Tissue:
         return cls(
             liver=float(np.clip(rng.normal(104, 20), 48, 150)),
             spleen=118 + 8 * iodine,
-            vein=158 + 14 * iodine,
-            artery=152 + 12 * iodine,
+            vein=168 + 14 * iodine,
+            artery=160 + 12 * iodine,
             kidney=182 + 14 * iodine,
             pancreas=92 + 7 * iodine,
             wall=84 + 6 * iodine,
@@ -131,7 +131,7 @@ def gallbladder(canvas: Canvas) -> tuple[Box, np.ndarray]:
 def _paint_kidney(canvas: Canvas, center: tuple, tissue: Tissue) -> None:
     """Cortex, slightly darker pyramids, and a sinus of fat that opens to the middle."""
     side = np.sign(center[2])
-    box = canvas.around(center, KIDNEY_RADII)
+    box = canvas.around(center, KIDNEY_RADII, 22.0)
     p = canvas.at(box)
     lean = 0.16 * (p.z - center[0])
     upright = p._replace(x=p.x + side * lean, y=p.y + 0.8 * lean)

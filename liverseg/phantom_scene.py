@@ -81,7 +81,7 @@ class Canvas:
         ends += [[-margin_mm], [margin_mm]] - self._shift(ends)
         return _box(*self._indices(ends))
 
-    def around(self, center: tuple, reach: tuple, margin_mm: float = 8.0) -> Box:
+    def around(self, center: tuple, reach: tuple, margin_mm: float = 12.0) -> Box:
         """The voxels within reach (z, y, x mm) of a centre, and a margin for bends and lumps."""
         low = [c - r for c, r in zip(center, reach, strict=True)]
         high = [c + r for c, r in zip(center, reach, strict=True)]

@@ -1,4 +1,4 @@
-"""What surrounds the abdominal organs: skin, fat, muscle, ribs, spine, lungs, heart, table."""
+"""What surrounds the abdominal organs: skin, fat, muscle, ribs, spine, lungs, heart, couch."""
 
 from typing import NamedTuple
 
@@ -12,8 +12,9 @@ VERTEBRA_MM = 31.0  # from one to the next
 RIB_MM = 27.0  # from one to the next, at the spine
 LOWEST_RIB_Z = 4.0  # its head, at the spine
 
-AIR, LUNG, COUCH, FAT, MUSCLE = -1000.0, -860.0, -120.0, -103.0, 58.0  # HU
+AIR, LUNG, COUCH, FAT, SKIN, MUSCLE = -1000.0, -860.0, -40.0, -103.0, 25.0, 58.0  # HU
 CORTEX, MARROW, CARTILAGE, DISC, SAC = 600.0, 165.0, 105.0, 88.0, 30.0
+MYOCARDIUM, BLOOD = 112.0, 158.0
 
 
 class Room(NamedTuple):
@@ -64,7 +65,9 @@ def _cavity(p: Points) -> np.ndarray:
     column = union(
         ellipse(behind - 26.0, p.x, (41.0, 26.0)), ellipse(behind - 56.0, p.x, (32.0, 64.0)), 10.0
     )
-    return without(union(union(*lobes, 10.0), front, 10.0), column, 14.0)
+    round_chest = ellipse(p.y + 13.0, p.x, (93.0, 129.0))
+    cavity = common(union(union(*lobes, 10.0), front, 10.0), round_chest, 12.0)
+    return without(cavity, column, 14.0)
 
 
 def _diaphragm(p: Points) -> np.ndarray:
@@ -82,44 +85,52 @@ def _diaphragm(p: Points) -> np.ndarray:
 
 
 def _paint_layers(canvas: Canvas, cavity: np.ndarray, fat_mm: float) -> None:
-    """Skin, fat under it, the muscular wall, fat inside."""
+    """The couch, skin, fat under it, the muscular wall, fat inside."""
     p, grain = canvas.points, canvas.grain
-    outside = ellipse(p.y - 4.0, p.x, (118.0 + 0.7 * fat_mm, 141.0 + fat_mm))
-    outside = common(outside, p.y - 105.0 - 0.4 * fat_mm, 50.0)
-    outside = union(outside, cavity - 16.0 - 0.4 * fat_mm, 12.0)
-    outside = without(outside, ellipse(p.y - 114.0 - 0.4 * fat_mm, p.x, (9.0, 14.0)), 16.0)
-    couch = p.y - 110.0 - 0.4 * fat_mm + p.x * p.x / 1500.0
-    canvas.paint(EVERYWHERE, np.abs(couch) - 0.6, COUCH)
-    canvas.paint(EVERYWHERE, outside, 25.0)
+    _, y, x = (axis.astype(np.float32) for axis in canvas.axes)
+    couch = y[:, None] - 113.0 - 0.4 * fat_mm + x * x / 1500.0
+    canvas.paint(EVERYWHERE, np.abs(couch) - 0.9, COUCH)
+    outside = _outline(p, cavity, fat_mm)
+    canvas.paint(EVERYWHERE, outside, SKIN)
     fat = FAT + 12 * np.maximum(np.abs(grain) - 1.2, 0) + 22 * canvas.septa(EVERYWHERE, 0.12)
     canvas.paint(EVERYWHERE, outside + 2.2, fat)
-    side = np.abs(p.x) / 140.0
-    thick = 11.0 + 5.0 * side * smooth_step(20.0, -50.0, p.z)
-    thick = thick - 8.0 * (p.y < 0) * np.exp(-p.x * p.x / 40.0)  # the white line in front
+    loin = smooth_step(20.0, -50.0, p.z)
+    thick = 11.0 + 5.0 * np.abs(p.x) / 140.0 * loin
+    thick -= 8.0 * (p.y < 0) * np.exp(-p.x * p.x / 40.0)  # the white line in front
     muscle = np.maximum(cavity - thick, outside + 0.4 * fat_mm + 1.0)
     strength = 4.5 * smooth_step(-10.0, 45.0, p.y + 0.5 * p.z) - 1.0
     broad = np.abs(cavity - thick - 5.0) - strength  # latissimus and serratus
     canvas.paint(EVERYWHERE, np.maximum(broad, outside + 0.3 * fat_mm + 2.0), MUSCLE)
-    layers = 30 * np.maximum(np.cos(cavity * 1.05) - 0.72, 0) * smooth_step(0.0, -40.0, p.z)
-    canvas.paint(EVERYWHERE, muscle, MUSCLE + 6 * grain - 9 * layers)
+    layers = np.maximum(np.cos(cavity * 1.05) - 0.72, 0) * loin  # fat between the oblique muscles
+    canvas.paint(EVERYWHERE, muscle, MUSCLE + 6 * grain - 270 * layers)
     canvas.paint(EVERYWHERE, cavity, fat)
+
+
+def _outline(p: Points, cavity: np.ndarray, fat_mm: float) -> np.ndarray:
+    """The skin: an ellipse with a flat, grooved back that leaves room for the wall."""
+    outside = ellipse(p.y - 4.0, p.x, (118.0 + 0.7 * fat_mm, 141.0 + fat_mm))
+    outside = common(outside, p.y - 105.0 - 0.4 * fat_mm, 50.0)
+    outside = union(outside, cavity - 16.0 - 0.4 * fat_mm, 12.0)
+    return without(outside, ellipse(p.y - 114.0 - 0.4 * fat_mm, p.x, (9.0, 14.0)), 16.0)
 
 
 def _paint_back_muscles(canvas: Canvas) -> None:
     """Erector spinae, psoas, quadratus lumborum, the crura of the diaphragm."""
-    p, y = canvas.points, canvas.points.y - spine_y(canvas.points.z)
-    flesh = MUSCLE + 5 * canvas.grain - 55 * canvas.septa(EVERYWHERE, 0.2)
-    flesh -= 70 * np.maximum(np.abs(canvas.grain) - 1.6, 0)
+    box = canvas.box((-1e4, -15.0, -95.0), (1e4, 125.0, 95.0))
+    p, grain = canvas.at(box), canvas.grain[box]
+    y = p.y - spine_y(p.z)
+    flesh = (
+        MUSCLE + 5 * grain - 55 * canvas.septa(box, 0.2) - 70 * np.maximum(np.abs(grain) - 1.6, 0)
+    )
     loin = smooth_step(5.0, -60.0, p.z)
-    for side in (-1, 1):
-        x = p.x * side
-        canvas.paint(EVERYWHERE, ellipse(y - 43.0, x - 34.0, (26.0, 34.0)), flesh)
+    for x in (p.x, -p.x):
+        canvas.paint(box, ellipse(y - 43.0, x - 34.0, (26.0, 34.0)), flesh)
         psoas = ellipse(y - 6.0, x - 24.0 - 14.0 * loin, (24.0, 18.0)) + 20.0 * (1 - loin)
-        canvas.paint(EVERYWHERE, psoas + canvas.lumps, flesh)
+        canvas.paint(box, psoas + canvas.lumps[box], flesh)
         square = ellipse(y - 26.0, x - 58.0, (13.0, 20.0)) + 16.0 * (1 - loin)
-        canvas.paint(EVERYWHERE, square, flesh)
+        canvas.paint(box, square, flesh)
         crus = ellipse(y + 22.0, x - 13.0, (15.0, 5.0)) + 7.0 * smooth_step(-20.0, -60.0, p.z)
-        canvas.paint(EVERYWHERE, np.maximum(crus, p.z - 55.0), MUSCLE)
+        canvas.paint(box, np.maximum(crus, p.z - 55.0), MUSCLE)
 
 
 def _paint_ribs(canvas: Canvas, cavity: np.ndarray) -> None:
@@ -144,33 +155,32 @@ def _paint_ribs(canvas: Canvas, cavity: np.ndarray) -> None:
 def _paint_spine(canvas: Canvas) -> None:
     """Vertebral bodies with discs between, arches, processes, and the canal."""
     box = canvas.box((-1e4, -20.0, -60.0), (1e4, 120.0, 60.0))
-    p, grain = canvas.at(box), canvas.grain[box]
+    p = canvas.at(box)
     y = p.y - spine_y(p.z)
     z = (p.z + 9.0) % VERTEBRA_MM - VERTEBRA_MM / 2  # 0 in the middle of a vertebra
     waist = 2.0 * np.cos(z * (np.pi / 13.0))
     trunk = ellipse(y, p.x, (16.5, 22.5)) + waist
     canvas.paint(box, trunk - 0.5, DISC)
-    bone = common(trunk, np.abs(z) - 12.0, 4.0)
-    marrow = MARROW + 22 * grain + 22 * canvas.lumps[box]
-    _paint_bone(canvas, box, bone, marrow)
-    x = np.abs(p.x)
-    pedicle = np.maximum(np.hypot(x - 14.0, z - 4.0) - 5.5, np.abs(y - 18.0) - 9.0)
-    lamina = np.maximum(ellipse(y - 25.0, p.x, (17.0, 19.0)), 10.0 - y)
-    lamina = np.maximum(lamina, np.abs(z + 2.0 + 0.25 * (y - 25.0)) - 11.0)
-    thorn = ellipse(z + 0.45 * (y - 40.0) + 2.0, p.x, (9.0, 3.6))
-    thorn = np.maximum(thorn, np.abs(y - 46.0) - 19.0)
-    wing = np.hypot(z - 1.0, y - 20.0 - 0.2 * x) - 6.0 + 0.06 * x
-    wing = common(wing, np.abs(x - 24.0) - 14.0, 6.0)
-    arch = union(union(pedicle, lamina, 4.0), union(thorn, wing, 4.0), 4.0)
-    _paint_bone(canvas, box, arch, marrow)
+    marrow = MARROW + 22 * canvas.grain[box] + 22 * canvas.lumps[box]
+    for bone in (common(trunk, np.abs(z) - 12.0, 4.0), _arch(z, y, p.x)):
+        canvas.paint(box, bone, CORTEX)
+        canvas.paint(box, bone + 1.5, marrow)
     canal = ellipse(y - 25.0, p.x, (9.0, 11.0))
     canvas.paint(box, canal, FAT + 70.0)
     canvas.paint(box, canal + 2.0, SAC)
 
 
-def _paint_bone(canvas: Canvas, box, shape: np.ndarray, marrow: np.ndarray) -> None:
-    canvas.paint(box, shape, CORTEX)
-    canvas.paint(box, shape + 1.5, marrow)
+def _arch(z: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Pedicles, laminae, transverse and spinous processes around a vertebra's centre."""
+    across = np.abs(x)
+    pedicle = np.maximum(np.hypot(across - 14.0, z - 4.0) - 5.5, np.abs(y - 18.0) - 9.0)
+    lamina = np.maximum(ellipse(y - 25.0, x, (17.0, 19.0)), 10.0 - y)
+    lamina = np.maximum(lamina, np.abs(z + 2.0 + 0.25 * (y - 25.0)) - 11.0)
+    spinous = ellipse(z + 0.45 * (y - 40.0) + 2.0, x, (9.0, 3.6))
+    spinous = np.maximum(spinous, np.abs(y - 46.0) - 19.0)
+    transverse = np.hypot(z - 1.0, y - 20.0 - 0.2 * across) - 6.0 + 0.06 * across
+    transverse = common(transverse, np.abs(across - 24.0) - 14.0, 6.0)
+    return union(union(pedicle, lamina, 4.0), union(spinous, transverse, 4.0), 4.0)
 
 
 def _paint_lungs(canvas: Canvas, chest: np.ndarray) -> None:
@@ -191,5 +201,5 @@ def _paint_mediastinum(canvas: Canvas, chest: np.ndarray) -> None:
     heart = ellipsoid(p, center, radii) + canvas.lumps[box]
     chamber = ellipsoid(p, (104.0, -42.0, 30.0), (38.0, 26.0, 38.0))
     canvas.paint(box, np.maximum(chest, heart - 6.0), FAT + 6 * canvas.grain[box])
-    canvas.paint(box, np.maximum(chest, heart), 112.0)
-    canvas.paint(box, np.maximum(chest, chamber), 158.0)
+    canvas.paint(box, np.maximum(chest, heart), MYOCARDIUM)
+    canvas.paint(box, np.maximum(chest, chamber), BLOOD)

@@ -15,9 +15,12 @@ from liverseg.data import (
     random_sides,
     split_cases,
 )
-from liverseg.datasets import read_data, read_sides, read_slice_folders
+from liverseg.datasets import read_data, read_phantoms, read_sides, read_slice_folders
+from liverseg.phantom import make_phantom
+from liverseg.phantom_files import write_dicom, write_ircadb_masks, write_nifti
 from liverseg.samples import LiverSamples, TumorSamples, is_picture, neighbors
 from liverseg.synthetic_tumors import insert_tumors
+from liverseg.volume import Spacing
 
 SMALL = Recipe(size=64, filters=(4, 8))
 
@@ -208,3 +211,51 @@ def test_the_official_split_of_the_real_data_keeps_patients_apart(real_data):
     ]
     split = split_cases(cases, read_sides(real_data, cases))
     assert {side: len(scans) for side, scans in split.items()} == {"train": 19, "val": 5, "test": 5}
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    """A coarse abdomen and its truth."""
+    return make_phantom(1, shape=(8, 64, 64), spacing=Spacing(20.0, 6.0, 6.0))
+
+
+def check_against_phantom(case: Case, volume, truth):
+    assert np.abs(case.hu.astype(int) - volume.hu).max() <= 1
+    np.testing.assert_array_equal(case.labels > 0, truth.liver)
+    np.testing.assert_array_equal(case.labels == 2, truth.tumor)
+    assert case.pixel_mm == pytest.approx(6.0)
+    np.testing.assert_allclose(np.diff(case.z_mm), 20.0)
+
+
+def test_an_ircadb_folder_is_read_patient_by_patient(phantom, tmp_path):
+    volume, truth = phantom
+    for number in (2, 10):
+        folder = tmp_path / f"3Dircadb1.{number}"
+        write_dicom(volume, folder / "PATIENT_DICOM")
+        write_ircadb_masks(truth, volume, folder)
+    cases = list(read_data(tmp_path))
+    assert [case.patient for case in cases] == ["ircad_02", "ircad_10"]
+    check_against_phantom(cases[1], volume, truth)
+
+
+def test_lits_and_msd_files_are_read_and_know_the_ircadb_patients(phantom, tmp_path):
+    volume, truth = phantom
+    lits, msd = tmp_path / "lits", tmp_path / "msd"
+    for folder in (lits, msd / "imagesTr", msd / "labelsTr"):
+        folder.mkdir(parents=True)
+    write_nifti(volume, lits / "volume-28.nii")
+    write_nifti(truth, lits / "segmentation-28.nii", volume)
+    write_nifti(volume, msd / "imagesTr" / "liver_100.nii.gz")
+    write_nifti(truth, msd / "labelsTr" / "liver_100.nii.gz", volume)
+    (of_lits,), (of_msd,) = read_data(lits), read_data(msd)
+    assert (of_lits.name, of_lits.patient) == ("lits_028", "ircad_01")
+    assert (of_msd.name, of_msd.patient) == ("lits_100", "lits_100")
+    check_against_phantom(of_lits, volume, truth)
+    check_against_phantom(of_msd, volume, truth)
+
+
+def test_phantoms_are_patients_of_their_own():
+    cases = list(read_phantoms(2, shape=(4, 64, 64), spacing=Spacing(40.0, 6.0, 6.0)))
+    assert [case.patient for case in cases] == ["phantom_0", "phantom_1"]
+    assert all(set(np.unique(case.labels)) <= {0, 1, 2} for case in cases)
+    assert any((case.labels > 0).any() for case in cases)

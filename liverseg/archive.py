@@ -103,7 +103,7 @@ def _unpacked(files: Iterable[Member], opened: ExitStack, depth: int = 0) -> Ite
             stream = opened.enter_context(member.open())
             yield from _unpacked(_entries(stream, member.parts, opened), opened, depth=1)
         else:
-            stream = BytesIO(member.read(LIMITS.inflated_bytes))
+            stream = BytesIO(member.read(LIMITS.inner_archive_bytes))
             yield from _unpacked(_entries(stream, member.parts, opened), opened, depth=2)
 
 

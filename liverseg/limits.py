@@ -14,7 +14,7 @@ class Limits:
         voxels: voxels of the scan: 1500 slices of 512×512.
         side: rows or columns of one slice.
         header_bytes: what may come before a DICOM file's pixels.
-        inflated_bytes: a DICOM file in the deflated transfer syntax, or an archive in an archive.
+        inner_archive_bytes: an archive in an archive.
         ratio: how far a big file may be compressed; CT reaches 10, masks as NIfTI reach 300.
     """
 
@@ -23,8 +23,8 @@ class Limits:
     upload_bytes: int = 2_000_000_000
     voxels: int = 400_000_000
     side: int = 4096
-    header_bytes: int = 64_000_000
-    inflated_bytes: int = 256_000_000
+    header_bytes: int = 12_000_000
+    inner_archive_bytes: int = 256_000_000
     ratio: int = 300
 
     def __str__(self):

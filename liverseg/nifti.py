@@ -5,6 +5,7 @@ The header is checked before anything is inflated, and only what it announces is
 
 import gzip
 import logging
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from nibabel.orientations import (
 )
 from nibabel.spatialimages import HeaderDataError
 
-from .archive import Member
+from .archive import BIG, Member
 from .errors import BrokenFile, NotAScan, TooLarge, TruthMismatch
 from .hounsfield import Tally, clipped, looks_like_labels
 from .limits import LIMITS
@@ -93,7 +94,10 @@ class Layout:
 def read_nifti(member: Member) -> Volume:
     """A CT scan; NotAScan where the values cannot be Hounsfield units."""
     tally = Tally()
-    with _opened(member) as (image, layout):
+    with _opened(member, LIMITS.voxels) as (image, layout):
+        expected = image.header.get_data_dtype().itemsize * math.prod(layout.shape)
+        if expected > max(BIG, LIMITS.ratio * member.size):
+            raise BrokenFile("The NIfTI file holds far less than its header announces.")
         hu = np.empty(layout.shape, np.int16)
         for target, values in _slabs(image, hu, layout):
             tally.add(values)
@@ -110,13 +114,14 @@ def read_nifti(member: Member) -> Volume:
     return Volume(hu, layout.spacing, notices=_notices(layout), source=source)
 
 
-def read_labels(member: Member) -> tuple[np.ndarray, Layout]:
+def read_labels(member: Member, max_voxels: int) -> tuple[np.ndarray, Layout]:
     """A label map as (z, y, x) uint8 of its own values, and how it lies.
 
     Raises:
+        TooLarge: more than `max_voxels`.
         TruthMismatch: the values are not labels, so it is a scan or a probability map.
     """
-    with _opened(member) as (image, layout):
+    with _opened(member, max_voxels) as (image, layout):
         labels = np.empty(layout.shape, np.uint8)
         for target, values in _slabs(image, labels, layout):
             target[...] = np.clip(np.nan_to_num(values), 0, 255)
@@ -129,7 +134,7 @@ def read_labels(member: Member) -> tuple[np.ndarray, Layout]:
 
 
 @contextmanager
-def _opened(member: Member) -> Iterator[tuple[nibabel.Nifti1Image, Layout]]:
+def _opened(member: Member, max_voxels: int) -> Iterator[tuple[nibabel.Nifti1Image, Layout]]:
     """The image, its header checked and no voxel read yet, and how it lies."""
     with member.open() as stream:
         if stream.read(2) == b"\x1f\x8b":
@@ -138,7 +143,7 @@ def _opened(member: Member) -> Iterator[tuple[nibabel.Nifti1Image, Layout]]:
         try:
             stream.seek(0)
             head = stream.read(540)
-            kind = _checked_kind(head, member)
+            kind = _checked_kind(head, max_voxels)
             stream.seek(0)
             image = kind.from_stream(stream)
             # nibabel puts 1 for missing sizes, so these are taken from the header as it is stored
@@ -148,7 +153,7 @@ def _opened(member: Member) -> Iterator[tuple[nibabel.Nifti1Image, Layout]]:
             raise BrokenFile("The NIfTI file is cut or damaged. Upload a fresh copy.") from None
 
 
-def _checked_kind(head: bytes, member: Member) -> type[nibabel.Nifti1Image]:
+def _checked_kind(head: bytes, max_voxels: int) -> type[nibabel.Nifti1Image]:
     """NIfTI-1 or NIfTI-2, after a look at what the header announces."""
     kind = nibabel.Nifti2Image if b"n+2" in head[4:8] else nibabel.Nifti1Image
     if kind is nibabel.Nifti1Image and head[344:347] != b"n+1":
@@ -166,11 +171,8 @@ def _checked_kind(head: bytes, member: Member) -> type[nibabel.Nifti1Image]:
         )
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise NotAScan("The NIfTI file holds colours or complex numbers, not Hounsfield units.")
-    voxels = int(np.prod([int(count) for count in shape], dtype=object))
-    if voxels > LIMITS.voxels or max(shape[:2]) > LIMITS.side:
+    if math.prod(map(int, shape)) > max_voxels or max(shape) > LIMITS.side:
         raise TooLarge(f"The NIfTI file announces {' × '.join(map(str, shape))} voxels; {LIMITS}")
-    if voxels * dtype.itemsize > LIMITS.ratio * max(member.size, 1):
-        raise BrokenFile("The NIfTI file holds far less than its header announces.")
     if not 0 <= header.get_data_offset() <= MAX_DATA_OFFSET:
         raise ValueError
     return kind

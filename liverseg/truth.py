@@ -12,6 +12,8 @@ from .picture import natural_order, read_picture_masks
 from .placement import STACKED_AS_STORED, resampled, resampled_notice, same_grid, size_mismatch
 from .volume import LIVER, TUMOR, Segmentation, Volume
 
+ANY_LABELS = 100_000_000  # voxels that a label map may have for any scan
+MOST_DETAIL = 8  # times the scan's voxels that a label map on a finer grid may have
 NOT_LABELS = (
     "The ground truth holds {found}, but labels are needed: 0 background, 1 liver, 2 tumor; or one "
     "mask. Upload the label map drawn on this scan."
@@ -20,7 +22,7 @@ NOT_LABELS = (
 
 def nifti_truth(member: Member, volume: Volume) -> Segmentation:
     """NIfTI labels: 0/1/2, or one mask."""
-    labels, layout = read_labels(member)
+    labels, layout = read_labels(member, max(ANY_LABELS, MOST_DETAIL * volume.hu.size))
     labels = as_labels(labels)
     placed, notices = _on_grid(labels, layout, volume)
     return Segmentation(np.ascontiguousarray(placed), notices=notices)

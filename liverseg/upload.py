@@ -60,7 +60,7 @@ def read_scan(paths: Paths, *, series: int | None = None) -> Volume:
     """
     with open_upload(paths) as members:
         contents = _survey(members, ct_slices)
-        contents.left_out["segmentation"] = len(contents.segs)
+        contents.left_out += Counter({"segmentation": len(contents.segs)})
         if contents.slices:
             chosen, left_out = choose_series(contents.slices, series)
             volume = read_series(chosen, left_out)

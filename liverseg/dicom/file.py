@@ -8,6 +8,7 @@ import logging
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 
 import gdcm
@@ -39,14 +40,30 @@ DAMAGE = (
     struct.error,
 )
 
-_FIRST_PIXEL_TAG = 0x7FE00008  # float, double and integer pixel data follow
+MAX_READS = 1_000_000  # an enhanced CT of 1000 frames takes 300 000
+MAX_ITEMS = 200_000  # of sequences; an enhanced CT has about 20 a frame
+
+_FIRST_PIXEL_TAG, _PIXEL_TAG = 0x7FE00008, 0x7FE00010  # float and double pixels come first
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
+_ITEM = b"\xfe\xff\x00\xe0"
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", module=r"pydicom\.")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 gdcm.Trace.WarningOff()
 gdcm.Trace.ErrorOff()
+
+
+class _Bounded(BytesIO):
+    """A file of which only so many pieces are read; a header of tiny elements takes minutes."""
+
+    reads = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise ValueError("too many elements")
+        return super().read(size)
 
 
 def read_header(member: Member, head: bytes) -> tuple[Dataset, bool]:
@@ -56,18 +73,23 @@ def read_header(member: Member, head: bytes) -> tuple[Dataset, bool]:
         member: the file.
         head: its first HEAD_BYTES; only longer headers are read again.
     """
-    dataset, has_pixels = _parse_header(head)
-    if not has_pixels and member.size > len(head):
-        dataset, has_pixels = _parse_header(member.head(LIMITS.header_bytes))
+    dataset, has_pixels = _parsed_header(head, HEAD_BYTES)
+    if not has_pixels and (member.size > len(head) or _DEFLATED in head):
+        head = member.head(LIMITS.header_bytes)
+        dataset, has_pixels = _parsed_header(head, LIMITS.header_bytes)
     return dataset, has_pixels
 
 
-def read_dataset(member: Member) -> Dataset:
-    """A whole file, ready to be decoded."""
-    try:
-        dataset = pydicom.dcmread(BytesIO(_inflated(member.read())), force=True)
-    except DAMAGE:
-        raise _broken() from None
+def read_dataset(member: Member, pixel_bytes: int) -> Dataset:
+    """A file with its pixels, ready to be decoded.
+
+    Args:
+        member: the file.
+        pixel_bytes: of its pixels when decoded; compression may double them, not more.
+    """
+    limit = min(LIMITS.file_bytes, LIMITS.header_bytes + 2 * pixel_bytes)
+    content = _plain(member.read(limit), limit)
+    dataset, _ = _parsed(content, lambda tag: tag > _PIXEL_TAG)
     if "TransferSyntaxUID" not in dataset.file_meta:  # written without file meta information
         implicit, _ = dataset.original_encoding
         dataset.file_meta.TransferSyntaxUID = (
@@ -76,46 +98,52 @@ def read_dataset(member: Member) -> Dataset:
     return dataset
 
 
-def _parse_header(content: bytes) -> tuple[Dataset, bool]:
-    reached_pixels = False
+def _parsed_header(content: bytes, limit: int) -> tuple[Dataset, bool]:
+    content = _plain(content, limit, cut=True)
+    if content.count(_ITEM) > MAX_ITEMS:
+        raise _broken()
+    return _parsed(content, lambda tag: tag >= _FIRST_PIXEL_TAG)
+
+
+def _parsed(content: bytes, is_end: Callable[[int], bool]) -> tuple[Dataset, bool]:
+    """A dataset up to the first tag for which `is_end`, and whether there was one."""
+    ended = False
 
     def stop_when(tag, vr, length) -> bool:
-        nonlocal reached_pixels
-        reached_pixels = tag >= _FIRST_PIXEL_TAG
-        return reached_pixels
+        nonlocal ended
+        ended = is_end(tag)
+        return ended
 
     try:
-        stream = BytesIO(_inflated(content, cut=True))
-        return read_partial(stream, stop_when=stop_when, force=True), reached_pixels
+        return read_partial(_Bounded(content), stop_when=stop_when, force=True), ended
     except DAMAGE:
         raise _broken() from None
 
 
-def _inflated(content: bytes, cut: bool = False) -> bytes:
-    """A deflated file as an explicit little endian one; others as they are.
+def _plain(content: bytes, limit: int, cut: bool = False) -> bytes:
+    """A deflated file as an explicit little endian one of at most `limit` bytes; others as is.
 
     pydicom inflates such a file without a bound before it reads anything, so it must not see one.
 
     Args:
         content: the file, or its beginning.
-        cut: whether it may be only the beginning.
+        limit: bytes after inflating.
+        cut: whether more than that is cut off instead of refused.
     """
-    if _DEFLATED not in content[: LIMITS.header_bytes]:
+    if _DEFLATED not in content[:HEAD_BYTES]:
         return content
-    end = 144 + struct.unpack_from("<I", content, 140)[0]  # of the file meta information
-    meta = content[:end]
-    if _DEFLATED not in meta:
-        raise _broken()
-    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     try:
-        plain = inflater.decompress(content[end:], HEAD_BYTES if cut else LIMITS.inflated_bytes)
-    except zlib.error:
+        end = 144 + struct.unpack_from("<I", content, 140)[0]  # of the file meta information
+        inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+        plain = inflater.decompress(content[end:], limit)
+    except (struct.error, zlib.error):
         raise _broken() from None
+    if _DEFLATED not in content[:end]:
+        raise _broken()
     if not cut and inflater.unconsumed_tail:
         raise TooLarge("A compressed DICOM file unpacks to far more than a CT slice holds.")
-    return meta.replace(_DEFLATED, ExplicitVRLittleEndian.encode().ljust(len(_DEFLATED), b"\0")) + (
-        plain
-    )
+    explicit = ExplicitVRLittleEndian.encode().ljust(len(_DEFLATED), b"\0")
+    return content[:end].replace(_DEFLATED, explicit) + plain
 
 
 def _broken() -> BrokenFile:

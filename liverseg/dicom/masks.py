@@ -11,9 +11,9 @@ from ..errors import TruthMismatch
 from ..placement import MaskPlane, assembled
 from ..stack import AS_STORED, grid_of, orientation_of
 from ..volume import LIVER, TUMOR, Segmentation, Volume
-from .file import DAMAGE, read_dataset
+from .file import DAMAGE
 from .kind import NotASlice
-from .pixels import decoded
+from .pixels import stored_values
 from .slice import CtSlice, image_slice
 
 MASK_VALUES = 3  # distinct values that a mask may have
@@ -87,7 +87,7 @@ def _unnamed(slices: list[CtSlice]) -> list[int]:
 
 
 def _plane(one: CtSlice, structure: int) -> MaskPlane:
-    pixels = next(decoded(read_dataset(one.member), [0], one.shape))
+    pixels = next(stored_values([one]))
     if len(np.unique(pixels)) > MASK_VALUES:
         raise TruthMismatch(
             "The ground truth holds images with many grey values, not masks; it may be a scan. "

@@ -1,15 +1,32 @@
 """The stored values of a DICOM file's frames, decoded within bounds."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.encaps import get_frame
+from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder, iter_pixels
 
 from ..errors import BrokenFile, NoDecoder
 from .codestream import codestream_shape
-from .file import DAMAGE
+from .file import DAMAGE, read_dataset
+from .slice import CtSlice
+
+BYTES_PER_PIXEL = 4  # at most, in CT and in masks
+
+
+def stored_values(slices: Sequence[CtSlice]) -> Iterator[np.ndarray]:
+    """The stored values of slices of one file, each (rows, columns) of integers.
+
+    Raises:
+        NoDecoder: no installed library reads this compression.
+        BrokenFile: the pixels are cut or contradict the header.
+    """
+    first = slices[0]
+    size = math.prod(first.shape) * first.frames * BYTES_PER_PIXEL
+    frames = [one.frame or 0 for one in slices]
+    return decoded(read_dataset(first.member, size), frames, first.shape)
 
 
 def decoded(
@@ -30,7 +47,7 @@ def decoded(
     try:
         if (dataset.get("Rows"), dataset.get("Columns")) != shape:
             raise broken_pixels()
-        _check_codestreams(dataset, frames, shape)
+        _check_codestreams(dataset, shape)
         for pixels in iter_pixels(dataset, indices=list(frames), raw=True):
             if pixels.shape != shape:
                 raise broken_pixels()
@@ -58,12 +75,11 @@ def _check_decoder(dataset: Dataset) -> None:
         )
 
 
-def _check_codestreams(dataset: Dataset, frames: Sequence[int], shape: tuple[int, int]) -> None:
+def _check_codestreams(dataset: Dataset, shape: tuple[int, int]) -> None:
     """BrokenFile where a compressed frame claims another size than the header."""
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
     count = int(dataset.get("NumberOfFrames") or 1)
-    for index in frames:
-        found = codestream_shape(get_frame(dataset.PixelData, index, number_of_frames=count))
-        if found is not None and found != (*shape, 1):
+    for frame in generate_frames(dataset.PixelData, number_of_frames=count):
+        if codestream_shape(frame) not in (None, (*shape, 1)):
             raise broken_pixels()

@@ -11,8 +11,7 @@ from ..hounsfield import Rescale, Tally, looks_like_labels, to_hu
 from ..limits import LIMITS
 from ..stack import AS_STORED, Gaps, gaps_of, grid_of, orientation_of, tilt_notices
 from ..volume import Source, Spacing, Volume
-from .file import read_dataset
-from .pixels import broken_pixels, decoded
+from .pixels import broken_pixels, stored_values
 from .series import distances_mm
 from .slice import CtSlice
 
@@ -60,12 +59,11 @@ def _check_headers(group: list[CtSlice]) -> None:
 
 def _decoded(group: list[CtSlice], left_out: Counter) -> Iterator[tuple[CtSlice, np.ndarray]]:
     """Slices with their stored values; each file is read once, damaged ones are counted."""
-    for member, ones in groupby(group, key=lambda one: one.member):
+    for _, ones in groupby(group, key=lambda one: one.member):
         frames = list(ones)
         done = 0
         try:
-            indices = [one.frame or 0 for one in frames]
-            for pixels in decoded(read_dataset(member), indices, frames[0].shape):
+            for pixels in stored_values(frames):
                 yield frames[done], pixels
                 done += 1
         except BrokenFile:

@@ -10,7 +10,7 @@ from ..limits import LIMITS
 from ..placement import MaskPlane, assembled
 from ..stack import grid_of, orientation_of
 from ..volume import LIVER, TUMOR, Segmentation, Volume
-from .file import DAMAGE, read_dataset
+from .file import DAMAGE, HEAD_BYTES, read_dataset, read_header
 from .pixels import decoded
 from .slice import flattened, pixel_mm_of, plane_of
 
@@ -29,9 +29,8 @@ def read_seg(members: list[Member], volume: Volume) -> Segmentation:
     """
     planes = []
     for member in members:
-        dataset = read_dataset(member)
         try:
-            planes += _planes(dataset)
+            planes += _planes(member)
         except (*DAMAGE, StopIteration):
             raise BrokenFile(
                 "The DICOM SEG is damaged or lacks the positions of its frames. Export it again."
@@ -44,12 +43,15 @@ def read_seg(members: list[Member], volume: Volume) -> Segmentation:
     return assembled(planes, volume)
 
 
-def _planes(dataset: Dataset) -> Iterator[MaskPlane]:
-    structures = _structures(dataset)
-    shape = int(dataset.Rows), int(dataset.Columns)
-    frames = dataset.PerFrameFunctionalGroupsSequence
-    if len(frames) * shape[0] * shape[1] > LIMITS.voxels or max(shape) > LIMITS.side:
+def _planes(member: Member) -> Iterator[MaskPlane]:
+    header, _ = read_header(member, member.head(HEAD_BYTES))
+    structures = _structures(header)
+    shape = int(header.Rows), int(header.Columns)
+    frames = header.PerFrameFunctionalGroupsSequence
+    voxels = len(frames) * shape[0] * shape[1]
+    if voxels > LIMITS.voxels or max(shape) > LIMITS.side:
         raise TooLarge(f"The DICOM SEG is too large. {LIMITS}")
+    dataset = read_dataset(member, voxels)
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     threshold = 1
     if dataset.get("SegmentationType") == "FRACTIONAL":

@@ -6,8 +6,7 @@ import numpy as np
 
 from ..errors import BrokenFile, NotAScan, SeveralSeries
 from ..stack import MAX_OBLIQUE_DEGREES, has_repeats, repeated
-from .file import read_dataset
-from .pixels import decoded
+from .pixels import stored_values
 from .slice import CtSlice
 
 
@@ -141,7 +140,7 @@ def _without_duplicates(group: list[CtSlice]) -> list[CtSlice]:
     for one, place in zip(group, places, strict=True):
         if place in crowded:
             try:
-                pixels = next(decoded(read_dataset(one.member), [one.frame or 0], one.shape))
+                pixels = next(stored_values([one]))
             except BrokenFile:
                 continue
             mark = place, hash(pixels.tobytes())

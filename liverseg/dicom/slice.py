@@ -52,6 +52,7 @@ class CtSlice:
     Attributes:
         member: the file.
         frame: which frame of a multi-frame file, else None.
+        frames: how many the file holds.
         series: what slices of one series have in common.
         variant: what may tell slices of one series at the same position apart.
         number: InstanceNumber, only for slices without a position.
@@ -65,6 +66,7 @@ class CtSlice:
 
     member: Member = field(repr=False)
     frame: int | None
+    frames: int
     series: tuple = field(repr=False)
     variant: tuple = field(repr=False)
     number: int | None
@@ -118,6 +120,7 @@ def image_slice(dataset: Dataset, member: Member) -> CtSlice:
     return CtSlice(
         member=member,
         frame=None,
+        frames=1,
         series=(
             *(str(dataset.get(name, "")) for name in ("StudyInstanceUID", "SeriesInstanceUID")),
             bits_stored <= 8,
@@ -186,7 +189,7 @@ def _frames(dataset: Dataset, slice_: CtSlice, count: int) -> Iterator[CtSlice]:
     """An enhanced CT's frames, each by its functional groups, else by the shared ones."""
     per_frame = dataset.PerFrameFunctionalGroupsSequence
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-    if len(per_frame) != count:
+    if len(per_frame) != count or count > LIMITS.files:
         raise NotASlice("damaged DICOM file")
     if count * math.prod(slice_.shape) > LIMITS.voxels:
         raise NotASlice(f"image of more than {LIMITS.voxels // 10**6} million voxels")
@@ -196,6 +199,7 @@ def _frames(dataset: Dataset, slice_: CtSlice, count: int) -> Iterator[CtSlice]:
         yield replace(
             slice_,
             frame=index,
+            frames=count,
             variant=(*slice_.variant, _number(flat, "TemporalPositionIndex")),
             plane=plane_of(flat),
             pixel_mm=pixel_mm_of(flat),

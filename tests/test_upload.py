@@ -1,0 +1,356 @@
+"""Files, folders and archives in any mixture; what is refused; what is never shown."""
+
+import io
+import logging
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_dicom import body, changed, ct, seg, series, to_bytes, write
+from PIL import Image
+
+from liverseg import archive, limits, upload
+from liverseg.errors import BrokenFile, NoDecoder, NotAScan, TooLarge, UploadError
+from liverseg.upload import read_scan, read_truth
+
+CANARY = "Zanaria"
+
+
+def zipped(folder: Path, path: Path, inside: str = "", **options) -> Path:
+    """A zip of a folder's files, below a folder of the archive."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, **options) as made:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                made.write(file, f"{inside}{file.relative_to(folder)}")
+    return path
+
+
+def expected(count: int) -> np.ndarray:
+    return np.stack([body(k) for k in range(count)])
+
+
+# ---------------------------------------------------------------- mixtures
+
+
+@pytest.mark.parametrize("kind", ["folder", "files", "zip", "text", "zip and files", "generator"])
+def test_any_mixture_of_files_folders_and_zips_is_one_scan(tmp_path, kind):
+    folder = write(series(6), tmp_path / "scan" / "deep")
+    files = sorted(folder.iterdir())
+    if kind == "zip and files":
+        half = tmp_path / "half"
+        half.mkdir()
+        for path in files[:3]:
+            path.rename(half / path.name)
+        paths = [zipped(half, tmp_path / "half.zip"), *files[3:]]
+    else:
+        paths = {
+            "folder": tmp_path / "scan",
+            "files": files[::-1],
+            "zip": zipped(folder, tmp_path / "scan.zip", "a/b/"),
+            "text": str(folder),
+            "generator": (path for path in files),
+        }[kind]
+    assert np.array_equal(read_scan(paths).hu, expected(6))
+
+
+def test_an_archive_in_an_archive_is_opened_once(tmp_path):
+    """As 3D-IRCADb comes: zips of scan and masks in a zip of the case."""
+    write(series(3), tmp_path / "scan")
+    write(mask_series(3), tmp_path / "masks" / "liver")
+    outer = tmp_path / "3Dircadb1.1.zip"
+    with zipfile.ZipFile(outer, "w") as made:
+        for name, folder in (("PATIENT_DICOM", "scan"), ("MASKS_DICOM", "masks")):
+            inner = zipped(tmp_path / folder, tmp_path / f"{name}.zip", f"{name}/")
+            made.write(inner, f"3Dircadb1.1/{inner.name}")
+        made.writestr("3Dircadb1.1/__MACOSX/._PATIENT_DICOM.zip", b"\0\5\26\7" + bytes(200))
+    volume = read_scan(outer)
+    assert np.array_equal(volume.hu, expected(3))
+    truth = read_truth(outer, volume)
+    assert np.array_equal(truth.liver, expected(3) > -100)
+
+
+def mask_series(count: int) -> list:
+    return [
+        ct(5.0 * k, stored=np.where(body(k) > -100, 255, 0).astype(np.uint8), RescaleIntercept=0)
+        for k in range(count)
+    ]
+
+
+def test_a_zip_named_liver_is_a_folder_named_liver(tmp_path):
+    volume = read_scan(write(series(3), tmp_path / "scan"))
+    masks = zipped(write(mask_series(3), tmp_path / "m"), tmp_path / "liver.zip")
+    assert read_truth(masks, volume).notices == ()
+
+
+def test_dicom_goes_before_nifti_and_pictures(tmp_path):
+    folder = write(series(3), tmp_path / "scan")
+    Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(folder / "preview.png")
+    volume = read_scan(folder)
+    assert volume.source.kind == "dicom"
+    assert volume.notices == ("Left out: 1 picture.",)
+
+
+# ---------------------------------------------------------------- ordinary mistakes
+
+
+@pytest.mark.parametrize("paths", [[], "empty"])
+def test_nothing_is_refused(tmp_path, paths):
+    with pytest.raises(NotAScan, match="no files"):
+        read_scan(tmp_path if paths == "empty" else paths)
+
+
+def test_a_missing_file_is_refused_without_its_name(tmp_path):
+    with pytest.raises(BrokenFile, match="no longer there") as refusal:
+        read_scan(tmp_path / f"{CANARY}.dcm")
+    assert CANARY not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"Patient: nobody\n" * 100, "1 other file"),
+        (b"", "1 other file"),
+        (bytes(5000), "1 other file"),
+        (b"\xff" * 5000, "1 other file"),
+        (b"Rar!\x1a\x07" + bytes(500), "Unpack the archive"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(500), "Unpack the archive"),
+        (b"NRRD0004\n" + bytes(500), "Save the scan as NIfTI"),
+        (b"GIF89a" + bytes(500), "1 other file"),
+        (b"%PDF-1.7" + bytes(500), "1 other file"),
+    ],
+)
+def test_what_is_no_image_is_refused_with_advice(tmp_path, content, words):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(NotAScan, match=words):
+        read_scan(tmp_path)
+
+
+def test_every_refusal_is_one_to_three_sentences(tmp_path):
+    write([changed(dataset, Modality="MR") for dataset in series(2)], tmp_path / "mr")
+    (tmp_path / "text").write_text("text")
+    write([seg({"Liver": np.ones((2, 8, 8))})], tmp_path / "seg")
+    for name in ("mr", "text", "seg"):
+        with pytest.raises(UploadError) as refusal:
+            read_scan(tmp_path / name)
+        text = str(refusal.value)
+        assert text.endswith(".")
+        assert 1 <= text.count(". ") + 1 <= 3
+        assert text[0].isupper()
+
+
+# ---------------------------------------------------------------- limits
+
+
+@pytest.fixture
+def small_limits(monkeypatch):
+    """Limits that a test reaches with little."""
+
+    def change(**values):
+        changed_limits = replace(limits.LIMITS, **values)
+        for module in (archive, sys.modules["liverseg.dicom.scan"]):
+            monkeypatch.setattr(module, "LIMITS", changed_limits)
+
+    return change
+
+
+def test_too_many_files_are_refused(tmp_path, small_limits):
+    small_limits(files=5)
+    folder = write(series(6), tmp_path / "scan")
+    for paths in (folder, list(folder.iterdir()), zipped(folder, tmp_path / "scan.zip")):
+        with pytest.raises(TooLarge, match="more than 5 files"):
+            read_scan(paths)
+
+
+def test_too_many_bytes_are_refused(tmp_path, small_limits):
+    folder = write(series(6), tmp_path / "scan")
+    small_limits(upload_bytes=3000)
+    with pytest.raises(TooLarge, match="unpacked"):
+        read_scan(zipped(folder, tmp_path / "scan.zip"))
+    small_limits(file_bytes=500)
+    with pytest.raises(TooLarge, match="A file is larger"):
+        read_scan(folder)
+
+
+def test_too_many_voxels_are_refused(tmp_path, small_limits):
+    small_limits(voxels=1000)
+    with pytest.raises(TooLarge, match="voxels"):
+        read_scan(write(series(6), tmp_path / "scan"))
+
+
+def test_the_limits_are_a_sentence_for_page_and_readme():
+    text = str(limits.LIMITS)
+    assert "5000 files" in text
+    assert "400 million voxels" in text
+    assert text.endswith(".")
+
+
+# ---------------------------------------------------------------- archives
+
+
+def test_a_password_is_named(tmp_path):
+    path = zipped(write(series(2), tmp_path / "scan"), tmp_path / "scan.zip")
+    content = bytearray(path.read_bytes())
+    for magic, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = content.find(magic)
+        while start >= 0:
+            content[start + at] |= 1
+            start = content.find(magic, start + 4)
+    path.write_bytes(content)
+    with pytest.raises(BrokenFile, match="password"):
+        read_scan(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_methods_than_deflate_are_refused(tmp_path, method):
+    path = tmp_path / "scan.zip"
+    with zipfile.ZipFile(path, "w", method) as made:
+        made.writestr("slice", to_bytes(ct()))
+    with pytest.raises(NoDecoder, match="deflate"):
+        read_scan(path)
+
+
+def test_a_stored_zip_and_a_zip64_are_read(tmp_path):
+    path = tmp_path / "scan.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as made:
+        for k, dataset in enumerate(series(3)):
+            with made.open(f"s{k}", "w", force_zip64=True) as stream:
+                stream.write(to_bytes(dataset))
+    assert read_scan(path).shape[0] == 3
+
+
+@pytest.mark.parametrize("keep", [4, 30, 0.3, 0.9, -1, -22])
+def test_a_cut_zip_is_refused(tmp_path, keep):
+    path = zipped(write(series(3), tmp_path / "scan"), tmp_path / "scan.zip")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
+    with pytest.raises(UploadError):
+        read_scan(path)
+
+
+def test_a_damaged_member_is_left_out(tmp_path):
+    path = zipped(write(series(5), tmp_path / "scan"), tmp_path / "scan.zip")
+    content = bytearray(path.read_bytes())
+    content[60:90] = bytes(30)
+    path.write_bytes(content)
+    volume = read_scan(path)
+    assert volume.shape[0] == 4
+    assert "1 damaged" in " ".join(volume.notices)
+
+
+# ---------------------------------------------------------------- privacy
+
+
+def everything_emitted(folder: Path, capfd, caplog) -> str:
+    """What reading a folder says: result, notices, refusals, logs, warnings, both streams."""
+    said = []
+    with caplog.at_level(logging.DEBUG):
+        for read in (read_scan, lambda paths: read_truth(paths, read_scan(folder / "good"))):
+            for path in (folder, *folder.iterdir()):
+                try:
+                    said.append(repr(read(path)))
+                    said.append(" ".join(read(path).notices))
+                except UploadError as refusal:
+                    said.append(f"{refusal} {refusal.__cause__}")
+                    said += map(str, getattr(refusal, "choices", ()))
+    out, err = capfd.readouterr()
+    return " ".join([*said, out, err, caplog.text])
+
+
+def test_no_header_text_or_name_is_ever_said(tmp_path, capfd, caplog):
+    names = {
+        "PatientName": f"{CANARY}^A",
+        "PatientID": f"{CANARY}1",
+        "PatientBirthDate": f"19{CANARY}",
+        "SeriesDescription": f"<b>{CANARY}</b>",
+        "StudyDescription": f"${{{CANARY}}} {{{{{CANARY}}}}}",
+        "InstitutionName": CANARY,
+        "ImageComments": CANARY,
+        "ConvolutionKernel": CANARY,
+        "SeriesInstanceUID": f"1.2.{CANARY}",
+        "FrameOfReferenceUID": f"1.2.{CANARY}",
+        "StationName": CANARY,
+        "ProtocolName": CANARY,
+    }
+    base = tmp_path / CANARY
+    write(series(3, **names), base / "good", f"{CANARY}_{{}}")
+    write(series(4, gap_mm=3, **names | {"SeriesInstanceUID": CANARY}), base / f"other {CANARY}")
+    write([changed(dataset, Modality=CANARY) for dataset in series(2, **names)], base / "kind")
+    write(series(2, RescaleType=CANARY, **names), base / "map")
+    broken = write(series(2, **names), base / "broken")
+    for path in broken.iterdir():
+        path.write_bytes(path.read_bytes()[:-30])
+    for number in ("InstanceNumber", "PixelSpacing", "ImagePositionPatient", "RescaleSlope"):
+        replaced = to_bytes(series(1, **names)[0]).replace(b"5.0 ", b"Zan ")
+        (base / f"{number}.dcm").write_bytes(replaced)
+    (base / f"{CANARY}.txt").write_text(CANARY * 100)
+    with zipfile.ZipFile(base / f"{CANARY}.zip", "w") as made:
+        made.writestr(f"../{CANARY}/{CANARY}", CANARY * 300)
+    assert CANARY not in everything_emitted(base, capfd, caplog)
+
+
+def test_reading_in_a_fresh_process_prints_nothing(tmp_path):
+    write(series(3, PatientBirthDate=CANARY, InstanceNumber=1), tmp_path / CANARY)
+    program = "import sys; from liverseg.upload import read_scan; read_scan(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=Path(upload.__file__).parent.parent,
+    )
+    assert done.returncode == 0
+    assert CANARY not in done.stdout + done.stderr
+
+
+def test_nothing_is_left_open_or_on_disk(tmp_path, monkeypatch):
+    path = zipped(write(series(3), tmp_path / "scan"), tmp_path / "scan.zip")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    opened = []
+    plain_open = io.open
+
+    def remembering(*args, **kwargs):
+        stream = plain_open(*args, **kwargs)
+        opened.append(stream)
+        return stream
+
+    monkeypatch.setattr(io, "open", remembering)
+    read_scan(path)
+    assert opened
+    assert all(stream.closed for stream in opened)
+    assert not list(scratch.iterdir())
+
+
+# ---------------------------------------------------------------- real files
+
+
+IRCAD = "ircad_01_PATIENT_DICOM.zip", (129, 512, 512), (1.6, 0.57, 0.57), 2_865_131
+TOTALSEG = "totalseg_20_dicom.zip", (20, 512, 512), (2.0, 0.9766, 0.9766), 366_708
+DCMQI = "dcmqi_ct3", (3, 512, 512), (1.0, 0.8105, 0.8105), 107_098
+
+
+@pytest.mark.parametrize(
+    ("scan", "shape", "spacing", "liver_voxels", "truth"),
+    [
+        (*IRCAD, "ircad_01_liver.nii.gz"),
+        (*IRCAD, "ircad_01_MASKS_DICOM_liver.zip"),
+        (*TOTALSEG, "totalseg_20_liver.nii.gz"),
+        (*DCMQI, "dcmqi_ct3/liver_seg.dcm"),
+    ],
+)
+def test_real_uploads(uploads, scan, shape, spacing, liver_voxels, truth):
+    volume = read_scan(uploads / scan)
+    assert volume.shape == shape
+    assert volume.spacing == pytest.approx(spacing, abs=1e-4)
+    assert np.count_nonzero(read_truth(uploads / truth, volume).liver) == liver_voxels
+
+
+def test_the_real_masks_dropped_as_the_scan_are_refused(uploads):
+    with pytest.raises(NotAScan, match="masks"):
+        read_scan(uploads / "ircad_01_MASKS_DICOM_liver.zip")
+    with pytest.raises(NotAScan, match="mask"):
+        read_scan(uploads / "ircad_01_liver.nii.gz")

@@ -22,7 +22,7 @@ WORKING_MM = 1.5  # in-plane distance at which anatomy is painted
 THIN_MM = 3.0  # thicker slices are the mean of several thin ones
 SLICE_OVERLAP = 0.15  # part of each neighbour in a slice
 NOISE_MM = (0.35, 1.4)  # widths between which a reconstruction's noise lives
-EDGE_GAIN, EDGE_MM = 0.45, 0.9  # how the reconstruction enhances edges, as kernels do
+EDGE_GAIN, EDGE_MM, MOST_EDGE_HU = 0.6, 0.9, 70.0  # how a reconstruction enhances edges
 STREAK = 1.3  # how much wider than high its grains are: the body is thickest from side to side
 
 
@@ -46,7 +46,8 @@ def make_phantom(
         tumors: how many; None for one to five.
         diameter_mm: the range of their longest diameter.
         contrast_hu: the range of their difference from the liver, negative for darker ones; the
-            nearer to 0 the harder to see. None for the usual mixture.
+            nearer to 0 the harder to see. Rim and core of a large one differ from the rest. None
+            for the usual mixture.
         cysts: how many; None for none to two. They belong to the liver, not to its tumors.
 
     Returns:
@@ -68,10 +69,11 @@ def make_phantom(
     paint_liver(canvas, anatomy, liver, tissue)
     lesions = Lesions(canvas, lesion, liver, layers)
     _add_lesions(lesions, lesion, tumors, diameter_mm, contrast_hu, cysts)
-    labels = _labels(liver[layers // 2 :: layers], lesions.tumor[layers // 2 :: layers], shape)
+    middle = slice(layers // 2, None, layers)
+    labels = _labels(liver[middle], lesions.tumor[middle], step, shape)
     hu = canvas.hu.reshape(shape[0], layers, *canvas.hu.shape[1:]).mean(axis=1)
     _overlap(hu)
-    return Volume(_scan(hu, grain, shape, spacing), spacing), Segmentation(labels)
+    return Volume(_scan(hu, grain, step, shape, spacing), spacing), Segmentation(labels)
 
 
 def _spacing_for(shape, spacing: Spacing | None) -> Spacing:
@@ -107,11 +109,12 @@ def _usual_contrast(rng: np.random.Generator) -> float:
     return rng.uniform(22, 45) if rng.random() < 1 / 6 else rng.uniform(-70, -25)
 
 
-def _labels(liver: np.ndarray, tumor: np.ndarray, shape) -> np.ndarray:
+def _labels(liver: np.ndarray, tumor: np.ndarray, step: int, shape) -> np.ndarray:
+    """(z, y, x) uint8, cut from the distances on the working grid."""
     labels = np.zeros(shape, np.uint8)
     for plane, liver_plane, tumor_plane in zip(labels, liver, tumor, strict=True):
-        plane[_enlarge(liver_plane, shape) < 0] = LIVER
-        plane[(_enlarge(tumor_plane, shape) < 0) & (plane == LIVER)] = TUMOR
+        plane[_enlarge(liver_plane, step, shape) < 0] = LIVER
+        plane[(_enlarge(tumor_plane, step, shape) < 0) & (plane == LIVER)] = TUMOR
     return labels
 
 
@@ -121,14 +124,15 @@ def _overlap(hu: np.ndarray) -> None:
         hu[1:-1] += SLICE_OVERLAP * (hu[:-2] - 2 * hu[1:-1] + hu[2:])
 
 
-def _scan(hu: np.ndarray, rng: np.random.Generator, shape, spacing: Spacing) -> np.ndarray:
+def _scan(hu: np.ndarray, rng, step: int, shape, spacing: Spacing) -> np.ndarray:
     """(z, y, x) int16: the painted HU on the scan's grid with a reconstruction's noise."""
     scan = np.empty(shape, np.int16)
     noise_hu = float(rng.uniform(10, 20))
     for z, plane in enumerate(hu):
         noise = _noise(rng, shape[1:], spacing)
-        large = _enlarge(plane, shape)
-        large += EDGE_GAIN * (large - cv2.GaussianBlur(large, (0, 0), EDGE_MM / spacing.x))
+        large = _enlarge(plane, step, shape)
+        edges = large - cv2.GaussianBlur(large, (0, 0), EDGE_MM / spacing.x)
+        large += np.clip(EDGE_GAIN * edges, -MOST_EDGE_HU, MOST_EDGE_HU)
         scan[z] = np.clip(np.rint(large + noise_hu * noise), HU_MIN, HU_MAX)
     return scan
 
@@ -156,9 +160,8 @@ def _coarser(axis: np.ndarray, step: int) -> np.ndarray:
     return axis[0] + middles * (axis[1] - axis[0])
 
 
-def _enlarge(plane: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """From the working grid to the scan's, (y, x)."""
-    step = -(-shape[1] // plane.shape[0])
+def _enlarge(plane: np.ndarray, step: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """From the working grid to the scan's, (y, x); the inverse of `_coarser`."""
     if step == 1:
         return plane
     large = cv2.resize(plane, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)

@@ -221,7 +221,7 @@ def _paint_small_bowel(canvas: Canvas, rng, inside: np.ndarray, tissue: Tissue) 
         box, outer = paint_path(canvas, corners, tissue.wall + 8, inside, step_mm=8)
         lumen = outer + 2.8 + 1.2 * canvas.grain[box]
         canvas.paint(box, lumen, float(rng.uniform(15, 60)), inside)
-        if rng.random() < 0.15:
+        if rng.random() < 0.2 and center[2] > 30:
             high = canvas.at(box).y - center[1] + 2.0
             canvas.paint(box, np.maximum(lumen, high), AIR + 40, inside)
 

@@ -89,7 +89,7 @@ def _paint_layers(canvas: Canvas, cavity: np.ndarray, fat_mm: float) -> None:
     p, grain = canvas.points, canvas.grain
     _, y, x = (axis.astype(np.float32) for axis in canvas.axes)
     couch = y[:, None] - 113.0 - 0.4 * fat_mm + x * x / 1500.0
-    canvas.paint(EVERYWHERE, np.abs(couch) - 0.9, COUCH)
+    canvas.paint(EVERYWHERE, np.abs(couch) - 1.4, COUCH)
     outside = _outline(p, cavity, fat_mm)
     canvas.paint(EVERYWHERE, outside, SKIN)
     fat = FAT + 12 * np.maximum(np.abs(grain) - 1.2, 0) + 22 * canvas.septa(EVERYWHERE, 0.12)

@@ -150,7 +150,7 @@ def _entries(stream: BinaryIO, parts: tuple[str, ...], opened: ExitStack) -> Ite
         ) from None
     folder = (*parts[:-1], Path(parts[-1]).stem)  # liver.zip counts as a folder "liver"
     for entry in archive.infolist():
-        if entry.is_dir() or stat.S_ISLNK(entry.external_attr >> 16):
+        if entry.filename.endswith("/") or stat.S_ISLNK(entry.external_attr >> 16):
             continue
         _check_entry(entry)
         names = entry.filename.replace("\\", "/").split("/")

@@ -40,7 +40,7 @@ DAMAGE = (
     struct.error,
 )
 
-MAX_READS = 1_000_000  # an enhanced CT of 1000 frames takes 300 000
+MAX_READS = 400_000  # an enhanced CT of 1000 frames takes 100 000
 MAX_ITEMS = 200_000  # of sequences; an enhanced CT has about 20 a frame
 
 _FIRST_PIXEL_TAG, _PIXEL_TAG = 0x7FE00008, 0x7FE00010  # float and double pixels come first

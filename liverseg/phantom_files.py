@@ -119,7 +119,8 @@ def _slice_header(volume: Volume, z: int, identity: str, series: str) -> Dataset
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = uid("study"), uid("series", series)
     dataset.FrameOfReferenceUID = uid("frame")
     dataset.Modality = "CT"
-    dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.BurnedInAnnotation = "NO"
     dataset.PatientName, dataset.PatientID = "Phantom^Synthetic", "PHANTOM"
     dataset.PatientBirthDate, dataset.PatientSex = "", "O"
     dataset.StudyDate, dataset.StudyTime, dataset.StudyID = "20000101", "120000", "1"

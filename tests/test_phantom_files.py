@@ -110,6 +110,7 @@ def test_a_phantom_reads_back_exactly(patient, folder, scan_name):
     scan, truth = patient
     read = read_scan(folder / scan_name)
     np.testing.assert_array_equal(read.hu, scan.hu)
+    assert read.notices == ()
     np.testing.assert_allclose(read.spacing, scan.spacing, atol=1e-5)
     for truth_name in ("MASKS_DICOM", "truth.nii"):
         np.testing.assert_array_equal(read_truth(folder / truth_name, read).labels, truth.labels)

@@ -184,15 +184,14 @@ class Page:
         reading = {"concurrency_limit": 2, "concurrency_id": "reading", "api_visibility": "private"}
         model = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
         status = {"show_progress_on": [self.status]}
-        hidden = {"show_progress": "hidden"}
         results = [self.viewer, self.notices, self.numbers, self.curves]
         results += [self.surfaces, self.files]
         panel = [self.scan, self.series, self.truth, self.segment]
         everything = [*results, *panel]
 
-        self.scan.upload(self.open_scan, self.scan, everything, **reading, **hidden)
-        self.series.input(self.open_series, self.series, everything, **reading, **hidden)
-        self.truth.upload(self.open_truth, self.truth, everything, **reading, **hidden)
+        self.scan.upload(self.open_scan, self.scan, everything, **reading, **status)
+        self.series.input(self.open_series, self.series, everything, **reading, **status)
+        self.truth.upload(self.open_truth, self.truth, everything, **reading, **status)
         example = self.example.click(
             self.open_synthetic, self.seed, [*everything, self.status], **reading, **status
         )
@@ -203,13 +202,13 @@ class Page:
             begun = start(self.begin, None, busy, queue=False, **quiet)
             run = begun.success(self.run, None, [*results, *rest], **model, **status)
             run.failure(self.rest, None, rest, queue=False, **quiet)
-            scored = run.success(self.score, None, results, **reading, **hidden)
-            scored.success(self.score_surfaces, None, results, **reading, **hidden)
+            scored = run.success(self.score, None, results, **reading, **status)
+            scored.success(self.score_surfaces, None, results, **reading, **status)
             runs.append(run)
         self.cancel.click(self.rest, None, rest, cancels=runs, queue=False, **quiet)
         self.another.click(lambda: gr.Sidebar(open=True), None, self.panel, queue=False, **quiet)
-        self.surfaces.wanted(self.draw_surfaces, None, self.surfaces, **reading, **hidden)
-        self.files.make(self.make_file, None, self.files, **reading, **hidden)
+        self.surfaces.wanted(self.draw_surfaces, None, self.surfaces, **reading, **status)
+        self.files.make(self.make_file, None, self.files, **reading, **status)
         self._offer_api(model)
 
     def _offer_api(self, model: dict) -> None:
@@ -344,6 +343,7 @@ class Page:
                 study.scores,
                 study.measurements,
                 study.truth_measurements,
+                self.service.thresholds,
                 folder=study.served,
             )
             self.service.studies.update(visitor, shown=value)

@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .cascade import segment
     from .errors import UploadError, WeightsError
-    from .measure import measure
+    from .measurements import measure
     from .metrics import compare
     from .phantom import make_phantom
-    from .segment import segment
     from .upload import read_scan, read_truth
     from .volume import Segmentation, Spacing, Volume
 
@@ -29,10 +29,10 @@ _HOME = {
     "WeightsError": "errors",
     "compare": "metrics",
     "make_phantom": "phantom",
-    "measure": "measure",
+    "measure": "measurements",
     "read_scan": "upload",
     "read_truth": "upload",
-    "segment": "segment",
+    "segment": "cascade",
 }
 
 __all__ = [

@@ -65,11 +65,11 @@ def inspect(args: argparse.Namespace) -> int:
 
 def segment(args: argparse.Namespace) -> int:
     """Writes the segmentation in the scan's own geometry, and report.json beside it."""
+    from .cascade import segment as run_networks
     from .engine import load_engine
     from .export import to_json, write_nifti, write_png
-    from .measure import measure
+    from .measurements import measure
     from .metrics import compare
-    from .segment import segment as run_networks
     from .upload import read_scan, read_truth
 
     try:

@@ -24,7 +24,16 @@ ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 BIG = 100_000_000  # bytes from which a file's compression ratio is looked at
 ENTRY_BYTES = 1_000  # of an archive's directory per file, generously
 
-_DAMAGED = (EOFError, NotImplementedError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    UnicodeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +153,7 @@ def _entries(stream: BinaryIO, parts: tuple[str, ...], opened: ExitStack) -> Ite
     try:
         _check_directory(stream)
         archive = opened.enter_context(zipfile.ZipFile(stream))
-    except (*_DAMAGED, ValueError, struct.error):
+    except (*_DAMAGED, ValueError):
         raise BrokenFile(
             "The zip archive is cut or damaged. Make it again and upload it whole."
         ) from None

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .cascade import segment, segment_steps
 from .engine import Engine, Network, load_engine, load_network, thread_count
 from .phantom import make_phantom
 from .phantom_files import write_dicom
 from .preprocess import NetworkInput, whole_slice
-from .segment import segment, segment_steps
 from .upload import read_scan
 from .volume import Spacing, Volume
 from .weights import NETWORKS, Weights, load_config

@@ -11,7 +11,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .data import APART_MM, SIDES, UNANNOTATED, UNKNOWN_SPACING, Case, case_of, random_sides
+from .data import (
+    APART_MM,
+    SIDES,
+    UNANNOTATED,
+    UNKNOWN_SPACING,
+    Case,
+    case_of,
+    random_sides,
+)
 from .volume import Spacing
 
 SMALL = (24, 192, 192)  # (z, y, x) of synthetic patients that stand in for a data set

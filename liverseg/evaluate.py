@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from .cascade import segment
 from .data import SIDES, UNANNOTATED, Case, split_cases
 from .datasets import read_data, read_sides
 from .engine import Engine, load_engine
-from .measure import Measurements, measure
+from .measurements import Measurements, measure
 from .metrics import Scores, compare
 from .samples import is_picture
-from .segment import segment
 from .summary import summarize
 from .volume import LIVER, Segmentation, Spacing, Volume
 

@@ -14,7 +14,7 @@ from nibabel.orientations import axcodes2ornt, ornt_transform
 
 from .colors import LIVER, TUMOR, rgb
 from .explain import EXPLANATIONS
-from .measure import Measurements
+from .measurements import Measurements
 from .metrics import Scores
 from .volume import Segmentation, Volume
 

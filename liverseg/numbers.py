@@ -1,7 +1,7 @@
 """A study as words and numbers for the page: what is open and an explained table."""
 
 from .explain import EXPLANATIONS, written
-from .measure import Measurements
+from .measurements import Measurements
 from .metrics import Scores
 from .studies import Study
 from .volume import Spacing, Volume

@@ -13,7 +13,15 @@ from .phantom_liver import liver_distance, paint_liver
 from .phantom_organs import Tissue, build_organs
 from .phantom_scene import Canvas
 from .phantom_wall import build_wall
-from .volume import HU_MAX, HU_MIN, LIVER, TUMOR, Segmentation, Spacing, Volume
+from .volume import (
+    HU_MAX,
+    HU_MIN,
+    LIVER,
+    TUMOR,
+    Segmentation,
+    Spacing,
+    Volume,
+)
 
 EXTENT_MM = (150.0, 384.0, 384.0)  # (z, y, x) that holds the liver and the body around it
 LIVER_MM = (0.0, -20.0, -50.0)  # what a grid too small for the body looks at

@@ -2,9 +2,23 @@
 
 import numpy as np
 
-from .phantom_organs import CAVA, KIDNEY_RADII, KIDNEYS, Tissue, gallbladder, paint_path
+from .phantom_organs import (
+    CAVA,
+    KIDNEY_RADII,
+    KIDNEYS,
+    Tissue,
+    gallbladder,
+    paint_path,
+)
 from .phantom_scene import EVERYWHERE, FAR_MM, Box, Canvas
-from .phantom_shapes import common, ellipsoid, half_space, smooth_path, union, without
+from .phantom_shapes import (
+    common,
+    ellipsoid,
+    half_space,
+    smooth_path,
+    union,
+    without,
+)
 from .phantom_wall import FAT, Room
 
 HILUM = (-10.0, -14.0, -22.0)

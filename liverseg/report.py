@@ -11,7 +11,7 @@ from string import Template
 from . import colors
 from .explain import EXPLANATIONS, written
 from .export import DISCLAIMER, notices
-from .measure import Measurements
+from .measurements import Measurements
 from .metrics import Scores
 from .numbers import describe
 from .snapshot import snapshot

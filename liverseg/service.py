@@ -57,6 +57,11 @@ class Service:
             self._engine = load_engine()
         return self._engine
 
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """The probabilities from which a voxel is liver, and tumor."""
+        return self.engine.recipe.liver_threshold, self.engine.recipe.tumor_threshold
+
     def open_scan(self, visitor: str, received: Received, series: int | None = None) -> Study:
         """Reads an upload as the visitor's scan; the files are deleted.
 
@@ -118,7 +123,7 @@ class Service:
 
     def steps(self, volume: Volume) -> Iterator:
         """The Steps of `segment_steps`; just the last one for voxels that were seen before."""
-        from .segment import Step, segment_steps
+        from .cascade import Step, segment_steps
 
         key = content_key(volume, self.engine.identity)
         known = self.results.get(key)
@@ -132,7 +137,7 @@ class Service:
 
     def score(self, visitor: str) -> Study:
         """Measures the visitor's result and, with ground truth, compares it."""
-        from .measure import measure
+        from .measurements import measure
         from .metrics import compare
 
         study = self.studies.of(visitor)

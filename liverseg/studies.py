@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from .volume import Segmentation, Volume
 
 if TYPE_CHECKING:
-    from .measure import Measurements
+    from .measurements import Measurements
     from .metrics import Scores
 
 MAX_STUDY_BYTES = 4 * 2**30  # of the 16 GB of a small Space

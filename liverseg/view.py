@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from . import colors
-from .measure import Measurements
+from .measurements import Measurements
 from .metrics import Scores
 from .volume import Segmentation, Spacing
 

@@ -14,11 +14,11 @@ import pytest
 from gradio_client import Client, exceptions, handle_file
 from page_server import answers, files_below, served_apart, served_here
 
+from liverseg.cascade import segment
 from liverseg.engine import load_engine
 from liverseg.metrics import compare
 from liverseg.phantom import make_phantom
 from liverseg.phantom_files import write_dicom, write_ircadb_masks
-from liverseg.segment import segment
 from liverseg.upload import read_scan, read_truth
 
 SHAPE = (16, 128, 128)

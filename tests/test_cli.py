@@ -10,7 +10,7 @@ import pytest
 
 from liverseg import Spacing, make_phantom
 from liverseg.__main__ import ACCEPTED, REFUSED, main
-from liverseg.phantom_files import write_dicom, write_ircadb_masks
+from liverseg.phantom_files import lps_affine, write_dicom, write_ircadb_masks
 
 SHAPE, SPACING = (12, 128, 128), Spacing(5.0, 2.8, 2.8)
 
@@ -65,7 +65,7 @@ def test_segment_writes_the_mask_where_the_scan_is(case, tmp_path):
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
 
     assert written.shape == SHAPE[::-1]
-    corner_ras = np.array([-1, -1, 1]) * volume.source.affine[:3, 3]
+    corner_ras = np.array([-1, -1, 1]) * lps_affine(volume)[:3, 3]
     assert written.affine[:3, 3] == pytest.approx(corner_ras)
     assert report["scores"]["liver"]["dice"] is not None
 

@@ -14,7 +14,7 @@ import pytest
 from liverseg.dicom_seg import write_dicom_seg
 from liverseg.errors import UploadError
 from liverseg.export import to_csv, to_json, write_nifti, write_png
-from liverseg.measure import measure
+from liverseg.measurements import measure
 from liverseg.metrics import compare
 from liverseg.phantom_files import lps_affine, write_dicom
 from liverseg.upload import read_scan, read_truth

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from liverseg.diameters import length_mm, long_axis, short_axis
-from liverseg.measure import measure
+from liverseg.measurements import measure
 from liverseg.volume import Segmentation, Spacing, Volume
 
 SHAPE = (6, 20, 30)

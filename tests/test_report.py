@@ -12,7 +12,7 @@ import pytest
 
 from liverseg import colors
 from liverseg.explain import EXPLANATIONS, UNDEFINED, written
-from liverseg.measure import measure
+from liverseg.measurements import measure
 from liverseg.metrics import compare
 from liverseg.report import report
 from liverseg.snapshot import snapshot

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from liverseg.cascade import Step, coarse_stride, level, segment, segment_steps
 from liverseg.config import Recipe
-from liverseg.segment import Step, coarse_stride, level, segment, segment_steps
 from liverseg.volume import Spacing, Volume
 
 ISOTROPIC = Spacing(2.0, 2.0, 2.0)
@@ -222,7 +222,7 @@ def test_the_first_look_finds_what_looking_everywhere_finds(monkeypatch):
     volume = Volume(hu, ISOTROPIC)
     quick, thorough = ThresholdEngine(), ThresholdEngine()
     found = segment(volume, engine=quick)
-    monkeypatch.setattr("liverseg.segment.COARSE_MM", 1.0)
+    monkeypatch.setattr("liverseg.cascade.COARSE_MM", 1.0)
     np.testing.assert_array_equal(found.labels, segment(volume, engine=thorough).labels)
     assert quick.slices("liver") < thorough.slices("liver") == 90
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from liverseg import colors
-from liverseg.measure import measure
+from liverseg.measurements import measure
 from liverseg.metrics import compare
 from liverseg.view import missed_tumors, slice_curves, surface, surfaces
 from liverseg.volume import LIVER, TUMOR, Segmentation, Spacing, Volume

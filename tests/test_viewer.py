@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liverseg.measure import measure
+from liverseg.cascade import Step
+from liverseg.measurements import measure
 from liverseg.metrics import compare
-from liverseg.segment import Step
 from liverseg.viewer import LiverViewer, pack_preview, pack_result, pack_scan, private_folder
 from liverseg.viewer.component import HERE, SCRIPTS, joined_scripts
 from liverseg.viewer.packing import middle_out

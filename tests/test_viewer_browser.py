@@ -6,19 +6,20 @@ from dataclasses import dataclass
 
 import cv2
 import gradio as gr
+import nibabel
 import numpy as np
 import pytest
 from browser import open_browser
 from playwright.sync_api import sync_playwright
 from scipy import ndimage
 
-from liverseg.measure import Measurements, measure
+from liverseg.cascade import Step
+from liverseg.measurements import Measurements, measure
 from liverseg.metrics import Scores, compare
 from liverseg.phantom import make_phantom
-from liverseg.segment import Step
 from liverseg.viewer import LiverViewer, pack_preview, pack_result, pack_scan, private_folder
 from liverseg.viewer.component import PALETTE
-from liverseg.volume import LIVER, TUMOR, Probability, Segmentation, Volume
+from liverseg.volume import LIVER, TUMOR, Probability, Segmentation, Spacing, Volume
 
 SHAPE = (24, 128, 128)
 MIDDLE = SHAPE[0] // 2
@@ -630,3 +631,211 @@ def test_tabs_are_moved_through_with_arrows(viewer):
     assert viewer.get_attribute("#lv-tab-threshold", "aria-selected") == "true"
     assert viewer.is_visible("#lv-panel-threshold")
     assert not viewer.is_visible("#lv-panel-view")
+
+
+def open_lesson(page, name):
+    page.click("#lv-tab-teach")
+    page.click(f".lv-menu [data-lesson={name}]")
+    settle(page)
+
+
+def at_voxel(page, volume, y, x):
+    """The point on the page over a voxel of the axial picture, found with the cursor's words."""
+    left, top = middle(page)
+    places = []
+    for dx, dy in [(0, 0), (100, 100)]:
+        page.mouse.move(left + dx, top + dy)
+        settle(page)
+        _, x_mm, y_mm = cursor(page)
+        places.append((x_mm / volume.spacing.x, y_mm / volume.spacing.y))
+    (x0, y0), (x1, y1) = places
+    per_x, per_y = 100 / (x1 - x0), 100 / (y1 - y0)
+    return left + (x - x0) * per_x, top + (y - y0) * per_y
+
+
+def draw_polygon(page, corners):
+    page.check("[name=lv-pen][value=polygon]")
+    for corner in corners:
+        page.mouse.click(*corner)
+    page.keyboard.press("Enter")
+    settle(page)
+
+
+def drawn(page, folder):
+    """(z, y, x) labels of the downloaded drawing, and its affine."""
+    with page.expect_download() as download:
+        page.click("[data-action=download]")
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    image = nibabel.load(path)
+    return np.asarray(image.dataobj).T, image
+
+
+def test_a_drawing_is_scored_against_the_truth_beside_the_network(viewer, case, tmp_path):
+    open_lesson(viewer, "draw")
+    assert colored(viewer) == 0  # nothing to trace
+    rows, columns = np.nonzero(case.truth.liver[MIDDLE])
+    y, x = rows.mean(), columns.mean()
+    corners = [(y - 12, x - 12), (y - 12, x + 12), (y + 12, x + 12), (y + 12, x - 12)]
+    draw_polygon(viewer, [at_voxel(viewer, case.volume, *corner) for corner in corners])
+    assert colored(viewer) > 1000
+    labels, image = drawn(viewer, tmp_path)
+    assert image.header.get_xyzt_units()[0] == "mm"
+    np.testing.assert_allclose(nibabel.affines.voxel_sizes(image.affine), case.volume.spacing[::-1])
+    assert nibabel.aff2axcodes(image.affine) == ("L", "P", "S")
+    assert set(np.unique(labels)) == {0, LIVER}
+    assert np.flatnonzero(labels.any(axis=(1, 2))).tolist() == [MIDDLE]
+    assert 450 < np.count_nonzero(labels) < 700
+    viewer.click("[data-action=compare]")
+    settle(viewer)
+    volume = Volume(case.volume.hu[MIDDLE : MIDDLE + 1].copy())
+    for who, found in [("you", labels), ("network", case.prediction.labels)]:
+        slices = [
+            Segmentation(np.ascontiguousarray(mask[MIDDLE : MIDDLE + 1]))
+            for mask in (found, case.truth.labels)
+        ]
+        scores = compare(*slices, volume, surfaces=False).liver
+        for name in ("dice", "precision", "recall"):
+            written = float(text(viewer, f"[data-who={who}] [data-score={name}]"))
+            assert written == pytest.approx(getattr(scores, name), abs=5.01e-4)
+    assert viewer.is_visible(".lv-second canvas")
+    assert of_color(viewer, PALETTE["false_negative"]) >= 0
+    viewer.click("[data-action=compare]")
+    settle(viewer)
+    assert not viewer.is_visible(".lv-second canvas")
+
+
+def test_brush_eraser_and_undo(viewer, tmp_path):
+    open_lesson(viewer, "draw")
+    x, y = middle(viewer)
+    viewer.check("[name=lv-drawn][value=tumor]")
+
+    def stroke():
+        viewer.mouse.move(x, y)
+        viewer.mouse.down()
+        viewer.mouse.move(x + 60, y, steps=4)
+        viewer.mouse.up()
+        settle(viewer)
+
+    stroke()
+    once, _ = drawn(viewer, tmp_path)
+    assert set(np.unique(once)) == {0, TUMOR}
+    viewer.mouse.move(x, y)
+    viewer.mouse.wheel(0, -100)
+    settle(viewer)
+    assert shown_slice(viewer) == MIDDLE + 1
+    stroke()
+    twice, _ = drawn(viewer, tmp_path)
+    assert np.count_nonzero(twice) == 2 * np.count_nonzero(once)
+    viewer.check("[name=lv-pen][value=eraser]")
+    stroke()
+    np.testing.assert_array_equal(drawn(viewer, tmp_path)[0], once)
+    press(viewer, "u")
+    np.testing.assert_array_equal(drawn(viewer, tmp_path)[0], twice)
+    press(viewer, "u")
+    press(viewer, "u")
+    assert not drawn(viewer, tmp_path)[0].any()
+
+
+def test_a_drawing_is_kept_while_another_lesson_is_open(viewer, tmp_path):
+    open_lesson(viewer, "draw")
+    viewer.mouse.click(*middle(viewer))
+    settle(viewer)
+    before, _ = drawn(viewer, tmp_path)
+    assert before.any()
+    viewer.click(".lv-lesson[data-lesson=draw] [data-action=close-lesson]")
+    open_lesson(viewer, "why")
+    viewer.wait_for_function(
+        "document.querySelector('[data-lesson=why] [data-score=dice]').innerText === '1.000'"
+    )
+    viewer.click(".lv-lesson[data-lesson=why] [data-action=close-lesson]")
+    open_lesson(viewer, "draw")
+    np.testing.assert_array_equal(drawn(viewer, tmp_path)[0], before)
+
+
+def test_find_the_tumors(viewer, case):
+    lesions = measure(case.truth, case.volume).lesions
+    open_lesson(viewer, "find")
+    assert colored(viewer) == 0
+    assert "umor" not in text(viewer, ".lv-cursor")
+    viewer.click("[data-action=find-start]")
+    z, y, x = (round(c) for c in lesions[0].centroid_zyx)
+    assert case.truth.tumor[z, y, x]
+    viewer.evaluate(f"document.dispatchEvent(new CustomEvent('lv:goto', {{ detail: {z} }}))")
+    settle(viewer)
+    viewer.mouse.click(*at_voxel(viewer, case.volume, y, x))
+    left, top = middle(viewer)
+    viewer.mouse.click(left - 300, top - 300)  # air
+    viewer.mouse.click(left + 300, top - 300)
+    viewer.mouse.move(left, top)
+    press(viewer, "u")
+    assert text(viewer, ".lv-time").endswith("2 marks")
+    viewer.click("[data-action=find-done]")
+    settle(viewer)
+    found = f"1 of {len(lesions)} found, {len(lesions) - 1} missed, 1 false call"
+    assert text(viewer, ".lv-outcome") == found
+    assert "score 0" in text(viewer, ".lv-running")
+    assert colored(viewer) > 300
+    viewer.click("[data-action=find-start]")
+    viewer.click("[data-action=find-done]")
+    settle(viewer)
+    assert text(viewer, ".lv-running").startswith(f"2 rounds: 1 of {2 * len(lesions)} found")
+
+
+def why(page, name):
+    return text(page, f"[data-lesson=why] [data-score={name}]")
+
+
+@pytest.mark.parametrize(("structure", "scope"), [("liver", "slice"), ("liver", "scan")])
+def test_a_shifted_truth_scores_as_in_python(viewer, case, structure, scope):
+    open_lesson(viewer, "why")
+    viewer.check(f"[name=lv-why-scope][value={scope}]")
+    viewer.fill("[name=lv-why-across]", "9")
+    viewer.fill("[name=lv-why-grow]", "-3")
+    viewer.wait_for_function(
+        "!['…', '–'].includes(document.querySelector('[data-score=hd95]').innerText)"
+    )
+    spacing = case.volume.spacing
+    truth = case.truth.liver
+    away = np.stack([ndimage.distance_transform_edt(s, sampling=spacing[1:]) for s in truth])
+    changed = np.roll(away > 3, round(9 / spacing.x), axis=2)
+    z = slice(MIDDLE, MIDDLE + 1) if scope == "slice" else slice(None)
+    two = [Segmentation(mask[z].astype(np.uint8)) for mask in (changed, truth)]
+    flat = Spacing(None, *spacing[1:]) if scope == "slice" else spacing
+    scores = compare(*two, Volume(case.volume.hu[z].copy(), spacing=flat)).liver
+    for name in ("dice", "precision", "recall"):
+        assert float(why(viewer, name)) == pytest.approx(getattr(scores, name), abs=5.01e-4)
+    assert float(why(viewer, "hd95").split()[0]) == pytest.approx(scores.hd95_mm, abs=spacing.x)
+
+
+def test_leaving_out_a_lesion_costs_recall_but_no_precision(viewer, case):
+    lesions = measure(case.truth, case.volume).lesions
+    open_lesson(viewer, "why")
+    viewer.check("[name=lv-why-structure][value=tumor]")
+    viewer.check("[name=lv-why-scope][value=scan]")
+    viewer.select_option("[name=lv-why-drop]", label=f"Tumor {len(lesions)}")
+    share = 1 - lesions[-1].voxels / sum(lesion.voxels for lesion in lesions)
+    viewer.wait_for_function(
+        f"document.querySelector('[data-lesson=why] [data-score=recall]').innerText === '{share:.3f}'"
+    )
+    assert why(viewer, "precision") == "1.000"
+    assert float(why(viewer, "dice")) == pytest.approx(2 * share / (1 + share), abs=5.01e-4)
+
+
+def test_lessons_need_a_truth(viewer):
+    show(viewer, "scan")
+    viewer.click("#lv-tab-teach")
+    assert viewer.is_disabled(".lv-menu [data-lesson=find]")
+    assert viewer.is_disabled(".lv-menu [data-lesson=why]")
+    assert viewer.is_enabled(".lv-menu [data-lesson=draw]")
+
+
+def test_a_new_scan_in_the_search_shows_nothing_of_its_tumors(viewer):
+    show(viewer, "nothing", "empty")
+    show(viewer, "truth", "scan")
+    open_lesson(viewer, "find")
+    viewer.click("[data-action=find-start]")
+    show(viewer, "nothing", "empty")
+    show(viewer, "result")
+    assert colored(viewer) == 0
+    assert viewer.is_visible("[data-action=find-start]")

@@ -14,9 +14,9 @@ from io import BytesIO
 import gdcm
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ..archive import Member
 from ..errors import BrokenFile, TooLarge
@@ -29,6 +29,7 @@ DAMAGE = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     InvalidDicomError,
     LookupError,
@@ -90,11 +91,14 @@ def read_dataset(member: Member, pixel_bytes: int) -> Dataset:
     limit = min(LIMITS.file_bytes, LIMITS.header_bytes + 2 * pixel_bytes)
     content = _plain(member.read(limit), limit)
     dataset, _ = _parsed(content, lambda tag: tag > _PIXEL_TAG)
-    if "TransferSyntaxUID" not in dataset.file_meta:  # written without file meta information
-        implicit, _ = dataset.original_encoding
-        dataset.file_meta.TransferSyntaxUID = (
-            ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-        )
+    try:
+        if "TransferSyntaxUID" not in dataset.file_meta:  # written without file meta information
+            implicit, _ = dataset.original_encoding
+            syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+            dataset.file_meta.TransferSyntaxUID = syntax
+        UID(dataset.file_meta.TransferSyntaxUID)
+    except DAMAGE:
+        raise _broken() from None
     return dataset
 
 

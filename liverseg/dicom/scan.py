@@ -9,7 +9,14 @@ import numpy as np
 from ..errors import BrokenFile, NotAScan, TooLarge
 from ..hounsfield import Rescale, Tally, looks_like_labels, to_hu
 from ..limits import LIMITS
-from ..stack import AS_STORED, Gaps, gaps_of, grid_of, orientation_of, tilt_notices
+from ..stack import (
+    AS_STORED,
+    Gaps,
+    gaps_of,
+    grid_of,
+    orientation_of,
+    tilt_notices,
+)
 from ..volume import Source, Spacing, Volume
 from .pixels import broken_pixels, stored_values
 from .series import distances_mm

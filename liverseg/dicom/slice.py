@@ -11,7 +11,14 @@ from ..hounsfield import Padding, Rescale, padding_from
 from ..limits import LIMITS
 from ..stack import Plane, plane_from
 from .file import DAMAGE
-from .kind import NotASlice, check_contents, check_kind, image_words, is_lossy, may_show_text
+from .kind import (
+    NotASlice,
+    check_contents,
+    check_kind,
+    image_words,
+    is_lossy,
+    may_show_text,
+)
 
 PIXEL_MM = (0.05, 10.0)  # what a CT's pixel can measure
 

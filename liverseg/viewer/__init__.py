@@ -10,7 +10,8 @@ Scrolling, thresholds and teaching then need no server. Keep the value on the se
 call needs it: what comes back from a browser is not to be trusted with paths.
 
 The page may steer the viewer with a DOM event on the document, `lv:goto` with the slice (from 0)
-as detail, and follow it with `lv:slice`, sent whenever the slice changes.
+as detail, and follow it with `lv:slice`, sent whenever the slice changes and in answer to
+`lv:where`.
 """
 
 from .component import LiverViewer

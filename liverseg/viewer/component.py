@@ -34,6 +34,12 @@ SCRIPTS = (
     "threshold",
     "lesions",
     "stage",
+    "masks3d",
+    "nifti",
+    "lessons",
+    "drawing",
+    "finding",
+    "misleading",
     "main",
 )
 

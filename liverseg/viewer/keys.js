@@ -33,6 +33,8 @@ export function keyList(actions) {
     { keys: ["v"], does: "One plane or three", run: actions.planes },
     { keys: ["s"], does: "Save the picture", run: actions.save },
     { keys: ["p"], does: "Play or stop", run: actions.play },
+    { keys: ["u"], does: "Undo a stroke or mark", run: actions.undo },
+    { keys: ["Enter"], does: "Close a polygon", run: actions.finish },
     { keys: ["?"], does: "This list", run: actions.help },
   ];
 }

@@ -18,21 +18,23 @@ const isLabel = (byte, mask, label) => ((byte >> mask) & 3) === label;
 
 // The layers that are on, in the order of painting: each {color, fill, outline, member}, with
 // fill and outline as opacities and member a function of the mask byte.
-export function shownLayers({ layers, structure, hidden }, palette) {
+//   allowed: the names of those that a lesson does not hide, or null for all.
+export function shownLayers({ layers, structure, hidden, allowed }, palette) {
   if (hidden) return [];
   const drawn = [
-    { color: palette.drawn_liver, fill: 0.35, outline: 1, member: (b) => isPart(b, DRAWN, "liver") },
-    { color: palette.drawn_tumor, fill: 0.35, outline: 1, member: (b) => isLabel(b, DRAWN, TUMOR) },
+    { color: palette.drawn_liver, fill: 0.35, outline: 1, member: (b) => (b >> DRAWN) & LIVER },
+    { color: palette.drawn_tumor, fill: 0.35, outline: 1, member: (b) => (b >> DRAWN) & TUMOR },
   ];
-  if (layers.errors.on) return [...errorLayers(layers.errors, structure, palette), ...drawn];
+  if (layers.errors.on && !allowed) return [...errorLayers(layers.errors, structure, palette), ...drawn];
   const shown = [];
-  const add = (layer, color, member, inner = member) =>
-    layer.on && shown.push({ color, member, inner, ...strengths(layer) });
-  const { liver, tumor, truth } = layers;
-  add(liver, palette.liver, (b) => isPart(b, PREDICTION, "liver"), (b) => isLabel(b, PREDICTION, LIVER));
-  add(tumor, palette.tumor, (b) => isLabel(b, PREDICTION, TUMOR));
-  add(truth, palette.truth, (b) => isPart(b, TRUTH, "liver"), (b) => isLabel(b, TRUTH, LIVER));
-  add(truth, palette.truth, (b) => isLabel(b, TRUTH, TUMOR));
+  const add = (name, member, inner = member) => {
+    if (!layers[name].on || (allowed && !allowed.includes(name))) return;
+    shown.push({ color: palette[name], member, inner, ...strengths(layers[name]) });
+  };
+  add("liver", (b) => isPart(b, PREDICTION, "liver"), (b) => isLabel(b, PREDICTION, LIVER));
+  add("tumor", (b) => isLabel(b, PREDICTION, TUMOR));
+  add("truth", (b) => isPart(b, TRUTH, "liver"), (b) => isLabel(b, TRUTH, LIVER));
+  add("truth", (b) => isLabel(b, TRUTH, TUMOR));
   if (layers.probability.on) for (const layer of shown) layer.fill = 0;
   return [...shown, ...drawn];
 }

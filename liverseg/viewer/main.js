@@ -2,9 +2,13 @@
 
 import { keyList, listenToKeys, writeKeySheet } from "./keys.js";
 import { change, createLayerControls, FIRST_LAYERS, isThere, STYLES } from "./layers.js";
+import { createDrawing } from "./drawing.js";
+import { createFinding } from "./finding.js";
 import { createLesions } from "./lesions.js";
+import { createLessons } from "./lessons.js";
 import { createLoader } from "./loader.js";
 import { PRESETS } from "./look.js";
+import { createMisleading } from "./misleading.js";
 import { createNumbers, fixed } from "./numbers.js";
 import { confusion, overlap } from "./scores.js";
 import { download } from "./snapshot.js";
@@ -41,11 +45,20 @@ export function start({ element, props, watch }) {
     lesion: null,
     pointer: null,
     tool: null,
-    drawing: false,
+    lesson: null,
+    allowed: null,
+    compared: false,
   });
   const actions = createActions(root, store);
   const lesions = createLesions(root, store, actions);
-  const stage = createStage(root, store, palette, actions, [lesions.mark]);
+  const lessons = {
+    draw: createDrawing(root, store),
+    find: createFinding(root, store, palette),
+    why: createMisleading(root, store),
+  };
+  const marks = [lesions.mark, lessons.draw.mark, lessons.find.mark];
+  const stage = createStage(root, store, palette, actions, marks);
+  createLessons(root, store, lessons);
   Object.assign(actions, { stage, save: () => save(stage, store, palette) });
   createStrip(root, store, palette, actions.goTo);
   createNumbers(root, store);
@@ -59,6 +72,7 @@ export function start({ element, props, watch }) {
   const loader = createLoader(store);
   watch("value", () => loader.show(props.value));
   loader.show(props.value);
+  store.touch(...Object.keys(store.state)); // everything is drawn once, an empty viewer too
 }
 
 // What keys, buttons and gestures can do.
@@ -81,6 +95,8 @@ function createActions(root, store) {
         store.set({ planes: state.planes === "one" ? "three" : "one" });
       }
     },
+    undo: () => state.tool?.undo?.(),
+    finish: () => state.tool?.finish?.(),
     nextStructure: () => store.set({ structure: state.structure === "liver" ? "tumor" : "liver" }),
     hide: (hidden) => store.set({ hidden }),
     toggle(name) {
@@ -104,7 +120,7 @@ function createActions(root, store) {
       store.set({ window: firstWindow(state.study) });
     },
   };
-  for (const button of root.querySelectorAll("[data-action]")) {
+  for (const button of root.querySelectorAll("#lv-panel-view [data-action]")) {
     button.addEventListener("click", () => actions[button.dataset.action]());
   }
   store.on(["study"], () => store.set({ window: firstWindow(state.study), playing: false }));
@@ -169,8 +185,10 @@ function diceInWords(study, z) {
 // Other parts of the page steer and follow by events on the document.
 function linkToPage(root, store, actions) {
   document.addEventListener("lv:goto", ({ detail }) => root.isConnected && actions.goTo(detail));
-  store.on(["z"], () => {
+  const tell = () => {
     document.dispatchEvent(new CustomEvent("lv:slice", { detail: store.state.z }));
-  });
+  };
+  store.on(["z"], tell);
+  document.addEventListener("lv:where", () => root.isConnected && tell());
   store.on(["phase"], () => (root.dataset.phase = store.state.phase));
 }

@@ -18,9 +18,9 @@ from gradio.utils import get_upload_folder
 from ..volume import HU_MAX, HU_MIN, Probability, Segmentation, Volume
 
 if TYPE_CHECKING:
-    from ..measure import Lesion, Measurements
+    from ..cascade import Step
+    from ..measurements import Lesion, Measurements
     from ..metrics import Scores
-    from ..segment import Step
 
 # (HU, grey level): linear in between
 CT_LEVELS = ((HU_MIN, 0), (-200, 28), (300, 220), (1500, 250), (HU_MAX, 255))
@@ -47,6 +47,7 @@ def pack_scan(volume: Volume, folder: Path) -> dict:
         "shape": list(volume.shape),
         "spacing_mm": list(volume.spacing) if volume.spacing else None,
         "slice_mm": None if positions is None else [round(float(p[2]), 2) for p in positions],
+        "affine": _affine(volume),
         "windowed": list(volume.windowed) if volume.windowed else None,
         "levels": [list(pair) for pair in levels],
         "ct": _write(_companded(volume.hu, levels)[middle_out(len(volume.hu))], folder),
@@ -124,6 +125,15 @@ def middle_out(slices: int) -> list[int]:
     """The order in which slices are stored: the middle one first; the browser knows it too."""
     middle = slices // 2
     return sorted(range(slices), key=lambda z: (abs(z - middle), z))
+
+
+def _affine(volume: Volume) -> list[list[float]] | None:
+    """Three rows, voxel (x, y, z, 1) to LPS mm; None where the files do not say."""
+    if volume.source is not None and volume.source.affine is not None:
+        return volume.source.affine[:3].tolist()
+    if volume.voxel_ml is None:
+        return None
+    return np.diag([*volume.spacing[::-1], 1.0])[:3].tolist()
 
 
 def _levels(volume: Volume) -> tuple[tuple[int, int], ...]:

@@ -2,10 +2,11 @@
 
 import { listenToGestures } from "./gestures.js";
 import { isThere } from "./layers.js";
-import { heatTable, pixelTable, shownLayers } from "./look.js";
+import { errorLayers, heatTable, pixelTable, shownLayers } from "./look.js";
 import { planesOf } from "./planes.js";
 import { takePicture } from "./snapshot.js";
-import { PlaneView, stroke } from "./view.js";
+import { DRAWN, PREDICTION } from "./study.js";
+import { PlaneView, stroke, write } from "./view.js";
 
 const MESSAGES = {
   empty: "No scan yet",
@@ -24,25 +25,34 @@ export function createStage(root, store, palette, actions, marks) {
     views[holder.dataset.plane] = view;
     listenToGestures(view.canvas, gesturesOn(view));
   }
+  // The picture beside the axial one, for comparing; what is done to it is done to the other.
+  const second = new PlaneView(root.querySelector(".lv-second canvas"));
+  listenToGestures(second.canvas, gesturesOn(views.axial));
   const allMarks = [...marks, markCrosshair];
   let scene = null;
+  let compared = null; // the scenes of a drawing's and the result's errors
 
   store.on(["study", "body"], () => {
     if (!state.study) return;
     const planes = planesOf(state.study);
     for (const [name, view] of Object.entries(views)) view.setPlane(state.study, planes[name]);
+    second.setPlane(state.study, planes.axial);
   });
-  store.on(["study", "window", "layers", "structure", "hidden", "probability"], () => {
+  const looks = ["study", "window", "layers", "structure", "hidden", "probability", "allowed"];
+  store.on([...looks, "compared"], () => {
     if (!state.study) return;
-    const shown = shownLayers(state, palette);
-    const table = pixelTable(state.study, state.window, shown);
-    scene = { shown, table, heat: heat() };
+    const sceneOf = (shown) => ({ shown, table: pixelTable(state.study, state.window, shown) });
+    scene = { ...sceneOf(shownLayers(state, palette)), heat: heat() };
+    compared = [DRAWN, PREDICTION].map((mask) => {
+      if (state.hidden) return sceneOf([]);
+      return sceneOf(errorLayers(state.layers.errors, state.structure, palette, mask));
+    });
     store.touch("scene");
   });
   store.on(["study", "scene", "z", "y", "x", "voxels", "masks", "size", "place", "marks"], paint);
-  store.on(["planes", "study"], () => {
+  store.on(["planes", "study", "compared"], () => {
     const three = state.planes === "three" && hasThreePlanes(state.study);
-    stage.dataset.planes = three ? "three" : "one";
+    stage.dataset.planes = state.compared ? "two" : three ? "three" : "one";
     store.touch("size");
   });
   new ResizeObserver(() => store.touch("size")).observe(stage);
@@ -52,13 +62,27 @@ export function createStage(root, store, palette, actions, marks) {
   function heat() {
     const { on, opacity } = state.layers.probability;
     const box = state.study.probability?.[state.structure];
-    return on && box && !state.hidden ? { box, colors: heatColors, opacity } : null;
+    return on && box && !state.hidden && !state.allowed ? { box, colors: heatColors, opacity } : null;
   }
 
   function paint() {
+    if (state.compared && compared) return paintBoth();
     for (const view of Object.values(views)) {
       if (!state.study) view.clear();
       else if (scene && view.fit()) view.paint(sliceOf(view), scene, allMarks);
+    }
+  }
+
+  // The errors of a drawing and those of the network, side by side.
+  function paintBoth() {
+    const title = (text) => (view) => write(view.context, text, view.width / 2, 36);
+    second.zoom = views.axial.zoom;
+    second.middle = { ...views.axial.middle };
+    for (const [view, side, text] of [
+      [views.axial, compared[0], "You"],
+      [second, compared[1], "Network"],
+    ]) {
+      if (view.fit()) view.paint(state.z, side, [title(text)]);
     }
   }
 
@@ -102,7 +126,7 @@ export function createStage(root, store, palette, actions, marks) {
       },
       reset: () => actions.reset(),
       draws: () => Boolean(state.tool?.draw && view.plane?.name === "axial"),
-      draw: (x, y, phase) => state.tool?.draw(view.pixelAt(x, y), phase),
+      draw: (x, y, phase) => state.tool?.draw(view.pixelAt(x, y), phase, view),
     };
   }
 
@@ -133,7 +157,7 @@ export function hasThreePlanes(study) {
 
 function writeLegend(root, store, palette) {
   const list = root.querySelector(".lv-legend");
-  store.on(["layers", "value", "structure", "drawing", "probability"], () => {
+  store.on(["layers", "value", "structure", "lesson", "allowed", "compared"], () => {
     const entries = legendOf(store.state, palette).map(([color, name]) => {
       const entry = document.createElement("li");
       const swatch = document.createElement("i");
@@ -146,18 +170,24 @@ function writeLegend(root, store, palette) {
 }
 
 // [color, name] of what needs explaining on the picture itself.
-export function legendOf({ layers, value, structure, drawing }, palette) {
+export function legendOf({ layers, value, structure, lesson, allowed, compared }, palette) {
   const entries = [];
-  if (layers.errors.on && isThere("errors", value)) {
+  if (compared || (layers.errors.on && !allowed && isThere("errors", value))) {
     entries.push([palette.true_positive, `${structure} found`]);
     entries.push([palette.false_positive, `not ${structure}, but marked`]);
     entries.push([palette.false_negative, `${structure} missed`]);
   }
-  if (layers.probability.on && isThere("probability", value)) {
+  if (layers.probability.on && !allowed && isThere("probability", value)) {
     const ramp = `linear-gradient(90deg, ${palette.probability.join(", ")})`;
     entries.push([ramp, `probability of ${structure}, 0 to 1`]);
   }
-  if (drawing) entries.push([palette.drawn_liver, "your liver"], [palette.drawn_tumor, "your tumor"]);
+  if (lesson === "draw" && !compared) {
+    entries.push([palette.drawn_liver, "your liver"], [palette.drawn_tumor, "your tumor"]);
+  }
+  if (lesson === "why") {
+    const color = structure === "liver" ? palette.drawn_liver : palette.drawn_tumor;
+    entries.push([palette.truth, "truth"], [color, "truth, changed"]);
+  }
   return entries;
 }
 
@@ -175,10 +205,10 @@ function writeWords(root, store) {
     const { width, level } = state.window;
     part("window-text").textContent = state.study ? `W ${width.toFixed(0)}  L ${level.toFixed(0)}` : "";
   });
-  store.on(["study", "pointer", "z", "y", "x", "masks", "place"], () => {
-    const { study, pointer, z } = state;
+  store.on(["study", "pointer", "z", "y", "x", "masks", "place", "allowed"], () => {
+    const { study, pointer, z, allowed } = state;
     const voxel = study && pointer && pointer.view.voxelAt(pointer.x, pointer.y, state);
-    part("cursor").textContent = voxel ? wordsFor(study, voxel, z) : "";
+    part("cursor").textContent = voxel ? wordsFor(study, voxel, z, !allowed) : "";
   });
   store.on(["phase", "value"], () => {
     const progress = state.value?.progress;
@@ -198,8 +228,8 @@ function whatIsUnknown(study) {
   return spacing.z || slices === 1 ? "" : "Slice distance unknown: no mL";
 }
 
-// HU, place and label under the cursor.
-function wordsFor(study, voxel, z) {
+// HU, place and, unless a lesson hides them, labels under the cursor.
+function wordsFor(study, voxel, z, withLabels) {
   const index = voxel.z * study.area + voxel.y * study.width + voxel.x;
   const hu = Math.round(study.hu[study.ct[index]]);
   const words = [study.windowed ? `grey ${study.ct[index]}` : `${String(hu).replace("-", "−")} HU`];
@@ -209,7 +239,7 @@ function wordsFor(study, voxel, z) {
     const [xMm, yMm] = [voxel.x * spacing.x, voxel.y * spacing.y];
     words.push(`x ${xMm.toFixed(1)}  y ${yMm.toFixed(1)}${depth} mm`);
   } else words.push(`x ${voxel.x}  y ${voxel.y}`);
-  const byte = study.masks[index];
+  const byte = withLabels ? study.masks[index] : 0;
   if (byte & 3) words.push(LABELS[byte & 3]);
   if ((byte >> 2) & 3) words.push(`truth: ${LABELS[(byte >> 2) & 3].toLowerCase()}`);
   return words.join("   ");

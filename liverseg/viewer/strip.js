@@ -11,7 +11,7 @@ export function createStrip(root, store, palette, goTo) {
   const context = canvas.getContext("2d");
 
   slider.addEventListener("input", () => goTo(Number(slider.value)));
-  store.on(["study", "masks", "value", "size"], draw);
+  store.on(["study", "masks", "value", "size", "allowed"], draw);
   store.on(["study", "z"], () => {
     const { study, z } = store.state;
     slider.max = study ? study.slices - 1 : 0;
@@ -21,12 +21,12 @@ export function createStrip(root, store, palette, goTo) {
   });
 
   function draw() {
-    const { study, value } = store.state;
+    const { study, value, allowed } = store.state;
     const { clientWidth: width, clientHeight: height } = canvas;
     const density = Math.min(window.devicePixelRatio || 1, 2);
     canvas.width = Math.round(width * density);
     canvas.height = Math.round(height * density);
-    if (!study || !width) return;
+    if (!study || !width || allowed) return; // a lesson's answer would be here
     context.scale(density, density);
     const x = (z) => THUMB / 2 + (z / Math.max(1, study.slices - 1)) * (width - THUMB);
     // The upper third is for Dice, the others for the areas, each with its own scale.

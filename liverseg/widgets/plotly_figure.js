@@ -53,5 +53,6 @@ document.addEventListener("lv:slice", ({ detail }) => {
   if (props.linked && plot.dataset.ready) Plotly.relayout(plot, { shapes: mark() });
 });
 
+if (props.linked) document.dispatchEvent(new CustomEvent("lv:where"));
 watch("value", draw);
 draw();

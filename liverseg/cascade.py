@@ -26,7 +26,14 @@ from .preprocess import (
     tumor_square,
     whole_slice,
 )
-from .volume import LIVER, TUMOR, Probability, Segmentation, Spacing, Volume
+from .volume import (
+    LIVER,
+    TUMOR,
+    Probability,
+    Segmentation,
+    Spacing,
+    Volume,
+)
 
 LOOK, LIVER_STAGE, TUMOR_STAGE = "Looking for the liver", "Outlining the liver", "Finding tumors"
 NO_LIVER = "No liver was found in this scan. Is it a CT of the upper abdomen?"

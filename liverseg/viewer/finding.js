@@ -1,0 +1,178 @@
+// Find the tumors: click where one is; then hits, misses and false calls are counted.
+
+import { components } from "./masks3d.js";
+import { TRUTH, TUMOR } from "./study.js";
+import { stroke, write } from "./view.js";
+
+const NEAR_MM = 5; // a click this near to a tumor counts
+const NEAR_SLICES = 2; // clicks stay visible on slices around
+
+export function createFinding(root, store, palette) {
+  const { state } = store;
+  const panel = root.querySelector('.lv-lesson[data-lesson="find"]');
+  const text = (name) => panel.querySelector(`.lv-${name}`);
+  const button = (action) => panel.querySelector(`[data-action=${action}]`);
+  const running = { found: 0, lesions: 0, wrong: 0, rounds: 0 };
+  let clicks = []; // {z, y, x, lesion: index, null for none, undefined before the end}
+  let lesions = [];
+  let started = 0;
+  let ended = 0;
+  let timer = null;
+
+  button("find-start").addEventListener("click", begin);
+  button("find-undo").addEventListener("click", undo);
+  button("find-done").addEventListener("click", finish);
+  store.on(["value"], () => state.lesson === "find" && changed());
+
+  function begin() {
+    const { study } = state;
+    clicks = [];
+    lesions = tumorsOf(study);
+    started = Date.now();
+    ended = 0;
+    timer = setInterval(writeTime, 500);
+    store.set({ allowed: [], tool: { click, undo } });
+    changed();
+  }
+
+  function click(voxel) {
+    clicks.push(voxel);
+    changed();
+  }
+
+  function undo() {
+    clicks.pop();
+    changed();
+  }
+
+  function finish() {
+    clearInterval(timer);
+    ended = Date.now();
+    for (const place of clicks) place.lesion = lesionNear(state.study, lesions, place);
+    const result = count();
+    running.found += result.found;
+    running.lesions += lesions.length;
+    running.wrong += result.wrong;
+    running.rounds++;
+    store.set({ allowed: null, tool: null });
+    changed();
+  }
+
+  function count() {
+    const hit = new Set(clicks.map(({ lesion }) => lesion).filter((lesion) => lesion !== null));
+    const wrong = clicks.filter(({ lesion }) => lesion === null).length;
+    return { found: hit.size, wrong, missed: lesions.length - hit.size };
+  }
+
+  function changed() {
+    const isRunning = started && !ended;
+    button("find-start").hidden = Boolean(isRunning);
+    button("find-start").disabled = !state.value?.result?.truth;
+    button("find-done").hidden = button("find-undo").hidden = !isRunning;
+    writeTime();
+    text("outcome").textContent = ended ? outcome() : "";
+    text("running").textContent = running.rounds ? runningScore() : "";
+    store.touch("marks");
+  }
+
+  function writeTime() {
+    const seconds = started ? Math.round(((ended || Date.now()) - started) / 1000) : 0;
+    const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+    text("time").textContent = started ? `${time}, ${plural(clicks.length, "mark")}` : "";
+  }
+
+  function outcome() {
+    const { found, wrong, missed } = count();
+    return `${found} of ${lesions.length} found, ${missed} missed, ${plural(wrong, "false call")}`;
+  }
+
+  function runningScore() {
+    const { found, lesions: all, wrong, rounds } = running;
+    return `${plural(rounds, "round")}: ${found} of ${all} found, ${plural(wrong, "false call")}; score ${found - wrong}`;
+  }
+
+  function stop() {
+    clearInterval(timer);
+    clicks = [];
+    started = ended = 0;
+  }
+
+  return {
+    // The tumors stay hidden until the search is over, also in the next scan.
+    enter() {
+      stop();
+      store.set({ allowed: [], tool: null });
+      changed();
+    },
+    leave: stop,
+    mark(view, slice) {
+      if (view.plane.name !== "axial" || state.lesson !== "find") return;
+      clicks.forEach((place, k) => {
+        if (Math.abs(place.z - slice) <= NEAR_SLICES) ring(view, place, k + 1);
+      });
+      if (ended) markLesions(view, slice);
+    },
+  };
+
+  function ring(view, place, number) {
+    const [x, y] = view.pointAt(place);
+    const circle = new Path2D();
+    circle.arc(x, y, 12, 0, 2 * Math.PI);
+    const color = { undefined: "#fff", null: palette.false_positive }[place.lesion];
+    stroke(view.context, circle, color || palette.true_positive, 2, 1);
+    write(view.context, String(number), x, y - 22);
+  }
+
+  // A square around what nobody clicked on.
+  function markLesions(view, slice) {
+    const hit = new Set(clicks.map(({ lesion }) => lesion));
+    lesions.forEach(({ center, first, last, radius }, index) => {
+      if (hit.has(index) || slice < first || slice > last) return;
+      const [x, y] = view.pointAt({ ...center, z: slice });
+      const half = radius * view.stepX + 8;
+      const square = new Path2D();
+      square.rect(x - half, y - half, 2 * half, 2 * half);
+      stroke(view.context, square, palette.false_negative, 2, 1);
+      write(view.context, "missed", x, y - half - 10);
+    });
+  }
+}
+
+const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+function tumorsOf(study) {
+  const indices = [];
+  study.masks.forEach((byte, i) => ((byte >> TRUTH) & 3) === TUMOR && indices.push(i));
+  return components(indices, study.area, study.width).map((voxels) => {
+    const places = voxels.map((i) => placeOf(study, i));
+    const [[first, last], [top, bottom], [left, right]] = ["z", "y", "x"].map((axis) => {
+      const values = places.map((place) => place[axis]);
+      const outer = (pick) => values.reduce((one, other) => pick(one, other));
+      return [outer(Math.min), outer(Math.max)];
+    });
+    return {
+      places,
+      first,
+      last,
+      center: { y: (top + bottom) / 2, x: (left + right) / 2 },
+      radius: (right - left + 1) / 2,
+    };
+  });
+}
+
+function placeOf({ area, width }, i) {
+  const inSlice = i % area;
+  return { z: Math.floor(i / area), y: Math.floor(inSlice / width), x: inSlice % width };
+}
+
+// The index of the tumor nearest to a click, or null where all are too far away.
+function lesionNear({ spacing }, lesions, click) {
+  const mm = { z: spacing?.z || 5, y: spacing?.y || 1, x: spacing?.x || 1 };
+  const away = ({ z, y, x }) =>
+    Math.hypot((z - click.z) * mm.z, (y - click.y) * mm.y, (x - click.x) * mm.x);
+  const distances = lesions.map(({ places }) => {
+    return places.reduce((least, place) => Math.min(least, away(place)), Infinity);
+  });
+  const nearest = Math.min(...distances);
+  return nearest <= NEAR_MM ? distances.indexOf(nearest) : null;
+}

@@ -1,0 +1,61 @@
+// The lessons: one at a time, each with its panel; what they draw over the scan is kept apart.
+
+import { DRAWN } from "./study.js";
+
+// lessons: {name: {enter(), leave(), ...}}, filled in by those who make them.
+export function createLessons(root, store, lessons) {
+  const { state } = store;
+  const menu = root.querySelector(".lv-menu");
+  const drawings = new Map(); // by lesson: {study, slices: Map of z to labels}
+
+  for (const button of menu.querySelectorAll("button")) {
+    button.addEventListener("click", () => open(button.dataset.lesson));
+  }
+  for (const button of root.querySelectorAll("[data-action=close-lesson]")) {
+    button.addEventListener("click", () => open(null));
+  }
+  store.on(["study"], () => state.lesson && lessons[state.lesson].enter());
+  store.on(["value", "study"], () => {
+    const truth = Boolean(state.value?.result?.truth);
+    for (const button of menu.querySelectorAll("button")) {
+      button.disabled = !state.study || (needsTruth(button) && !truth);
+    }
+    root.querySelector(".lv-menu + .lv-hint").hidden = truth;
+  });
+
+  function open(name) {
+    const { study, lesson } = state;
+    if (lesson) {
+      lessons[lesson].leave();
+      drawings.set(lesson, { study, slices: takeDrawing(study) });
+    }
+    const kept = drawings.get(name);
+    if (name && kept?.study === study) putDrawing(study, kept.slices);
+    store.set({ lesson: name, allowed: null, compared: false, tool: null });
+    store.touch("masks");
+    for (const panel of root.querySelectorAll(".lv-lesson")) {
+      panel.hidden = panel.dataset.lesson !== name;
+    }
+    menu.parentElement.hidden = Boolean(name);
+    if (name) lessons[name].enter();
+    (root.querySelector(".lv-lesson:not([hidden]) button") || menu.querySelector("button")).focus();
+  }
+}
+
+const needsTruth = (button) => button.dataset.lesson !== "draw";
+
+// Removes what is drawn from the study and returns it, by slice.
+function takeDrawing(study) {
+  const slices = new Map();
+  for (let z = 0; study && z < study.slices; z++) {
+    const labels = study.getLabels(z, DRAWN);
+    if (!labels.some(Boolean)) continue;
+    slices.set(z, labels);
+    study.setLabels(z, DRAWN, new Uint8Array(study.area));
+  }
+  return slices;
+}
+
+function putDrawing(study, slices) {
+  for (const [z, labels] of slices) study.setLabels(z, DRAWN, labels);
+}

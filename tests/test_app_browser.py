@@ -1,0 +1,333 @@
+"""The page in a real browser, as a visitor uses it."""
+
+import json
+import re
+import time
+import zipfile
+from unittest import mock
+
+import nibabel
+import numpy as np
+import pytest
+from browser import open_browser
+from page_server import files_below, served_here, wait_until
+from playwright.sync_api import expect, sync_playwright
+
+from liverseg.cascade import segment
+from liverseg.metrics import compare
+from liverseg.phantom import make_phantom
+from liverseg.phantom_files import write_dicom, write_ircadb_masks
+from liverseg.upload import read_scan, read_truth
+
+SHAPE = (16, 128, 128)
+LAPTOP = {"width": 1366, "height": 768}
+PHONE = {"width": 390, "height": 844}
+PATIENCE_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with served_here(tmp_path_factory.mktemp("page")) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = open_browser(playwright)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """A browser of its own with the page open; `problems` collects what must not happen."""
+
+    def __init__(self, chromium, served, **settings):
+        settings = {"viewport": LAPTOP, "accept_downloads": True, **settings}
+        self.context = chromium.new_context(**settings)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.problems, self.addresses = [], []
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("console", lambda m: m.type == "error" and self.problems.append(m.text))
+        self.page.on("request", lambda request: self.addresses.append(request.url))
+        self.page.goto(served.url)
+        expect(self.page.locator("#scan .hint")).to_be_visible(timeout=PATIENCE_MS)
+
+    def give(self, box, *paths, kind="files"):
+        self.page.set_input_files(f"#{box} input.{kind}", [str(path) for path in paths])
+
+    def open_scan(self, *paths, **how):
+        self.give("scan", *paths, **how)
+        expect(self.page.locator("#scan .ready")).to_be_visible(timeout=PATIENCE_MS)
+
+    def open_truth(self, *paths, **how):
+        self.give("truth", *paths, **how)
+        expect(self.page.locator("#truth .ready")).to_be_visible(timeout=PATIENCE_MS)
+
+    def segment(self):
+        self.page.click("#segment")
+        self.wait_for_result()
+
+    def wait_for_result(self):
+        expect(self.page.locator('.lv[data-phase="result"]')).to_be_visible(timeout=PATIENCE_MS)
+        expect(self.page.locator("#numbers .group").first).to_be_visible(timeout=PATIENCE_MS)
+
+    def number(self, row, column):
+        """A cell of the page's table."""
+        name = self.page.locator("#numbers th[scope=row]", has_text=re.compile(f"^{row}$"))
+        return name.locator("xpath=..").locator("td").nth(column).inner_text()
+
+    def tab(self, name):
+        self.page.locator("#results").get_by_role("tab", name=name).click()
+
+
+@pytest.fixture
+def visitor(chromium, served):
+    visitor = Visitor(chromium, served)
+    yield visitor
+    visitor.context.close()
+    assert visitor.problems == []
+    assert all(address.startswith((served.url, "data:", "blob:")) for address in visitor.addresses)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    return written_case(tmp_path_factory.mktemp("case"), seed=3)
+
+
+def written_case(folder, seed):
+    """A folder with the scan's and the masks' files, and a zip of each."""
+    volume, truth = make_phantom(seed, shape=SHAPE)
+    write_dicom(volume, folder / "PATIENT_DICOM", extension="")
+    write_ircadb_masks(truth, volume, folder)
+    for name in ("PATIENT_DICOM", "MASKS_DICOM"):
+        with zipfile.ZipFile(folder / f"{name}.zip", "w") as archive:
+            for file in sorted((folder / name).rglob("*")):
+                archive.write(file, file.relative_to(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(case):
+    """What the package says about the case."""
+    volume = read_scan(case / "PATIENT_DICOM")
+    truth = read_truth(case / "MASKS_DICOM", volume)
+    return compare(segment(volume), truth, volume)
+
+
+def test_a_scan_with_its_masks_shows_the_dice_that_the_package_computes(visitor, case, expected):
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    assert "16 slices, 128×128" in visitor.page.inner_text("#scan .status")
+    visitor.open_truth(case / "MASKS_DICOM.zip")
+    visitor.segment()
+    dice = f"{expected.liver.dice:.3f}"
+    expect(visitor.page.locator("[data-number=liver-dice-scan]")).to_have_text(dice)
+    assert visitor.number("Dice", 0) == dice
+    hd95 = f"{expected.liver.hd95_mm:.1f}"
+    wait_until(lambda: visitor.page.wait_for_timeout(50) or visitor.number("HD95", 0) == hd95, 20)
+
+
+def test_folders_work_too_and_the_truth_may_come_first(visitor, case, expected):
+    visitor.open_truth(case / "MASKS_DICOM", kind="folder")
+    assert "Kept" in visitor.page.inner_text("#truth .status")
+    visitor.open_scan(case / "PATIENT_DICOM", kind="folder")
+    assert "on the scan" in visitor.page.inner_text("#truth .status")
+    visitor.segment()
+    assert visitor.number("Dice", 0) == f"{expected.liver.dice:.3f}"
+
+
+def test_a_truth_that_comes_after_the_result_is_scored_at_once(visitor, case, expected):
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.segment()
+    assert visitor.page.locator("#numbers .group").count() == 1
+    visitor.open_truth(case / "MASKS_DICOM.zip")
+    assert visitor.number("Dice", 0) == f"{expected.liver.dice:.3f}"
+
+
+def test_the_synthetic_case_takes_one_click(visitor):
+    visitor.page.fill("#seed input", "7")
+    visitor.page.click("#synthetic")
+    visitor.wait_for_result()
+    assert float(visitor.number("Dice", 0)) > 0.5
+
+
+def test_what_is_refused_is_said_and_the_earlier_result_stays(visitor, case, tmp_path):
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.segment()
+    before = visitor.page.inner_text("#numbers")
+    visitor.page.click("#another")
+    (tmp_path / "notes.txt").write_text("no scan")
+    visitor.give("scan", tmp_path / "notes.txt")
+    refused = visitor.page.locator("#scan .refused .status")
+    expect(refused).to_contain_text("No CT images were found", timeout=PATIENCE_MS)
+    expect(visitor.page.get_by_test_id("toast-text").first).to_contain_text("No CT images")
+    assert visitor.page.inner_text("#numbers") == before
+    expect(visitor.page.locator('.lv[data-phase="result"]')).to_be_visible()
+
+
+def test_the_page_asks_which_of_two_scans_it_shall_show(visitor, tmp_path):
+    for seed, slices in ((1, 12), (2, 14)):
+        volume, _ = make_phantom(seed, shape=(slices, 64, 64))
+        write_dicom(volume, tmp_path / "both" / str(seed))
+    visitor.give("scan", tmp_path / "both", kind="folder")
+    choice = visitor.page.locator("#series label", has_text="14 slices")
+    choice.click(timeout=PATIENCE_MS)
+    expect(visitor.page.locator("#scan .status")).to_contain_text("14 slices, 64×64")
+    expect(visitor.page.locator("#series")).to_be_hidden()
+
+
+@pytest.fixture
+def slow_networks(served, monkeypatch):
+    """Slices given to the networks, each batch taking a quarter of a second longer."""
+    engine, slices = served.service.engine, []
+
+    def slow(network, batch, predict=engine.predict):
+        slices.extend(batch)
+        time.sleep(0.25)
+        return predict(network, batch)
+
+    monkeypatch.setattr(engine, "predict", slow)
+    return slices
+
+
+def test_cancel_stops_the_work_and_brings_back_what_was_there(visitor, slow_networks, tmp_path):
+    folder = written_case(tmp_path, seed=11)
+    visitor.open_scan(folder / "PATIENT_DICOM.zip")
+    visitor.page.click("#segment")
+    expect(visitor.page.locator('.lv[data-phase="preview"]')).to_be_visible(timeout=PATIENCE_MS)
+    visitor.page.click("#cancel")
+    expect(visitor.page.locator('.lv[data-phase="scan"]')).to_be_visible(timeout=PATIENCE_MS)
+    visitor.page.wait_for_timeout(400)
+    done = len(slow_networks)
+    visitor.page.wait_for_timeout(1000)
+    assert len(slow_networks) == done < 2 * SHAPE[0]
+    visitor.page.click("#another")
+    visitor.segment()
+
+
+def test_closing_the_tab_stops_the_work_and_frees_the_scan(
+    chromium, served, slow_networks, tmp_path
+):
+    folder = written_case(tmp_path, seed=12)
+    visitor = Visitor(chromium, served)
+    before = set(files_below(served.scratch))
+    visitor.open_scan(folder / "PATIENT_DICOM.zip")
+    files = set(files_below(served.scratch)) - before
+    open_before = len(served.service.studies)
+    visitor.page.click("#segment")
+    expect(visitor.page.locator('.lv[data-phase="preview"]')).to_be_visible(timeout=PATIENCE_MS)
+    visitor.context.close()
+    time.sleep(1.5)
+    done = len(slow_networks)
+    time.sleep(1)
+    assert len(slow_networks) == done
+    free_what_was_left(served)
+    assert len(served.service.studies) < open_before
+    assert files and not any(path.exists() for path in files)
+
+
+def free_what_was_left(served):
+    """What the page's own sweep does some seconds after a tab was closed."""
+    studies = served.service.studies
+    with mock.patch.object(studies, "_grace_s", -1):
+        studies.sweep()
+
+
+def test_two_visitors_see_nothing_of_each_other(chromium, served, case, tmp_path):
+    ann, bob = Visitor(chromium, served), Visitor(chromium, served)
+    other = written_case(tmp_path, seed=13)
+    ann.open_scan(case / "PATIENT_DICOM.zip")
+    ann.open_truth(case / "MASKS_DICOM.zip")
+    ann.segment()
+    assert bob.page.locator('.lv[data-phase="empty"]').count() == 1
+    assert bob.page.locator("#numbers .group").count() == 0
+    bob.open_scan(other / "PATIENT_DICOM.zip")
+    bob.segment()
+    assert ann.number("Liver volume", 0) != bob.number("Liver volume", 0)
+    assert "Dice" not in bob.page.inner_text("#numbers")
+    of_ann = {url for url in ann.addresses if "/file=" in url and url.endswith(".bin")}
+    of_bob = {url for url in bob.addresses if "/file=" in url and url.endswith(".bin")}
+    assert of_ann and of_bob and not of_ann & of_bob
+    address = sorted(of_ann)[0]
+    ann.context.close()
+    time.sleep(1.5)
+    free_what_was_left(served)
+    assert bob.context.request.get(address).status in (403, 404)
+    bob.context.close()
+
+
+def test_what_is_taken_away_agrees_with_the_screen(visitor, case, tmp_path):
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.open_truth(case / "MASKS_DICOM.zip")
+    visitor.segment()
+    dice, volume_ml = visitor.number("Dice", 0), visitor.number("Liver volume", 0)
+    visitor.tab("Take away")
+    files = {kind: downloaded(visitor, kind, tmp_path) for kind in ("nifti", "seg", "csv", "json")}
+    report = json.loads(files["json"].read_text())
+    assert f"{report['scores']['liver']['dice']:.3f}" == dice
+    assert f"{report['measurements']['liver_ml']:,.0f}" == volume_ml
+    labels = nibabel.load(files["nifti"])
+    voxel_ml = np.prod(labels.header.get_zooms()) / 1000
+    liver_ml = np.count_nonzero(np.asarray(labels.dataobj)) * voxel_ml
+    assert liver_ml == pytest.approx(report["measurements"]["liver_ml"], rel=1e-4)
+    assert files["seg"].read_bytes()[128:132] == b"DICM"
+    assert re.search(r"^Liver volume,,,", files["csv"].read_text(), re.MULTILINE)
+
+
+def downloaded(visitor, kind, folder):
+    with visitor.page.expect_download() as download:
+        visitor.page.click(f"#files button[data-kind={kind}]")
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+def test_the_figures_are_drawn_and_the_curve_steers_the_viewer(visitor, case):
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.segment()
+    visitor.tab("Along the slices")
+    expect(visitor.page.locator("#curves .scatterlayer")).to_be_visible(timeout=PATIENCE_MS)
+    expect(visitor.page.locator("#curves .shapelayer path")).to_have_count(1)
+    plot = visitor.page.locator("#curves .nsewdrag").first
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    visitor.page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
+    expect(visitor.page.locator(".lv-slice")).to_contain_text(re.compile(r"Slice [3456] "))
+    visitor.tab("In 3-D")
+    expect(visitor.page.locator("#surfaces canvas").first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_the_picture_is_seen_without_scrolling_and_is_the_largest_thing(visitor, case):
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.segment()
+    stage = visitor.page.locator(".lv-stage").bounding_box()
+    assert stage["y"] >= 0 and stage["y"] + stage["height"] <= LAPTOP["height"]
+    assert stage["width"] * stage["height"] > 0.4 * LAPTOP["width"] * LAPTOP["height"]
+
+
+def test_the_picture_does_not_move_when_results_arrive(visitor, case):
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.page.click("#segment")
+    visitor.page.wait_for_timeout(600)  # the panel slides away
+    before = visitor.page.locator(".lv-stage").bounding_box()
+    visitor.wait_for_result()
+    assert visitor.page.locator(".lv-stage").bounding_box() == before
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_the_whole_way_without_scrolling_sideways(chromium, served, case, theme):
+    visitor = Visitor(chromium, served, viewport=PHONE, color_scheme=theme, has_touch=True)
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.segment()
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    stage = visitor.page.locator(".lv-stage").bounding_box()
+    assert stage["width"] > 0.9 * PHONE["width"]
+    assert visitor.problems == []
+    visitor.context.close()
+
+
+def test_the_warnings_stand_at_the_upload_box(visitor):
+    panel = visitor.page.inner_text("#panel")
+    assert "not for diagnosis" in panel
+    assert "Do not upload identifiable patient data" in panel

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -194,12 +193,9 @@ def test_an_event_of_the_page_in_a_session_without_a_scan_says_so(served):
     assert "no scan open" in said
 
 
-def test_the_page_comes_soon_stays_small_and_tidies_up_when_told_to_stop(tmp_path):
-    begun = time.monotonic()
+def test_the_page_stays_small_and_tidies_up_when_told_to_stop(tmp_path):
     with served_apart(tmp_path) as served:
-        seconds = time.monotonic() - begun
         assert "liverseg" in httpx.get(served.url).text
-        assert seconds < 20  # at most 5 on a calm machine; tests are not alone on theirs
         assert resident_mb(served.process.pid) < 500
         (folder,) = tmp_path.glob("liverseg-*")
         assert folder.stat().st_mode & 0o777 == 0o700

@@ -411,10 +411,14 @@ def test_a_picture_says_that_its_size_is_unknown(viewer):
     assert "mm" not in text(viewer, ".lv-cursor")
 
 
+def go_to(page, z):
+    page.evaluate(f"document.dispatchEvent(new CustomEvent('lv:goto', {{ detail: {z} }}))")
+    settle(page)
+
+
 def test_the_page_can_steer_and_follow(viewer):
     viewer.evaluate("document.addEventListener('lv:slice', (e) => (window.followed = e.detail))")
-    viewer.evaluate("document.dispatchEvent(new CustomEvent('lv:goto', { detail: 3 }))")
-    settle(viewer)
+    go_to(viewer, 3)
     assert shown_slice(viewer) == 3
     assert viewer.evaluate("window.followed") == 3
 
@@ -445,7 +449,7 @@ def of_color(page, color):
 @pytest.mark.parametrize("structure", ["liver", "tumor"])
 def test_errors_are_colored_as_python_counts_them(viewer, case, structure):
     z = int(np.argmax((case.prediction.tumor | case.truth.tumor).sum(axis=(1, 2))))
-    viewer.evaluate(f"document.dispatchEvent(new CustomEvent('lv:goto', {{ detail: {z} }}))")
+    go_to(viewer, z)
     press(viewer, "e")
     viewer.fill("[data-layer=errors] input", "1")
     if structure == "tumor":
@@ -552,10 +556,13 @@ def test_a_tumor_in_the_list_leads_to_its_slice(viewer, case):
     largest = case.measurements.lesions[0]
     assert f"{largest.long_axis_mm:.0f} × {largest.short_axis_mm:.0f} mm" in rows.first.inner_text()
     assert f"{largest.hu_mean:.0f} ± {largest.hu_sd:.0f} HU" in rows.first.inner_text()
+    z = largest.long_axis[0][0]
+    go_to(viewer, z)
     white = of_color(viewer, "#ffffff")
+    go_to(viewer, 0)
     rows.first.click()
     settle(viewer)
-    assert shown_slice(viewer) == largest.long_axis[0][0]
+    assert shown_slice(viewer) == z
     assert of_color(viewer, "#ffffff") > white
     press(viewer, "n")
     assert rows.nth(1).get_attribute("aria-current") == "true"
@@ -639,6 +646,11 @@ def open_lesson(page, name):
     settle(page)
 
 
+def wait_for_score(page, name, words):
+    script = f"document.querySelector('[data-lesson=why] [data-score={name}]').innerText"
+    page.wait_for_function(f"{script} === '{words}'")
+
+
 def at_voxel(page, volume, y, x):
     """The point on the page over a voxel of the axial picture, found with the cursor's words."""
     left, top = middle(page)
@@ -699,7 +711,6 @@ def test_a_drawing_is_scored_against_the_truth_beside_the_network(viewer, case, 
             written = float(text(viewer, f"[data-who={who}] [data-score={name}]"))
             assert written == pytest.approx(getattr(scores, name), abs=5.01e-4)
     assert viewer.is_visible(".lv-second canvas")
-    assert of_color(viewer, PALETTE["false_negative"]) >= 0
     viewer.click("[data-action=compare]")
     settle(viewer)
     assert not viewer.is_visible(".lv-second canvas")
@@ -761,8 +772,7 @@ def test_find_the_tumors(viewer, case):
     viewer.click("[data-action=find-start]")
     z, y, x = (round(c) for c in lesions[0].centroid_zyx)
     assert case.truth.tumor[z, y, x]
-    viewer.evaluate(f"document.dispatchEvent(new CustomEvent('lv:goto', {{ detail: {z} }}))")
-    settle(viewer)
+    go_to(viewer, z)
     viewer.mouse.click(*at_voxel(viewer, case.volume, y, x))
     left, top = middle(viewer)
     viewer.mouse.click(left - 300, top - 300)  # air
@@ -815,9 +825,7 @@ def test_leaving_out_a_lesion_costs_recall_but_no_precision(viewer, case):
     viewer.check("[name=lv-why-scope][value=scan]")
     viewer.select_option("[name=lv-why-drop]", label=f"Tumor {len(lesions)}")
     share = 1 - lesions[-1].voxels / sum(lesion.voxels for lesion in lesions)
-    viewer.wait_for_function(
-        f"document.querySelector('[data-lesson=why] [data-score=recall]').innerText === '{share:.3f}'"
-    )
+    wait_for_score(viewer, "recall", f"{share:.3f}")
     assert why(viewer, "precision") == "1.000"
     assert float(why(viewer, "dice")) == pytest.approx(2 * share / (1 + share), abs=5.01e-4)
 

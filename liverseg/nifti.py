@@ -247,6 +247,12 @@ def _check_values(hu: np.ndarray, tally: Tally) -> None:
             "The NIfTI file holds a mask (only a few different values), not a scan. Upload the CT "
             "here and the mask into the ground-truth box."
         )
+    if hu.min() >= 0:
+        raise NotAScan(
+            f"The NIfTI file holds values from {hu.min()} to {hu.max()}, but Hounsfield units of a "
+            "body go below 0 (air, fat): it is no CT, or its values were changed. Convert the "
+            "original CT."
+        )
 
 
 def _notices(layout: Layout) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from .nifti import read_nifti
 from .picture import read_pictures
 from .sniff import kind_of
 from .truth import nifti_truth, picture_truth
-from .volume import Segmentation, Volume
+from .volume import Segmentation, Source, Volume
 
 ADVICE = {
     "archive": "Unpack the archive, or make an ordinary zip of it.",
@@ -89,6 +89,8 @@ def read_truth(paths: Paths, volume: Volume) -> Segmentation:
         TruthMismatch: it belongs to another grid, or is no ground truth.
         UploadError: it cannot be read.
     """
+    if volume.source is None:  # made in memory: it lies nowhere
+        volume = replace(volume, source=Source("picture"))
     with open_upload(paths) as members:
         contents = _survey(members, mask_slices)
         if contents.segs:

@@ -156,10 +156,19 @@ def test_two_patients_are_a_choice_even_with_one_series_uid(tmp_path):
         read_scan(tmp_path)
 
 
-def test_two_reconstructions_in_one_series_are_told_apart(tmp_path):
-    write(series(4, ConvolutionKernel="B30f"), tmp_path / "one")
+@pytest.mark.parametrize(
+    "attribute", ["AcquisitionNumber", "ConvolutionKernel", "ImageType", "AcquisitionTime"]
+)
+def test_two_phases_or_reconstructions_in_one_series_are_told_apart(tmp_path, attribute):
+    first, second = {
+        "AcquisitionNumber": (1, 2),
+        "ConvolutionKernel": ("B30f", "B70f"),
+        "ImageType": (["ORIGINAL", "PRIMARY"], ["DERIVED", "PRIMARY"]),
+        "AcquisitionTime": ("101500", "101600"),
+    }[attribute]
+    write(series(4, **{attribute: first}), tmp_path / "one")
     for path in write(
-        [changed(ct(k * 5.0, hu=body(k + 40)), ConvolutionKernel="B70f") for k in range(4)],
+        [changed(ct(k * 5.0, hu=body(k + 40)), **{attribute: second}) for k in range(4)],
         tmp_path / "two",
     ).iterdir():
         path.rename(tmp_path / "one" / f"b{path.name}")
@@ -693,6 +702,14 @@ def test_litter_is_ignored_and_counted(tmp_path):
     volume = read_scan(folder)
     assert volume.shape[0] == 3
     assert notices(volume) == "Left out: 5 other files."
+
+
+def test_a_header_longer_than_the_first_look_is_read_on(tmp_path):
+    items = [group(ImageComments="x" * 900) for _ in range(150)]
+    slices = series(3, SourceImageSequence=items)
+    for dataset in slices:
+        dataset["SourceImageSequence"].is_undefined_length = True
+    assert np.array_equal(read_scan(write(slices, tmp_path / "scan")).hu, expected(3))
 
 
 def test_files_without_preamble_or_meta_information_are_read(tmp_path):

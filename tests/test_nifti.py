@@ -215,6 +215,13 @@ def test_masks_in_the_scan_box_are_refused(tmp_path, labels):
         read_scan(save(nifti(labels, dtype=np.int16), tmp_path))
 
 
+@pytest.mark.parametrize("offset", [1024, 2000])
+def test_values_without_air_and_fat_are_no_hounsfield_units(tmp_path, offset):
+    """An MR image, or a CT whose offset was lost."""
+    with pytest.raises(NotAScan, match="go below 0"):
+        read_scan(save(nifti(scan() + offset), tmp_path))
+
+
 def test_a_mask_beside_the_scan_is_left_out(tmp_path):
     save(nifti(scan()), tmp_path, "volume-1.nii.gz")
     save(nifti(scan() > 0, dtype=np.uint8), tmp_path, "segmentation-1.nii.gz")

@@ -11,7 +11,7 @@ from pydicom.uid import RLELossless
 from liverseg.dicom.masks import structure_of
 from liverseg.errors import BrokenFile, NoDecoder, TruthMismatch, UploadError
 from liverseg.upload import read_scan, read_truth
-from liverseg.volume import LIVER, TUMOR
+from liverseg.volume import LIVER, TUMOR, Spacing, Volume
 
 COUNT = 5
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -66,6 +66,14 @@ def save_pictures(planes: np.ndarray, folder, name: str = "m_{}.png", **options)
     for k, plane in enumerate(planes):
         Image.fromarray(plane.astype(np.uint8)).save(folder / name.format(k), **options)
     return folder
+
+
+def test_a_volume_made_in_memory_lies_nowhere(tmp_path):
+    volume = Volume(np.stack([body(k) for k in range(COUNT)]), Spacing(5, 0.7, 0.8))
+    for path in (write_masks(tmp_path, labels()), save_nifti(labels(), tmp_path)):
+        truth = read_truth(path, volume)
+        assert np.array_equal(truth.labels, labels())
+        assert "as they are stored" in truth.notices[0]
 
 
 # ---------------------------------------------------------------- DICOM masks

@@ -74,11 +74,15 @@ def read_header(member: Member, head: bytes) -> tuple[Dataset, bool]:
         member: the file.
         head: its first HEAD_BYTES; only longer headers are read again.
     """
-    dataset, has_pixels = _parsed_header(head, HEAD_BYTES)
-    if not has_pixels and (member.size > len(head) or _DEFLATED in head):
-        head = member.head(LIMITS.header_bytes)
-        dataset, has_pixels = _parsed_header(head, LIMITS.header_bytes)
-    return dataset, has_pixels
+    is_all = member.size <= len(head) and _DEFLATED not in head
+    try:
+        dataset, has_pixels = _parsed_header(head, HEAD_BYTES)
+        if has_pixels or is_all:
+            return dataset, has_pixels
+    except BrokenFile:  # perhaps only cut
+        if is_all:
+            raise
+    return _parsed_header(member.head(LIMITS.header_bytes), LIMITS.header_bytes)
 
 
 def read_dataset(member: Member, pixel_bytes: int) -> Dataset:

@@ -49,12 +49,14 @@ def check_kind(dataset: Dataset, has_pixels: bool) -> None:
     modality = str(dataset.get("Modality") or "").strip().upper()
     if sop_class == DICOMDIR:
         raise NotASlice("other file")
-    if modality != "CT" and not (modality == "" and sop_class.startswith(CT_IMAGE)):
-        raise NotASlice(MODALITIES.get(modality, "DICOM file of another kind"))
+    if modality in MODALITIES:
+        raise NotASlice(MODALITIES[modality])
     if not has_pixels or not dataset.get("Rows") or not dataset.get("Columns"):
         raise NotASlice("DICOM file without an image")
     if dataset.get("SamplesPerPixel", 1) != 1:
         raise NotASlice("colour screenshot")
+    if modality != "CT" and not (modality == "" and sop_class.startswith(CT_IMAGE)):
+        raise NotASlice("DICOM file of another kind")
     check_contents(dataset)
     if sop_class and not sop_class.startswith(CT_IMAGE) and not _is_complete(dataset):
         raise NotASlice("screenshot or secondary capture")

@@ -15,12 +15,22 @@ from .kind import (
     NotASlice,
     check_contents,
     check_kind,
-    image_words,
     is_lossy,
     may_show_text,
 )
 
 PIXEL_MM = (0.05, 10.0)  # what a CT's pixel can measure
+
+# What may tell two phases or reconstructions of one series apart, the likeliest first.
+VARIANTS = (
+    "AcquisitionNumber",
+    "TemporalPositionIdentifier",
+    "ImageType",
+    "ConvolutionKernel",
+    "SliceThickness",
+    "KVP",
+    "AcquisitionTime",
+)
 
 # What a DICOM SEG has to repeat of the images it refers to; everything else is forgotten.
 KEPT = (
@@ -132,7 +142,7 @@ def image_slice(dataset: Dataset, member: Member) -> CtSlice:
             *(str(dataset.get(name, "")) for name in ("StudyInstanceUID", "SeriesInstanceUID")),
             bits_stored <= 8,
         ),
-        variant=(member.parts[:-1], _number(dataset, "AcquisitionNumber"), *_variant(dataset)),
+        variant=(member.parts[:-1], *(str(dataset.get(name)) for name in VARIANTS)),
         number=None if number is None else int(number),
         shape=shape,
         plane=plane_of(dataset),
@@ -162,14 +172,6 @@ def _padding(
         signed=signed,
         bits_allocated=bits_allocated,
         bits_stored=bits_stored,
-    )
-
-
-def _variant(dataset: Dataset) -> tuple:
-    return (
-        _number(dataset, "TemporalPositionIdentifier"),
-        tuple(sorted(image_words(dataset))),
-        str(dataset.get("ConvolutionKernel", "")),
     )
 
 

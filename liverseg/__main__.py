@@ -18,7 +18,6 @@ DEVELOPER_COMMANDS = {
     "export": "quantize",
     "bench": "bench",
     "fuzz": "fuzz",
-    "load": "load",
 }
 
 ACCEPTED, REFUSED = 0, 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from liverseg import Spacing, make_phantom
-from liverseg.__main__ import ACCEPTED, REFUSED, main
+from liverseg.__main__ import ACCEPTED, DEVELOPER_COMMANDS, REFUSED, main
 from liverseg.phantom_files import lps_affine, write_dicom, write_ircadb_masks
 
 SHAPE, SPACING = (12, 128, 128), Spacing(5.0, 2.8, 2.8)
@@ -112,3 +112,11 @@ def test_inspect_reads_a_real_dicom_seg(uploads, capsys):
     assert code == ACCEPTED
     assert report["shape_zyx"] == [3, 512, 512]
     assert report["truth"]["liver_voxels"] == 107_098
+
+
+@pytest.mark.parametrize("command", sorted(DEVELOPER_COMMANDS))
+def test_a_developers_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert "usage" in capsys.readouterr().out

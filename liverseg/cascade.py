@@ -24,6 +24,7 @@ from .preprocess import (
     Square,
     from_network,
     tumor_square,
+    tumor_window,
     whole_slice,
 )
 from .volume import (
@@ -202,7 +203,8 @@ def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray, liver: Prob
     inside = liver.values >= level(recipe.liver_threshold)
     z, y, x = liver.corner
     square = tumor_square(inside, volume.spacing, recipe).moved(y, x)
-    images = NetworkInput(volume, square, recipe)
+    window_hu = tumor_window(volume.hu[liver.box][inside], recipe)
+    images = NetworkInput(volume, square, recipe, window_hu)
     values = np.zeros_like(liver.values)
     slices = np.flatnonzero(inside.any(axis=(1, 2))) + z
     done = 0

@@ -16,7 +16,9 @@ class Recipe:
     Attributes:
         size: side of the square network input in pixels.
         filters: channels of the ResUNet's stages.
-        window_hu: (low, high) HU mapped to [0, 1] for both networks.
+        window_hu: (low, high) HU mapped to [0, 1] for the liver network.
+        tumor_window_hu: the same for the tumor network, relative to the liver's median HU, so that
+            contrast phase and fat matter little.
         neighbor_mm: distance of the two neighbour slices that are the first and third channel; the
             nearest slice to it, at least one away. One slice where spacing is unknown.
         liver_threshold: probability from which a voxel is liver.
@@ -28,6 +30,7 @@ class Recipe:
     size: int = 256
     filters: tuple[int, ...] = (16, 32, 64, 128, 256)
     window_hu: tuple[int, int] = (-40, 160)
+    tumor_window_hu: tuple[int, int] = (-130, 70)
     neighbor_mm: float = 3.0
     liver_threshold: float = 0.5
     tumor_threshold: float = 0.5
@@ -38,8 +41,10 @@ class Recipe:
         stride = 2 ** (len(self.filters) - 1)
         if self.size <= 0 or self.size % stride:
             raise ValueError(f"size must be a multiple of {stride}, got {self.size}")
-        if not self.window_hu[0] < self.window_hu[1]:
-            raise ValueError(f"window_hu must be (low, high), got {self.window_hu}")
+        for name in ("window_hu", "tumor_window_hu"):
+            low, high = getattr(self, name)
+            if not low < high:
+                raise ValueError(f"{name} must be (low, high), got {(low, high)}")
         for name in ("liver_threshold", "tumor_threshold"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")

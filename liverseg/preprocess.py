@@ -72,20 +72,37 @@ def neighbor_step(spacing: Spacing | None, recipe: Recipe) -> int:
     return max(1, round(recipe.neighbor_mm / spacing.z))
 
 
-def to_network(hu: np.ndarray, square: Square, recipe: Recipe) -> np.ndarray:
+def tumor_window(liver_hu: np.ndarray, recipe: Recipe) -> tuple[int, int]:
+    """The window of the tumor network: `Recipe.tumor_window_hu` around the liver's median.
+
+    Args:
+        liver_hu: (n,) int16 of the liver's voxels, at least one.
+        recipe: for the window.
+
+    Returns:
+        (low, high) HU.
+    """
+    middle = int(np.median(liver_hu))
+    low, high = recipe.tumor_window_hu
+    return middle + low, middle + high
+
+
+def to_network(hu: np.ndarray, square: Square, size: int, window_hu: tuple[int, int]) -> np.ndarray:
     """One slice as one channel of network input.
 
     Args:
         hu: (y, x) int16.
         square: the part of it to show.
+        size: side of the result in pixels.
+        window_hu: (low, high), mapped to [0, 1].
 
     Returns:
         (size, size) float32 in [0, 1].
     """
-    low, high = recipe.window_hu
+    low, high = window_hu
     gray = np.clip(cut(hu, square, fill=low).astype(np.float32), low, high)
-    method = cv2.INTER_AREA if square.side > recipe.size else cv2.INTER_LINEAR
-    gray = cv2.resize(gray, (recipe.size, recipe.size), interpolation=method)
+    method = cv2.INTER_AREA if square.side > size else cv2.INTER_LINEAR
+    gray = cv2.resize(gray, (size, size), interpolation=method)
     return (gray - low) / (high - low)
 
 
@@ -96,11 +113,20 @@ class NetworkInput:
     shown three times.
     """
 
-    def __init__(self, volume: Volume, square: Square, recipe: Recipe):
+    def __init__(
+        self,
+        volume: Volume,
+        square: Square,
+        recipe: Recipe,
+        window_hu: tuple[int, int] | None = None,
+    ):
+        """Looks at a square of every slice, through `Recipe.window_hu` or another window."""
         self._last = volume.shape[0] - 1
         self._step = neighbor_step(volume.spacing, recipe)
         # neighbours are shared: keep what a few batches need, not the scan
-        self._channel = lru_cache(maxsize=64)(lambda z: to_network(volume.hu[z], square, recipe))
+        self._channel = lru_cache(maxsize=64)(
+            lambda z: to_network(volume.hu[z], square, recipe.size, window_hu or recipe.window_hu)
+        )
 
     def batch(self, z: Iterable[int]) -> np.ndarray:
         """(n, size, size, 3) float32 in [0, 1] of n slices."""

@@ -16,7 +16,7 @@ from .config import Recipe
 from .engine import Network, fast_key, load_network, open_session
 from .folded import FloatOperations, Layers, network
 from .int8 import Int8Operations
-from .preprocess import NetworkInput, tumor_square, whole_slice
+from .preprocess import NetworkInput, tumor_square, tumor_window, whole_slice
 from .volume import Spacing, Volume
 from .weights import FOLDER, NETWORKS, Weights, load_config, write_config
 
@@ -103,11 +103,13 @@ def slices_for(name: Network, volume: Volume, liver: np.ndarray, recipe: Recipe)
     """Some slices as a network sees them, evenly spread: (n, size, size, 3) float32."""
     if name == "liver":
         square, z = whole_slice(volume.shape[1:]), np.arange(volume.shape[0])
+        window_hu = recipe.window_hu
     else:
         square = tumor_square(liver, volume.spacing, recipe)
         z = np.flatnonzero(liver.any(axis=(1, 2)))
+        window_hu = tumor_window(volume.hu[liver], recipe)
     chosen = z[np.linspace(0, len(z) - 1, min(SLICES_A_SCAN, len(z))).astype(int)]
-    return NetworkInput(volume, square, recipe).batch(chosen)
+    return NetworkInput(volume, square, recipe, window_hu).batch(chosen)
 
 
 def phantoms(count: int) -> Iterator[Labelled]:

@@ -12,7 +12,7 @@ import numpy as np
 from .augment import placement, random_bend, random_intensity, warp
 from .config import Recipe
 from .data import APART_MM, UNANNOTATED, Case
-from .preprocess import around, to_network, whole_slice
+from .preprocess import around, to_network, tumor_window, whole_slice
 from .synthetic_tumors import insert_tumors
 from .volume import BACKGROUND, TUMOR
 
@@ -78,7 +78,8 @@ class LiverSamples:
         z = _choose_slice(rng, has_liver, ~has_liver, 0.75)
         channels, _ = _channels(rng, case, z)
         square = whole_slice(case.hu.shape[1:])
-        image = np.stack([to_network(case.hu[k], square, self.recipe) for k in channels], -1)
+        size_and_window = self.recipe.size, self.recipe.window_hu
+        image = np.stack([to_network(case.hu[k], square, *size_and_window) for k in channels], -1)
         mask = _resize_mask(case.labels[z] != BACKGROUND, self.recipe.size)
         full = self.recipe.size
         center = (full - 1) / 2 + rng.uniform(-0.08, 0.08, 2) * full
@@ -111,7 +112,7 @@ class TumorSamples:
         """
         self.recipe = recipe
         self.real, self.synthetic = real, synthetic
-        self._tumor, self._clean, self._square = {}, {}, {}
+        self._tumor, self._clean, self._square, self._window = {}, {}, {}, {}
         cases = [case for case in cases if not is_picture(case)]
         for case in cases:
             liver = case.labels != BACKGROUND
@@ -122,6 +123,7 @@ class TumorSamples:
             if liver.any():
                 margin = round(recipe.tumor_margin_mm / case.pixel_mm)
                 self._square[case.name] = around(liver, margin)
+                self._window[case.name] = tumor_window(case.hu[liver], recipe)
         self._with_tumor = _by_patient([case for case in cases if self._tumor[case.name].any()])
         self._without = _by_patient([case for case in cases if self._clean[case.name].any()])
 
@@ -134,7 +136,7 @@ class TumorSamples:
         image, masks, scale = self._crop(rng, case, z, channels, size, real)
         liver, tumor = masks[..., 0], masks[..., 1]
         if not real and rng.random() < self.synthetic / (1 - self.real):
-            width = self.recipe.window_hu[1] - self.recipe.window_hu[0]
+            width = self.recipe.tumor_window_hu[1] - self.recipe.tumor_window_hu[0]
             pixel_mm = case.pixel_mm / scale
             tumor = insert_tumors(rng, image, liver, pixel_mm, distance_mm, width)
         near = cv2.dilate(
@@ -146,7 +148,7 @@ class TumorSamples:
 
     def _crop(self, rng, case: Case, z: int, channels, size: int, real: bool):
         """Image, masks (size, size, 2) of liver and tumor, and the scale to network pixels."""
-        low, high = self.recipe.window_hu
+        low, high = self._window[case.name]
         image = np.stack([case.hu[k] for k in channels], -1).astype(np.float32)
         image = (np.clip(image, low, high) - low) / (high - low)
         labels = case.labels[z]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .config import Recipe
 from .data import UNANNOTATED, Case
-from .preprocess import Square, around, cut, to_network, whole_slice
+from .preprocess import Square, around, cut, to_network, tumor_window, whole_slice
 from .samples import neighbors
 from .volume import BACKGROUND, TUMOR
 
@@ -47,13 +47,14 @@ def outputs(model, network, case: Case, recipe: Recipe):
     z = _slices(network, case)
     if not len(z):
         return np.zeros((0, 1, 1), np.float32), *[np.zeros((0, 1, 1), bool)] * 2
-    square = whole_slice(case.hu.shape[1:])
+    square, window_hu = whole_slice(case.hu.shape[1:]), recipe.window_hu
     if network == "tumor":
         margin = round(recipe.tumor_margin_mm / case.pixel_mm)
-        square = around(case.labels != BACKGROUND, margin)
+        liver = case.labels != BACKGROUND
+        square, window_hu = around(liver, margin), tumor_window(case.hu[liver], recipe)
     labels = np.stack([_labels_to_network(case.labels[k], square, recipe.size) for k in z])
     probability = [
-        model.predict_on_batch(np.stack([_input(case, k, square, recipe) for k in part]))
+        model.predict_on_batch(np.stack([_input(case, k, square, recipe, window_hu) for k in part]))
         for part in np.array_split(z, -(-len(z) // BATCH))
     ]
     liver = labels != BACKGROUND
@@ -72,9 +73,10 @@ def _slices(network, case: Case) -> np.ndarray:
     return z[:: EVERY[network]]
 
 
-def _input(case: Case, z: int, square: Square, recipe: Recipe) -> np.ndarray:
+def _input(case: Case, z: int, square: Square, recipe: Recipe, window_hu) -> np.ndarray:
     below, above = neighbors(case, z, recipe.neighbor_mm)
-    return np.stack([to_network(case.hu[k], square, recipe) for k in (below, z, above)], -1)
+    channels = [to_network(case.hu[k], square, recipe.size, window_hu) for k in (below, z, above)]
+    return np.stack(channels, -1)
 
 
 def _labels_to_network(labels: np.ndarray, square: Square, size: int) -> np.ndarray:

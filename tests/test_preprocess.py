@@ -31,7 +31,9 @@ def test_a_mask_comes_back_from_the_network_grid_where_it_was(shape_yx):
     mask = blocks(shape_yx)
     low, high = RECIPE.window_hu
     square = whole_slice(shape_yx)
-    seen = to_network(np.where(mask, high, low).astype(np.int16), square, RECIPE)
+    seen = to_network(
+        np.where(mask, high, low).astype(np.int16), square, RECIPE.size, RECIPE.window_hu
+    )
     back = from_network(seen, square, shape_yx)
     assert back.shape == shape_yx
     np.testing.assert_array_equal(back >= 0.5, mask)
@@ -52,7 +54,7 @@ def test_the_window_becomes_zero_to_one():
     low, high = RECIPE.window_hu
     hu = np.full((256, 256), (low + high) // 2, np.int16)
     hu[0], hu[1] = -1024, 3071
-    seen = to_network(hu, whole_slice(hu.shape), RECIPE)
+    seen = to_network(hu, whole_slice(hu.shape), RECIPE.size, RECIPE.window_hu)
     assert seen.dtype == np.float32
     assert seen[0].max() == 0
     assert seen[1].min() == 1
@@ -61,7 +63,7 @@ def test_the_window_becomes_zero_to_one():
 
 def test_a_square_over_the_edge_shows_air():
     hu = np.full((40, 60), 3000, np.int16)
-    seen = to_network(hu, Square(-10, 0, 60), RECIPE)
+    seen = to_network(hu, Square(-10, 0, 60), RECIPE.size, RECIPE.window_hu)
     assert seen[0].max() == 0  # above the slice
     assert seen[128].min() == 1
     assert seen[-1].max() == 0  # below

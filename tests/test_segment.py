@@ -23,10 +23,15 @@ class ThresholdEngine:
 
     def predict(self, network, batch):
         self.calls.append((network, batch))
-        low, high = self.recipe.window_hu
-        hu = low + batch[..., 1] * (high - low)
+        hu = self.hu(network, batch[..., 1])
         inside = hu > 40 if network == "liver" else (hu > 40) & (hu < 85)
         return np.where(inside, np.float32(0.9), np.float32(0.1))
+
+    def hu(self, network, channel):
+        low, high = self.recipe.window_hu
+        if network == "tumor":
+            low, high = np.add(self.recipe.tumor_window_hu, LIVER_HU)
+        return low + channel * (high - low)
 
     def slices(self, network):
         return sum(len(batch) for name, batch in self.calls if name == network)
@@ -159,8 +164,7 @@ def test_neighbours_are_channels_and_the_ends_repeat():
     hu += np.arange(0, 50, 10, dtype=np.int16)[:, None, None]
     segment(Volume(hu, Spacing(2.0, 1.0, 1.0)), engine=engine)
     seen = np.concatenate([batch[:, 0, 0] for name, batch in engine.calls if name == "liver"])
-    low, high = engine.recipe.window_hu
-    found = {tuple(row) for row in np.rint(low + seen * (high - low)).astype(int).tolist()}
+    found = {tuple(row) for row in np.rint(engine.hu("liver", seen)).astype(int).tolist()}
     assert found == {(0, 0, 20), (0, 10, 30), (0, 20, 40), (10, 30, 40), (20, 40, 40)}
 
 
@@ -168,8 +172,7 @@ def test_the_tumor_network_sees_the_liver_with_its_margin_on_liver_slices_only(e
     segment(scan(), engine=engine)
     assert engine.slices("tumor") == 10
     batch = next(batch for name, batch in engine.calls if name == "tumor")
-    low, high = engine.recipe.window_hu
-    columns = np.flatnonzero((batch[0, 32, :, 1] * (high - low) + low) > 40)
+    columns = np.flatnonzero(engine.hu("tumor", batch[0, 32, :, 1]) > 40)
     # 24 liver pixels of a square of 24 + 2 x 5 (10 mm of 2 mm), seen on 64
     assert len(columns) == pytest.approx(64 * 24 / 34, abs=2)
 
@@ -233,3 +236,15 @@ def test_progress_is_told_stage_by_stage(engine):
     assert [stage for stage, done, total in told if done == total]
     stages = list(dict.fromkeys(stage for stage, _, _ in told))
     assert stages == ["Looking for the liver", "Outlining the liver", "Finding tumors"]
+
+
+def test_the_tumor_network_sees_bright_and_pale_livers_alike():
+    seen = []
+    for brighter in (0, -40):
+        engine = ThresholdEngine()
+        volume = scan()
+        inside = volume.hu > TISSUE
+        segment(Volume(np.where(inside, volume.hu + brighter, volume.hu), ISOTROPIC), engine=engine)
+        batch = next(batch for name, batch in engine.calls if name == "tumor")
+        seen.append(batch[0, 24:40, 24:40])
+    np.testing.assert_allclose(*seen, atol=0.01)

@@ -20,6 +20,7 @@ FARTHEST_MM = 9.0  # a slice farther away is no neighbour
 NEIGHBOR_MM = (1.0, 5.5)  # where `Recipe.neighbor_mm` is jittered
 LONE_CHANCE = 0.08  # of a slice that repeats itself, as a single picture does
 NEAR_PIXELS = 17  # the tumor network learns inside the liver and this near around it
+LESION_CHANCE = 0.35  # of tumors drawn into a liver that the liver network shall outline whole
 FAR_WEIGHT = 0.15  # elsewhere its result is thrown away, unless the liver was wrong
 
 
@@ -61,7 +62,10 @@ def is_picture(case: Case) -> bool:
 
 
 class LiverSamples:
-    """Whole slices of all patients alike: a quarter without liver, a fifth pictures."""
+    """Whole slices of all patients alike: a quarter without liver, a fifth pictures.
+
+    Tumors are drawn into a third of the livers, since few of the patients have large ones.
+    """
 
     def __init__(self, cases: list[Case], recipe: Recipe):
         """Looks where the liver is in each case."""
@@ -76,12 +80,15 @@ class LiverSamples:
         case = _choose_case(rng, self._pictures if picture else self._scans)
         has_liver = self._with_liver[case.name]
         z = _choose_slice(rng, has_liver, ~has_liver, 0.75)
-        channels, _ = _channels(rng, case, z)
+        channels, distance_mm = _channels(rng, case, z)
         square = whole_slice(case.hu.shape[1:])
         size_and_window = self.recipe.size, self.recipe.window_hu
         image = np.stack([to_network(case.hu[k], square, *size_and_window) for k in channels], -1)
         mask = _resize_mask(case.labels[z] != BACKGROUND, self.recipe.size)
         full = self.recipe.size
+        if has_liver[z] and rng.random() < LESION_CHANCE:
+            pixel_mm, (low, high) = case.pixel_mm * square.side / full, self.recipe.window_hu
+            insert_tumors(rng, image, mask > 0.5, pixel_mm, distance_mm, high - low)
         center = (full - 1) / 2 + rng.uniform(-0.08, 0.08, 2) * full
         scale, degrees = np.exp(rng.uniform(-0.25, 0.27)), rng.uniform(-13, 13)
         bend = random_bend(rng, full, 0.035 * full) if rng.random() < 0.3 else None

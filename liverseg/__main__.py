@@ -94,7 +94,7 @@ def segment(args: argparse.Namespace) -> int:
 def phantom(args: argparse.Namespace) -> int:
     """Writes a synthetic abdomen as files a person could upload: DICOM, masks, NIfTI."""
     from .phantom import make_phantom
-    from .phantom_files import write_dicom, write_ircadb_masks, write_nifti
+    from .phantom.files import write_dicom, write_ircadb_masks, write_nifti
 
     volume, truth = make_phantom(args.seed)
     write_dicom(volume, args.out / "PATIENT_DICOM")

@@ -23,7 +23,7 @@ import numpy as np
 from .cascade import segment, segment_steps
 from .engine import Engine, Network, load_engine, load_network, thread_count
 from .phantom import make_phantom
-from .phantom_files import write_dicom
+from .phantom.files import write_dicom
 from .preprocess import NetworkInput, whole_slice
 from .upload import read_scan
 from .volume import Spacing, Volume

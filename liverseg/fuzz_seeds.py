@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, EnhancedCTImageStorage, RLELossless
 
 from .dicom_seg import write_dicom_seg
-from .phantom_files import write_dicom, write_ircadb_masks, write_nifti
+from .phantom.files import write_dicom, write_ircadb_masks, write_nifti
 from .upload import read_scan
 from .volume import LIVER, TUMOR, Segmentation, Spacing, Volume
 

@@ -254,7 +254,7 @@ def joined(steps: Iterator, pause_s: float) -> Iterator:
 def synthetic_case(seed: int) -> tuple[Volume, Segmentation]:
     """A synthetic abdomen as if its DICOM files had been uploaded, with its ground truth."""
     from .phantom import make_phantom
-    from .phantom_files import write_dicom
+    from .phantom.files import write_dicom
     from .upload import read_scan
 
     volume, truth = make_phantom(seed)

@@ -16,7 +16,7 @@ from playwright.sync_api import expect, sync_playwright
 from liverseg.cascade import segment
 from liverseg.metrics import compare
 from liverseg.phantom import make_phantom
-from liverseg.phantom_files import write_dicom, write_ircadb_masks
+from liverseg.phantom.files import write_dicom, write_ircadb_masks
 from liverseg.upload import read_scan, read_truth
 
 SHAPE = (16, 128, 128)

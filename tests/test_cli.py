@@ -10,7 +10,7 @@ import pytest
 
 from liverseg import Spacing, make_phantom
 from liverseg.__main__ import ACCEPTED, DEVELOPER_COMMANDS, REFUSED, main
-from liverseg.phantom_files import lps_affine, write_dicom, write_ircadb_masks
+from liverseg.phantom.files import lps_affine, write_dicom, write_ircadb_masks
 
 SHAPE, SPACING = (12, 128, 128), Spacing(5.0, 2.8, 2.8)
 

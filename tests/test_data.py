@@ -17,7 +17,7 @@ from liverseg.data import (
 )
 from liverseg.datasets import read_data, read_phantoms, read_sides, read_slice_folders
 from liverseg.phantom import make_phantom
-from liverseg.phantom_files import write_dicom, write_ircadb_masks, write_nifti
+from liverseg.phantom.files import write_dicom, write_ircadb_masks, write_nifti
 from liverseg.samples import LiverSamples, TumorSamples, is_picture, neighbors
 from liverseg.synthetic_tumors import insert_tumors
 from liverseg.volume import Spacing

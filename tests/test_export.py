@@ -16,7 +16,7 @@ from liverseg.errors import UploadError
 from liverseg.export import to_csv, to_json, write_nifti, write_png
 from liverseg.measurements import measure
 from liverseg.metrics import compare
-from liverseg.phantom_files import lps_affine, write_dicom
+from liverseg.phantom.files import lps_affine, write_dicom
 from liverseg.upload import read_scan, read_truth
 from liverseg.volume import Segmentation, Source, Spacing, Volume
 

@@ -4,7 +4,7 @@ import pydicom
 import pytest
 
 from liverseg.phantom import make_phantom
-from liverseg.phantom_files import write_dicom, write_ircadb_masks, write_nifti
+from liverseg.phantom.files import write_dicom, write_ircadb_masks, write_nifti
 from liverseg.volume import Spacing, Volume
 
 SPACING = Spacing(6.0, 3.0, 2.5)

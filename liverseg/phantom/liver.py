@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .phantom_organs import (
+from .organs import (
     CAVA,
     KIDNEY_RADII,
     KIDNEYS,
@@ -10,8 +10,8 @@ from .phantom_organs import (
     gallbladder,
     paint_path,
 )
-from .phantom_scene import EVERYWHERE, FAR_MM, Box, Canvas
-from .phantom_shapes import (
+from .scene import EVERYWHERE, FAR_MM, Box, Canvas
+from .shapes import (
     common,
     ellipsoid,
     half_space,
@@ -19,7 +19,7 @@ from .phantom_shapes import (
     union,
     without,
 )
-from .phantom_wall import FAT, Room
+from .wall import FAT, Room
 
 HILUM = (-10.0, -14.0, -22.0)
 PORTAL_TRUNK = [(-24.0, -14.0, -8.0, 6.5), (-17.0, -13.0, -15.0, 6.5), (*HILUM, 6.0)]

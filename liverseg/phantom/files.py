@@ -12,7 +12,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from .volume import Segmentation, Spacing, Volume
+from ..volume import Segmentation, Spacing, Volume
 
 STORED_INTERCEPT = -1024  # HU of a stored 0, as most scanners have it
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .phantom_scene import Box, Canvas, Field
-from .phantom_shapes import Points, ellipsoid, smooth_step
+from .scene import Box, Canvas, Field
+from .shapes import Points, ellipsoid, smooth_step
 
 CANDIDATES = 4000  # places tried for each lesion
 BOX_MARGIN_MM = 4.0  # around a lesion

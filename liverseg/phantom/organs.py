@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .phantom_scene import Box, Canvas
-from .phantom_shapes import common, ellipsoid, smooth_path, smooth_step, without
-from .phantom_wall import AIR, FAT, MUSCLE, Room
+from .scene import Box, Canvas
+from .shapes import common, ellipsoid, smooth_path, smooth_step, without
+from .wall import AIR, FAT, MUSCLE, Room
 
 KIDNEYS = ((-62.0, 40.0, -60.0), (-36.0, 40.0, 60.0))  # centres (z, y, x), right and left
 KIDNEY_RADII = (53.0, 27.0, 28.0)

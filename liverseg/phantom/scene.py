@@ -5,7 +5,7 @@ Everything random is defined in mm, never in voxels, so a seed means the same pa
 
 import numpy as np
 
-from .phantom_shapes import Points, capsule
+from .shapes import Points, capsule
 
 LATTICE = 32  # nodes per axis of a smooth random field, which repeats beyond them
 BEND_MM = 3.5  # standard deviation of how far anatomy is bent away from the ideal shapes

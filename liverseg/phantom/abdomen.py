@@ -8,12 +8,7 @@ are cut from the same distances.
 import cv2
 import numpy as np
 
-from .phantom_lesions import Lesions
-from .phantom_liver import liver_distance, paint_liver
-from .phantom_organs import Tissue, build_organs
-from .phantom_scene import Canvas
-from .phantom_wall import build_wall
-from .volume import (
+from ..volume import (
     HU_MAX,
     HU_MIN,
     LIVER,
@@ -22,6 +17,11 @@ from .volume import (
     Spacing,
     Volume,
 )
+from .lesions import Lesions
+from .liver import liver_distance, paint_liver
+from .organs import Tissue, build_organs
+from .scene import Canvas
+from .wall import build_wall
 
 EXTENT_MM = (150.0, 384.0, 384.0)  # (z, y, x) that holds the liver and the body around it
 LIVER_MM = (0.0, -20.0, -50.0)  # what a grid too small for the body looks at

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .phantom_scene import EVERYWHERE, Canvas
-from .phantom_shapes import (
+from .scene import EVERYWHERE, Canvas
+from .shapes import (
     Points,
     common,
     ellipse,

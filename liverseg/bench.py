@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -68,9 +68,10 @@ class OneByOne:
         self.recipe, self.identity = weights.recipe, "one-by-one"
         self._models = {name: load_network(weights, name) for name in NETWORKS}
 
-    def predict(self, network: Network, batch: np.ndarray) -> np.ndarray:
+    def predict(self, network: Network, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """See `Engine.predict`."""
-        return self._models[network].predict(batch, verbose=0)[..., 0]
+        model = self._models[network]
+        return [model.predict(image[None], verbose=0)[0, ..., 0] for image in images]
 
 
 def network(engines: dict[str, Engine], scan: Volume, slices: int = 8) -> Iterable[tuple]:

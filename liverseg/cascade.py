@@ -8,23 +8,25 @@ probabilities on the scan's grid.
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
+from .config import Recipe
 from .engine import Engine, Network, load_engine
 from .postprocess import bounding_box, clean_liver, remove_small
 from .preprocess import (
     UNKNOWN_SPACING,
     NetworkInput,
+    Part,
     Square,
     from_network,
+    part_around,
     tumor_square,
     tumor_window,
+    whole_grid,
     whole_slice,
 )
 from .volume import (
@@ -38,6 +40,7 @@ from .volume import (
 
 LOOK, LIVER_STAGE, TUMOR_STAGE = "Looking for the liver", "Outlining the liver", "Finding tumors"
 NO_LIVER = "No liver was found in this scan. Is it a CT of the upper abdomen?"
+AIR_MARGIN, LIVER_MARGIN = 8, 32  # pixels of the network's grid that are looked at beyond
 COARSE_MM = 10.0  # the first look's step: no liver is thinner
 
 
@@ -120,11 +123,11 @@ def _liver_steps(volume: Volume, engine: Engine):
     images = NetworkInput(volume, square, recipe)
     values = np.zeros((volume.shape[0], recipe.size, recipe.size), np.uint8)
     threshold = level(recipe.liver_threshold)
-    middle = volume.shape[0] // 2
+    middle, everything = volume.shape[0] // 2, whole_grid(recipe)
 
     def steps(stage, z):
         done = 0
-        for batch, outputs in _predict(engine, "liver", images, _outwards(z, middle)):
+        for batch, outputs in _predict(engine, "liver", images, z, middle, lambda z: everything):
             values[batch] = outputs
             done += len(batch)
             on_scan = [from_network(output, square, volume.shape[1:]) for output in outputs]
@@ -150,29 +153,69 @@ def coarse_stride(spacing: Spacing | None) -> int:
 
 
 def _predict(
-    engine: Engine, network: Network, images: NetworkInput, z: np.ndarray
+    engine: Engine,
+    network: Network,
+    images: NetworkInput,
+    z: np.ndarray,
+    middle: float,
+    part_of: Callable[[int], Part],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields some of the slices `z` at a time with their probabilities (n, size, size) uint8.
+    """Yields neighboring slices of `z` with their probabilities (n, size, size) uint8.
 
-    The next batch is already at work while the caller looks at the last one.
+    Those nearest the middle come first. The next ones are already at work while the caller looks at
+    the last.
+
+    Args:
+        engine: of the networks.
+        network: which.
+        images: its input.
+        z: which slices.
+        middle: where to begin.
+        part_of: what of a slice has to be looked at; elsewhere the probability is 0.
     """
+    batches = [z[k : k + engine.batch_size] for k in range(0, len(z), engine.batch_size)]
+    batches.sort(key=lambda batch: abs(batch.mean() - middle))
 
-    def run(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        probability = engine.predict(network, images.batch(batch))
-        return batch, np.rint(probability * 255).astype(np.uint8)
+    def run(batch: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values = np.zeros(whole.shape[:3], np.uint8)
+        parts = [
+            filled_part(image, part_of(k), engine.recipe)
+            for k, image in zip(batch, whole, strict=True)
+        ]
+        seen = [k for k, part in enumerate(parts) if part]
+        found = engine.predict(network, [whole[k][parts[k]] for k in seen])
+        for k, probability in zip(seen, found, strict=True):
+            values[k][parts[k]] = np.rint(probability * 255)
+        return batch, values
 
-    batches = (z[k : k + engine.batch_size] for k in range(0, len(z), engine.batch_size))
     with ThreadPoolExecutor(1) as ahead:
-        waiting = deque(ahead.submit(run, batch) for batch in islice(batches, 1))
-        while waiting:
-            done = waiting.popleft().result()
-            waiting.extend(ahead.submit(run, batch) for batch in islice(batches, 1))
-            yield done
+        working = None
+        for batch in batches:
+            whole = images.batch(batch)  # while the batch before is at work
+            done, working = working and working.result(), ahead.submit(run, batch, whole)
+            if done:
+                yield done
+        if working:
+            yield working.result()
 
 
-def _outwards(z: np.ndarray, middle: int) -> np.ndarray:
-    """The same slices, those nearest the middle one first."""
-    return z[np.argsort(np.abs(z - middle), kind="stable")]
+def filled_part(image: np.ndarray, part: Part, recipe: Recipe) -> Part | None:
+    """The part without edges that are air: the network's window ends above it.
+
+    Args:
+        image: (size, size, 3), what a network sees of a slice.
+        part: of it.
+        recipe: of the network.
+
+    Returns:
+        None where nothing is left.
+    """
+    seen = image[part].any(axis=-1)
+    if not seen.any():
+        return None
+    _, *box = bounding_box(seen[None])
+    box = [slice(o.start + i.start, o.start + i.stop) for o, i in zip(part, box, strict=True)]
+    return part_around(box, AIR_MARGIN, part, recipe)
 
 
 def _on_scan(values: np.ndarray, square: Square, shape: tuple[int, int, int]) -> Probability | None:
@@ -207,8 +250,18 @@ def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray, liver: Prob
     images = NetworkInput(volume, square, recipe, window_hu)
     values = np.zeros_like(liver.values)
     slices = np.flatnonzero(inside.any(axis=(1, 2))) + z
+    scale, everything = recipe.size / square.side, whole_grid(recipe)
+
+    def liver_part(k: int) -> Part:
+        _, rows, columns = bounding_box(inside[k - z][None])
+        box = [
+            slice((axis.start + corner) * scale, (axis.stop + corner) * scale)
+            for axis, corner in ((rows, y - square.y), (columns, x - square.x))
+        ]
+        return part_around(box, LIVER_MARGIN, everything, recipe)
+
     done = 0
-    for batch, outputs in _predict(engine, "tumor", images, _outwards(slices, int(slices.mean()))):
+    for batch, outputs in _predict(engine, "tumor", images, slices, slices.mean(), liver_part):
         for k, output in zip(batch - z, outputs, strict=True):
             on_scan = from_network(output, square, volume.shape[1:])
             values[k] = on_scan[liver.box[1:]] * inside[k]

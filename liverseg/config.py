@@ -38,9 +38,8 @@ class Recipe:
     min_tumor_mm3: float = 20.0
 
     def __post_init__(self):
-        stride = 2 ** (len(self.filters) - 1)
-        if self.size <= 0 or self.size % stride:
-            raise ValueError(f"size must be a multiple of {stride}, got {self.size}")
+        if self.size <= 0 or self.size % self.coarsest:
+            raise ValueError(f"size must be a multiple of {self.coarsest}, got {self.size}")
         for name in ("window_hu", "tumor_window_hu"):
             low, high = getattr(self, name)
             if not low < high:
@@ -48,6 +47,11 @@ class Recipe:
         for name in ("liver_threshold", "tumor_threshold"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+
+    @property
+    def coarsest(self) -> int:
+        """Side, in pixels of the input, of a pixel of the network's last stage."""
+        return 2 ** (len(self.filters) - 1)
 
     def to_dict(self) -> dict:
         """As JSON stores it."""

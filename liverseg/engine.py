@@ -7,6 +7,7 @@ the reference imports TensorFlow, which costs seconds and half a gigabyte.
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Protocol
@@ -38,8 +39,11 @@ class Engine(Protocol):
     identity: str
     batch_size: int
 
-    def predict(self, network: Network, batch: np.ndarray) -> np.ndarray:
-        """Probabilities (n, size, size) float32 of input (n, size, size, 3) float32 in [0, 1]."""
+    def predict(self, network: Network, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Probabilities (y, x) float32 of each image (y, x, 3) float32 in [0, 1].
+
+        Sides are multiples of `recipe.coarsest` and may differ from image to image.
+        """
 
 
 def load_engine(
@@ -86,15 +90,19 @@ class KerasEngine:
 
         self.recipe = weights.recipe
         self.identity = f"reference-{weights.identity(NETWORKS)}"
-        size = self.recipe.size
-        signature = [tf.TensorSpec((None, size, size, 3), tf.float32)]
+        signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
         self._run = {
             network: tf.function(load_network(weights, network), signature) for network in NETWORKS
         }
 
-    def predict(self, network: Network, batch: np.ndarray) -> np.ndarray:
+    def predict(self, network: Network, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """See `Engine.predict`."""
-        return self._run[network](batch).numpy()[..., 0]
+        found = {}
+        for shape in {image.shape for image in images}:
+            alike = [k for k, image in enumerate(images) if image.shape == shape]
+            batch = np.stack([images[k] for k in alike])
+            found |= zip(alike, self._run[network](batch).numpy()[..., 0], strict=True)
+        return [found[k] for k in range(len(images))]
 
 
 def load_network(weights: Weights, network: Network):
@@ -103,7 +111,7 @@ def load_network(weights: Weights, network: Network):
 
     recipe = weights.recipe
     path = weights.path(network)
-    model = build_resunet((recipe.size, recipe.size, 3), recipe.filters, name=network)
+    model = build_resunet((None, None, 3), recipe.filters, name=network)
     try:
         model.load_weights(path)
     except (OSError, ValueError, KeyError):
@@ -127,16 +135,16 @@ class OnnxEngine:
         self._sessions = {name: open_session(weights.path(key)) for name, key in keys.items()}
         self.identity = f"fast-{weights.identity(tuple(keys.values()))}"
         threads = thread_count()
-        self.batch_size = 2 * threads
+        self.batch_size = 4 * threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="network")
 
-    def predict(self, network: Network, batch: np.ndarray) -> np.ndarray:
+    def predict(self, network: Network, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """See `Engine.predict`."""
 
         def run(image: np.ndarray) -> np.ndarray:
             return self._sessions[network].run(None, {"image": image[None]})[0][0, ..., 0]
 
-        return np.stack(list(self._pool.map(run, batch)))
+        return list(self._pool.map(run, images))
 
 
 def fast_key(network: Network) -> str:

@@ -22,10 +22,9 @@ BIAS_MAX = 2**30
 
 
 class Quantized(NamedTuple):
-    """A tensor of the graph, (n, side, side, channels): value = scale * (integer - zero)."""
+    """A tensor of the graph, (n, y, x, channels): value = scale * (integer - zero)."""
 
     name: str
-    side: int
     scale: float
     zero: int
 
@@ -36,32 +35,29 @@ class Int8Operations:
     A ReLU costs nothing: the range of its result begins at 0, where unsigned integers end.
 
     Args:
-        size: side of the network's input.
         ranges: of every result, as `folded.FloatOperations` noted them.
     """
 
-    def __init__(self, size: int, ranges: list[tuple[float, float]]):
-        self._size = size
+    def __init__(self, ranges: list[tuple[float, float]]):
         self._ranges = iter(ranges)
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
 
     def image(self) -> Quantized:
-        """The graph's input "image", (n, size, size, 3) float32 in [0, 1]."""
+        """The graph's input "image", (n, y, x, 3) float32 in [0, 1], y and x free."""
         scale, zero = scale_and_zero(UNIT_RANGE)
         name = self._append("QuantizeLinear", ["image", *self._integers(scale, zero)])
-        return Quantized(name, self._size, scale, zero)
+        return Quantized(name, scale, zero)
 
     def model(self, probability: Quantized) -> onnx.ModelProto:
-        """The finished graph with its output "probability", (n, size, size, 1) float32."""
+        """The finished graph with its output "probability", (n, y, x, 1) float32."""
         inputs = [probability.name, *self._integers(probability.scale, probability.zero)]
         self._nodes.append(helper.make_node("DequantizeLinear", inputs, ["probability"]))
-        square = ["n", self._size, self._size]
         graph = helper.make_graph(
             self._nodes,
             "resunet",
-            [helper.make_tensor_value_info("image", TensorProto.FLOAT, [*square, 3])],
-            [helper.make_tensor_value_info("probability", TensorProto.FLOAT, [*square, 1])],
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", "y", "x", 3])],
+            [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n", "y", "x", 1])],
             self._constants,
         )
         versions = [helper.make_opsetid("", 17), helper.make_opsetid(RUNTIME, 1)]
@@ -90,30 +86,36 @@ class Int8Operations:
         else:
             rows = [self._upsampled_row(x, layer, odd, value_range) for odd in (0, 1)]
         name = self._append("Concat", [row.name for row in rows], axis=2)
-        return self._reshaped(rows[0]._replace(name=name), 2 * x.side, 2 * x.side, width)
+        before = self._append("Shape", [x.name], end=3)
+        after = self._append("Mul", [before, self._constant(np.array([1, 2, 2], np.int64))])
+        shape = self._append("Concat", [after, self._constant(np.array([width], np.int64))], axis=0)
+        return rows[0]._replace(name=self._append("Reshape", [name, shape]))
 
     def add(self, x: Quantized, y: Quantized, relu: bool = False) -> Quantized:
         """See `folded.Operations`."""
         scale, zero = scale_and_zero(next(self._ranges))
         inputs = [part for q in (x, y) for part in (q.name, *self._integers(q.scale, q.zero))]
         name = self._append("QLinearAdd", inputs + self._integers(scale, zero), RUNTIME)
-        return Quantized(name, x.side, scale, zero)
+        return Quantized(name, scale, zero)
 
     def probability(self, x: Quantized, layer: Convolution) -> Quantized:
         """See `folded.Operations`."""
         logit = self._convolution(x, layer, LOGIT_RANGE)
         scale, zero = scale_and_zero(UNIT_RANGE)
-        inputs = [logit.name, *self._integers(*logit[2:]), *self._integers(scale, zero)]
-        return Quantized(self._append("QLinearSigmoid", inputs, RUNTIME), x.side, scale, zero)
+        inputs = [
+            logit.name,
+            *self._integers(logit.scale, logit.zero),
+            *self._integers(scale, zero),
+        ]
+        return Quantized(self._append("QLinearSigmoid", inputs, RUNTIME), scale, zero)
 
     def _twice_a_pixel(self, x: Quantized, layer: Convolution, value_range) -> Quantized:
-        """(n, side, 2 side channels): a row of the upsampled 1x1 convolution."""
+        """(n, y, 2 x channels): a row of the upsampled 1x1 convolution."""
         twice = Convolution(np.tile(layer.kernel, 2), np.tile(layer.bias, 2))
-        pixels = self._convolution(x, twice, value_range)
-        return self._reshaped(pixels, x.side, 2 * x.side * len(layer.bias))
+        return self._flat(self._convolution(x, twice, value_range))
 
     def _upsampled_row(self, x: Quantized, layer: Convolution, odd: int, value_range) -> Quantized:
-        """(n, side, 2 side channels): the even or the odd rows of the upsampled 3x3 convolution.
+        """(n, y, 2 x channels): the even or the odd rows of the upsampled 3x3 convolution.
 
         Of three neighbours among the upsampled pixels two are the same pixel of `x`, so that their
         weights can be added: each upsampled pixel is a 2x2 convolution of `x`. Between two columns
@@ -126,7 +128,7 @@ class Int8Operations:
         between = Convolution(both, np.tile(layer.bias, 2))
         pixels = self._convolution(x, between, value_range, pads=(1 - odd, 1, odd, 1))
         width = len(layer.bias)
-        row = self._reshaped(pixels, x.side, 2 * (x.side + 1) * width)
+        row = self._flat(pixels)
         cut = [self._constant(np.array([n], np.int64)) for n in (width, -width, 2)]
         return row._replace(name=self._append("Slice", [row.name, *cut]))
 
@@ -159,12 +161,12 @@ class Int8Operations:
             pads=pads,
             group=groups,
         )
-        return Quantized(name, x.side // stride, scale, zero)
+        return Quantized(name, scale, zero)
 
-    def _reshaped(self, x: Quantized, *shape: int) -> Quantized:
-        """(n, *shape)."""
-        wanted = self._constant(np.array([0, *shape], np.int64))
-        return Quantized(self._append("Reshape", [x.name, wanted]), shape[0], *x[2:])
+    def _flat(self, x: Quantized) -> Quantized:
+        """(n, y, x channels)."""
+        shape = self._constant(np.array([0, 0, -1], np.int64))
+        return x._replace(name=self._append("Reshape", [x.name, shape]))
 
     def _append(self, kind: str, inputs: list[str], domain: str = "", **attributes) -> str:
         output = f"{kind}_{len(self._nodes)}"

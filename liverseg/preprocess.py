@@ -4,6 +4,7 @@ Both networks see a square of the slice: the liver network all of it, the tumor 
 liver's box. `to_network` and `from_network` are an inverse pair on any such square.
 """
 
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
@@ -85,6 +86,37 @@ def tumor_window(liver_hu: np.ndarray, recipe: Recipe) -> tuple[int, int]:
     middle = int(np.median(liver_hu))
     low, high = recipe.tumor_window_hu
     return middle + low, middle + high
+
+
+class Part(NamedTuple):
+    """Rows and columns of the network's grid: what of a slice it looks at."""
+
+    y: slice
+    x: slice
+
+
+def whole_grid(recipe: Recipe) -> Part:
+    """All of it."""
+    return Part(slice(0, recipe.size), slice(0, recipe.size))
+
+
+def part_around(box: tuple[slice, slice], margin: int, within: Part, recipe: Recipe) -> Part:
+    """A box with a margin, in whole pixels of the network's coarsest stage.
+
+    Args:
+        box: (y, x) in pixels of the network's grid, perhaps fractions of them.
+        margin: pixels added on every side.
+        within: the part that is not left.
+        recipe: for the network's depth.
+    """
+    coarsest = recipe.coarsest
+
+    def extent(inner: slice, outer: slice) -> slice:
+        first = math.floor((inner.start - margin) / coarsest) * coarsest
+        end = math.ceil((inner.stop + margin) / coarsest) * coarsest
+        return slice(max(outer.start, first), min(outer.stop, end))
+
+    return Part(*map(extent, box, within))
 
 
 def to_network(hu: np.ndarray, square: Square, size: int, window_hu: tuple[int, int]) -> np.ndarray:

@@ -85,7 +85,7 @@ def quantized(
         floats.run(Layers(reference), recipe.filters, images[start : start + BATCH])
         for start in range(0, len(images), BATCH)
     ]
-    integers = Int8Operations(recipe.size, floats.ranges)
+    integers = Int8Operations(floats.ranges)
     probability = network(integers, Layers(reference), recipe.filters, integers.image())
     return integers.model(probability), np.concatenate(expected)
 

@@ -43,7 +43,7 @@ def test_the_reference_is_the_keras_network(folder, batch):
     for network, name in NAMES.items():
         model.load_weights(folder / name)
         expected = np.asarray(model(batch, training=False))[..., 0]
-        found = reference.predict(network, batch)
+        found = np.stack(reference.predict(network, batch))
         assert found.shape == (3, 32, 32)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -51,8 +51,8 @@ def test_the_reference_is_the_keras_network(folder, batch):
 
 def test_the_two_networks_have_their_own_weights(folder, batch):
     reference = load_engine("reference", folder)
-    difference = reference.predict("liver", batch) - reference.predict("tumor", batch)
-    assert np.abs(difference).max() > 0.01
+    liver, tumor = (np.stack(reference.predict(name, batch)) for name in ("liver", "tumor"))
+    assert np.abs(liver - tumor).max() > 0.01
 
 
 def test_an_engine_is_made_once(folder):

@@ -7,13 +7,18 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder, iter_pixels
+from pydicom.pixels.utils import as_pixel_options
+from pydicom.uid import RLELossless
 
 from ..errors import BrokenFile, NoDecoder
+from .apart import Apart
 from .codestream import codestream_shape
 from .file import DAMAGE, read_dataset
 from .slice import CtSlice
 
 BYTES_PER_PIXEL = 4  # at most, in CT and in masks
+
+_APART = Apart()
 
 
 def stored_values(slices: Sequence[CtSlice]) -> Iterator[np.ndarray]:
@@ -47,8 +52,7 @@ def decoded(
     try:
         if (dataset.get("Rows"), dataset.get("Columns")) != shape:
             raise broken_pixels()
-        _check_codestreams(dataset, shape)
-        for pixels in iter_pixels(dataset, indices=list(frames), raw=True):
+        for pixels in _frames(dataset, frames, shape):
             if pixels.shape != shape:
                 raise broken_pixels()
             yield pixels
@@ -75,11 +79,29 @@ def _check_decoder(dataset: Dataset) -> None:
         )
 
 
-def _check_codestreams(dataset: Dataset, shape: tuple[int, int]) -> None:
-    """BrokenFile where a compressed frame claims another size than the header."""
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+def _frames(
+    dataset: Dataset, frames: Sequence[int], shape: tuple[int, int]
+) -> Iterator[np.ndarray]:
+    """The frames asked for; compressed ones are decoded in a process of their own."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated or syntax == RLELossless:  # by pydicom, in Python
+        yield from iter_pixels(dataset, indices=list(frames), raw=True)
         return
-    count = int(dataset.get("NumberOfFrames") or 1)
-    for frame in generate_frames(dataset.PixelData, number_of_frames=count):
-        if codestream_shape(frame) not in (None, (*shape, 1)):
-            raise broken_pixels()
+    options = as_pixel_options(dataset, pixel_keyword="PixelData")
+    compressed = _compressed(dataset, options, shape)
+    options["number_of_frames"] = 1
+    for frame in frames:
+        yield _APART.decode(compressed[frame], syntax, options)
+
+
+def _compressed(dataset: Dataset, options: dict, shape: tuple[int, int]) -> list[bytes]:
+    """All frames; BrokenFile where one claims another size than the header."""
+    found = generate_frames(
+        dataset.PixelData,
+        number_of_frames=int(options["number_of_frames"]),
+        extended_offsets=options.pop("extended_offsets", None),
+    )
+    frames = list(found)
+    if not all(codestream_shape(frame) in (None, (*shape, 1)) for frame in frames):
+        raise broken_pixels()
+    return frames

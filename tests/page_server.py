@@ -66,7 +66,7 @@ def served_apart(folder: Path, port: int | None = None, **environment: str):
         )
     served = Served(f"http://127.0.0.1:{port}/", folder, process=process, log=log)
     try:
-        wait_until(lambda: process.poll() is not None or answers(served.url), 90)
+        wait_until(lambda: process.poll() is not None or answers(served.url), 180)
         assert process.poll() is None, log.read_text()
         yield served
     finally:

@@ -5,13 +5,25 @@ import struct
 import zlib
 from typing import Literal
 
-Kind = Literal["dicom", "nifti", "png", "jpeg", "other scan format", "archive", "other file"]
+Kind = Literal[
+    "dicom",
+    "nifti",
+    "png",
+    "jpeg",
+    "other scan format",
+    "picture of another format",
+    "archive",
+    "other file",
+]
 
 _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"\xff\xd8\xff", "jpeg"),
     (b"NRRD", "other scan format"),
     (b"ObjectType", "other scan format"),  # MetaImage
+    (b"II*\0", "picture of another format"),  # TIFF
+    (b"MM\0*", "picture of another format"),
+    (b"GIF8", "picture of another format"),
     (b"Rar!", "archive"),
     (b"7z\xbc\xaf\x27\x1c", "archive"),
     (b"PK", "archive"),  # deeper than archives are opened
@@ -25,7 +37,8 @@ def kind_of(head: bytes) -> Kind:
     """The kind of a file from its first few kilobytes."""
     if head[128:132] == b"DICM" or _is_bare_dicom(head):
         return "dicom"
-    if _is_nifti(gunzipped(head) if head.startswith(b"\x1f\x8b") else head):
+    unpacked = gunzipped(head) if head.startswith(b"\x1f\x8b") else head
+    if _is_nifti(unpacked) and unpacked[128:132] != b"DICM":
         return "nifti"
     for magic, kind in _MAGIC:
         if head.startswith(magic):

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from .archive import Member, open_upload
 from .dicom.file import HEAD_BYTES, read_header
-from .dicom.kind import NOT_CT_IMAGES, NotASlice
+from .dicom.kind import CONTOURS, NOT_CT_IMAGES, NotASlice
 from .dicom.masks import mask_slices, read_masks
 from .dicom.scan import read_series
 from .dicom.seg import read_seg
@@ -24,12 +24,15 @@ from .volume import Segmentation, Source, Volume
 
 ADVICE = {
     "archive": "Unpack the archive, or make an ordinary zip of it.",
+    "DICOMDIR file": "It only lists the files of a CD; upload the whole folder or CD.",
+    CONTOURS: "Upload the CT here; contours become a ground truth once converted to a DICOM SEG.",
     "colour screenshot": "Export the CT slices themselves from the archive.",
     "localizer": "A scout view is no scan; export the axial series.",
     "multi-frame file without positions": "Export the scan as single slices or as NIfTI.",
     "other file": "Upload an abdominal CT as DICOM, NIfTI, PNG or JPG.",
     "other scan format": "Save the scan as NIfTI (.nii.gz) or DICOM.",
     "perfusion map": "Export the CT slices from which the map was made.",
+    "picture of another format": "Save the slices as PNG, or better upload the DICOM series.",
     "segmentation": "Upload the CT here and the segmentation into the ground-truth box.",
 }
 
@@ -106,9 +109,11 @@ def read_truth(paths: Paths, volume: Volume) -> Segmentation:
         elif contents.pictures:
             truth = picture_truth(contents.pictures, volume)
         else:
+            contours = CONTOURS in contents.left_out
             raise TruthMismatch(
                 f"No masks were found{_found(contents.left_out)}. A ground truth is a DICOM SEG, "
                 "DICOM masks, a NIfTI label map or PNG masks."
+                + (" Convert the contours to one of these, with 3D Slicer say." if contours else "")
             )
     return replace(truth, notices=(*_left_out_notice(contents.left_out), *truth.notices))
 

@@ -604,6 +604,22 @@ def test_documents_are_no_scan(tmp_path, modality):
         read_scan(write([document], tmp_path / "scan"))
 
 
+def test_contours_are_refused_with_a_way_out(tmp_path):
+    contours = ct(Modality="RTSTRUCT", SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3", PixelData=None)
+    with pytest.raises(NotAScan, match=r"1 RTSTRUCT contour file.*DICOM SEG"):
+        read_scan(write([contours], tmp_path / "scan"))
+
+
+def test_documents_and_other_modalities_among_the_slices_are_counted(tmp_path):
+    others = [ct(Modality=word, SOPClassUID="1.2.3", PixelData=None) for word in ("SR", "PR", "KO")]
+    others += [ct(Modality="PT"), ct(Modality="MR")]
+    volume = read_scan(write([*series(4), *others], tmp_path / "scan"))
+    assert volume.shape[0] == 4
+    assert notices(volume) == (
+        "Left out: 2 presentation states, 1 MR image, 1 PET image, 1 report."
+    )
+
+
 def test_a_colour_screenshot_is_left_out(tmp_path):
     screenshot = ct(stored=np.zeros((8, 8), np.uint8))
     changed(screenshot, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
@@ -701,7 +717,7 @@ def test_litter_is_ignored_and_counted(tmp_path):
     (folder / "DICOMDIR").write_bytes(to_bytes(directory))
     volume = read_scan(folder)
     assert volume.shape[0] == 3
-    assert notices(volume) == "Left out: 5 other files."
+    assert notices(volume) == "Left out: 4 other files, 1 DICOMDIR file."
 
 
 def test_a_header_longer_than_the_first_look_is_read_on(tmp_path):

@@ -232,6 +232,13 @@ def test_seg_without_liver_is_refused(scan, tmp_path):
         read_truth(write([seg({"Spleen": labels() > 0})], tmp_path / "seg"), scan)
 
 
+def test_a_tumor_of_another_organ_is_not_one_of_the_liver(scan, tmp_path):
+    found = seg({"Liver": labels() > 0, "Kidney tumor": labels() == 0})
+    truth = read_truth(write([found], tmp_path / "seg"), scan)
+    assert np.array_equal(truth.labels > 0, labels() > 0)
+    assert not truth.tumor.any()
+
+
 def test_seg_without_positions_is_broken(scan, tmp_path):
     found = seg({"Liver": labels() > 0})
     for groups in found.PerFrameFunctionalGroupsSequence:
@@ -400,6 +407,12 @@ def test_nothing_usable_as_truth_is_refused(scan, tmp_path):
     (tmp_path / "note.txt").write_text("no mask")
     with pytest.raises(TruthMismatch, match="No masks"):
         read_truth(tmp_path / "note.txt", scan)
+
+
+def test_contours_as_truth_are_refused_with_a_way_out(scan, tmp_path):
+    contours = ct(Modality="RTSTRUCT", PixelData=None)
+    with pytest.raises(TruthMismatch, match=r"1 RTSTRUCT contour file.*3D Slicer"):
+        read_truth(write([contours], tmp_path / "truth"), scan)
 
 
 def test_unused_files_beside_the_truth_are_counted(scan, tmp_path):

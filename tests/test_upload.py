@@ -1,5 +1,6 @@
 """Files, folders and archives in any mixture; what is refused; what is never shown."""
 
+import gzip
 import io
 import logging
 import subprocess
@@ -119,7 +120,10 @@ def test_a_missing_file_is_refused_without_its_name(tmp_path):
         (b"Rar!\x1a\x07" + bytes(500), "Unpack the archive"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(500), "Unpack the archive"),
         (b"NRRD0004\n" + bytes(500), "Save the scan as NIfTI"),
-        (b"GIF89a" + bytes(500), "1 other file"),
+        (b"GIF89a" + bytes(500), "1 picture of another format.*as PNG"),
+        (b"II*\0" + bytes(500), "1 picture of another format.*as PNG"),
+        (b"MM\0*" + bytes(500), "1 picture of another format.*as PNG"),
+        (gzip.compress(b"\\\x01\0\0" + bytes(124) + b"DICM" + bytes(500)), "Unpack the archive"),
         (b"%PDF-1.7" + bytes(500), "1 other file"),
     ],
 )

@@ -5,6 +5,7 @@ from pydicom.dataset import Dataset
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"  # and .2.1, .2.2 for enhanced and legacy converted CT
 DICOMDIR = "1.2.840.10008.1.3.10"
 
+CONTOURS = "RTSTRUCT contour file"
 MODALITIES = {
     "MR": "MR image",
     "PT": "PET image",
@@ -17,7 +18,7 @@ MODALITIES = {
     "RF": "fluoroscopy image",
     "MG": "mammography image",
     "SEG": "segmentation",
-    "RTSTRUCT": "radiotherapy document",
+    "RTSTRUCT": CONTOURS,
     "RTPLAN": "radiotherapy document",
     "RTDOSE": "radiotherapy document",
     "SR": "report",
@@ -48,7 +49,7 @@ def check_kind(dataset: Dataset, has_pixels: bool) -> None:
     sop_class = str(dataset.get("SOPClassUID") or meta(dataset, "MediaStorageSOPClassUID"))
     modality = str(dataset.get("Modality") or "").strip().upper()
     if sop_class == DICOMDIR:
-        raise NotASlice("other file")
+        raise NotASlice("DICOMDIR file")
     if modality in MODALITIES:
         raise NotASlice(MODALITIES[modality])
     if not has_pixels or not dataset.get("Rows") or not dataset.get("Columns"):

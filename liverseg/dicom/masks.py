@@ -12,7 +12,7 @@ from ..placement import MaskPlane, assembled
 from ..stack import AS_STORED, grid_of, orientation_of
 from ..volume import LIVER, TUMOR, Segmentation, Volume
 from .file import DAMAGE
-from .kind import NotASlice
+from .kind import MODALITIES, NotASlice
 from .pixels import stored_values
 from .slice import CtSlice, image_slice
 
@@ -32,7 +32,7 @@ def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSl
         if modality == "SEG":
             raise NotASlice("segmentation")
         if not has_pixels or not dataset.get("Rows") or dataset.get("SamplesPerPixel", 1) != 1:
-            raise NotASlice("DICOM file without a mask")
+            raise NotASlice(MODALITIES.get(modality, "DICOM file without a mask"))
         return [image_slice(dataset, member)]
     except DAMAGE:
         raise NotASlice("damaged DICOM file") from None

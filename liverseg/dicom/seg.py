@@ -11,6 +11,7 @@ from ..placement import MaskPlane, assembled
 from ..stack import grid_of, orientation_of
 from ..volume import LIVER, TUMOR, Segmentation, Volume
 from .file import DAMAGE, HEAD_BYTES, read_dataset, read_header
+from .masks import OTHER_STRUCTURES
 from .pixels import decoded
 from .slice import flattened, pixel_mm_of, plane_of
 
@@ -78,6 +79,8 @@ def _structures(dataset: Dataset) -> dict[int, int]:
         types = segment.get("SegmentedPropertyTypeCodeSequence") or [Dataset()]
         code, words = str(types[0].get("CodeValue", "")), str(types[0].get("CodeMeaning", ""))
         words = f"{words} {segment.get('SegmentLabel', '')}".lower()
+        if OTHER_STRUCTURES.search(words):  # "kidney tumor"
+            continue
         if code in TUMOR_CODES or any(word in words for word in TUMOR_WORDS):
             found[int(segment.SegmentNumber)] = TUMOR
         elif code in LIVER_CODES or "liver" in words:

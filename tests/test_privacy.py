@@ -19,7 +19,7 @@ from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import Dataset
 
 from liverseg.phantom import make_phantom
-from liverseg.phantom_files import write_dicom, write_ircadb_masks
+from liverseg.phantom.files import write_dicom, write_ircadb_masks
 
 CANARY = "canary"
 OFFLINE = Path(__file__).resolve().parent / "offline"

@@ -19,6 +19,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
 
 import gradio as gr
 
+from liverseg.cases import Case
 from liverseg.errors import SeveralSeries, UploadError, WeightsError
 from liverseg.limits import LIMITS
 from liverseg.numbers import describe, notices, number_table
@@ -69,8 +70,8 @@ to see here. **Do not use it for diagnosis, treatment or any decision about a pa
 
 **Where the numbers come from.** Volumes are voxels times their size, which the files state; where
 they do not, there are no millimeters. Dice and its relatives compare the networks' mask with the
-ground truth that you give. Point at an explanation to see the source of its definition. What the
-networks were trained on, and how well they do on patients they never saw, is in the README.
+ground truth that you give. Each number says where its definition comes from. What the networks were
+trained on, and how well they do on patients they never saw, is in the README.
 
 **What happens to a scan.** {HOUSE_RULES} What you take away carries no name, date or number of the
 patient, but for the DICOM SEG, which must refer to its scan. Nobody else sees any of it, and no
@@ -195,6 +196,7 @@ class Page:
         example = self.example.click(
             self.open_synthetic, self.seed, [*everything, self.status], **reading, **status
         )
+        self.viewer.open_case(self.open_case, None, [*everything, self.status], **reading, **status)
         busy = [self.panel, self.segment, self.cancel]
         rest = [self.segment, self.cancel, self.viewer, self.status]
         runs = []
@@ -254,9 +256,18 @@ class Page:
     @speaking
     def open_synthetic(self, seed: int, request: gr.Request):
         """Shows the synthetic case of this number."""
+        yield from self._open_case(request.session_hash, Case(int(seed)))
+
+    @speaking
+    def open_case(self, request: gr.Request, event: gr.EventData):
+        """Shows the synthetic case that a lesson asks for."""
+        case = Case(int(event.number), event.size, event.contrast)
+        yield from self._open_case(request.session_hash, case)
+
+    def _open_case(self, visitor: str, case: Case):
         yield {self.status: {"stage": "Making the synthetic case"}}
-        self.service.open_synthetic(request.session_hash, int(seed))
-        yield {**self._opened(request.session_hash), self.status: None}
+        self.service.open_synthetic(visitor, case)
+        yield {**self._opened(visitor), self.status: None}
 
     @speaking
     def open_truth(self, upload, request: gr.Request):
@@ -280,7 +291,8 @@ class Page:
     def _opened(self, visitor: str) -> dict:
         """The page with a scan that was just read."""
         study = self.service.studies.of(visitor)
-        self.service.studies.update(visitor, shown=pack_scan(study.volume, study.served))
+        shown = pack_scan(study.volume, study.served, study.case)
+        self.service.studies.update(visitor, shown=shown)
         return {
             **self._results(visitor),
             self.scan: said(describe(study.volume)),

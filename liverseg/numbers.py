@@ -57,6 +57,8 @@ def _scored(scores: Scores) -> list[dict]:
         *both,
         _row("lesion_precision", "", scores.lesions.precision),
         _row("lesion_recall", "", scores.lesions.recall),
+        _row("empty_slice", "", ""),
+        _row("paper_split", "", ""),
     ]
 
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .cases import Case
 from .errors import SeveralSeries, UploadError
 from .studies import Results, Studies, Study, content_key
 from .takeaway import write_file
@@ -86,11 +87,10 @@ class Service:
             raise NothingOpen
         return self._read_scan(visitor, waiting, series)
 
-    def open_synthetic(self, visitor: str, seed: int) -> Study:
-        """Makes the synthetic case of this seed, with its ground truth, the visitor's scan."""
+    def open_synthetic(self, visitor: str, case: Case) -> Study:
+        """Makes a synthetic case, with its ground truth, the visitor's scan."""
         self.studies.of(visitor)
-        volume, truth = synthetic_case(seed)
-        return self._opened(visitor, volume, truth, seed)
+        return self._opened(visitor, *case.make(), case)
 
     def open_truth(self, visitor: str, received: Received) -> Study:
         """Reads an upload as ground truth for the visitor's scan; the files are deleted.
@@ -215,7 +215,7 @@ class Service:
         visitor: str,
         volume: Volume,
         truth: Segmentation | None = None,
-        seed: int | None = None,
+        case: Case | None = None,
     ) -> Study:
         self._forget_waiting(visitor)
         for path in self.studies.of(visitor).served.iterdir():
@@ -228,7 +228,7 @@ class Service:
             measurements=None,
             scores=None,
             waiting=None,
-            seed=seed,
+            case=case,
         )
 
     def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
@@ -249,15 +249,3 @@ def joined(steps: Iterator, pause_s: float) -> Iterator:
                 step = replace(step, z=z, labels=np.concatenate([one.labels for one in labelled]))
             yield step
             waiting, last = [], time.monotonic()
-
-
-def synthetic_case(seed: int) -> tuple[Volume, Segmentation]:
-    """A synthetic abdomen as if its DICOM files had been uploaded, with its ground truth."""
-    from .phantom import make_phantom
-    from .phantom.files import write_dicom
-    from .upload import read_scan
-
-    volume, truth = make_phantom(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        write_dicom(volume, Path(folder))
-        return read_scan([folder]), truth

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .cases import Case
 from .volume import Segmentation, Volume
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Study:
         prediction: what the networks found, None until they ran.
         measurements, truth_measurements, scores: None until computed.
         shown: what the viewer shows.
-        seed: of a synthetic case; None for an upload.
+        case: which synthetic case; None for an upload.
         waiting, waiting_truth: folders of uploads that are not read yet: one with several series
             until one is chosen, a ground truth until its scan is here.
     """
@@ -54,7 +55,7 @@ class Study:
     truth_measurements: "Measurements | None" = field(default=None, repr=False)
     scores: "Scores | None" = field(default=None, repr=False)
     shown: dict | None = field(default=None, repr=False)
-    seed: int | None = None
+    case: Case | None = None
     waiting: Path | None = None
     waiting_truth: Path | None = None
 

@@ -101,7 +101,7 @@ def surfaces(
                 opacity=opacity,
                 showlegend=True,
                 hoverinfo="name",
-                lighting={"ambient": 0.5, "diffuse": 0.7, "specular": 0.15},
+                lighting={"ambient": 0.7, "diffuse": 0.5, "specular": 0.1},
             )
     hidden = {axis: {"visible": False} for axis in ("xaxis", "yaxis", "zaxis")}
     from_the_front = {"eye": {"x": 0.25, "y": -1.25, "z": 0.3}}

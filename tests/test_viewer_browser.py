@@ -13,7 +13,9 @@ from browser import open_browser
 from playwright.sync_api import sync_playwright
 from scipy import ndimage
 
+from liverseg import cases
 from liverseg.cascade import Step
+from liverseg.explain import EXPLANATIONS
 from liverseg.measurements import Measurements, measure
 from liverseg.metrics import Scores, compare
 from liverseg.phantom import make_phantom
@@ -100,6 +102,17 @@ def values_of(case):
     }
 
 
+def case_opener(case):
+    """Answers a lesson that asks for a synthetic case: with the same scan every time."""
+
+    def open_case(event: gr.EventData):
+        wanted = cases.Case(int(event.number), event.size, event.contrast)
+        folder = private_folder()
+        return pack_result(pack_scan(case.volume, folder, wanted), truth=case.truth, folder=folder)
+
+    return open_case
+
+
 @pytest.fixture(scope="module")
 def server(case, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
@@ -107,6 +120,7 @@ def server(case, tmp_path_factory):
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         with gr.Blocks() as demo:
             viewer = LiverViewer()
+            viewer.open_case(case_opener(case), None, viewer)
             for name, values in values_of(case).items():
                 button = gr.Button(name, elem_id=name)
                 button.click(lambda values=values: (yield from values), None, viewer)
@@ -262,6 +276,63 @@ def test_a_click_in_the_strip_moves_there_and_a_drag_goes_on(viewer):
     assert shown_slice(viewer) == 23
 
 
+class Fingers:
+    """Touches the picture at points given from its middle."""
+
+    def __init__(self, page):
+        self.page, self.middle = page, middle(page)
+        self.session = page.context.new_cdp_session(page)
+
+    def send(self, kind, *points):
+        x, y = self.middle
+        touches = [{"x": x + dx, "y": y + dy, "id": k} for k, (dx, dy) in enumerate(points)]
+        self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+        settle(self.page)
+
+
+def test_a_finger_scrolls_and_two_fingers_zoom(viewer):
+    fingers = Fingers(viewer)
+    fingers.send("touchStart", (0, 0))
+    for y in (10, 20, 30):
+        fingers.send("touchMove", (0, y))
+    fingers.send("touchEnd")
+    assert shown_slice(viewer) == MIDDLE - 5
+    before = of_color(viewer, "#000000")
+    fingers.send("touchStart", (-40, 0))
+    fingers.send("touchStart", (-40, 0), (40, 0))
+    for x in (60, 90, 120):
+        fingers.send("touchMove", (-x, 0), (x, 0))
+    fingers.send("touchEnd")
+    assert shown_slice(viewer) == MIDDLE - 5
+    assert of_color(viewer, "#000000") < before / 2  # the air around the body is out of sight
+
+
+def test_a_drag_with_shift_moves_the_picture(viewer):
+    x, y = middle(viewer)
+    viewer.mouse.move(x + 60, y + 30)
+    settle(viewer)
+    before = cursor(viewer)
+    viewer.keyboard.down("Shift")
+    viewer.mouse.move(x, y)
+    viewer.mouse.down()
+    viewer.mouse.move(x - 50, y - 40, steps=3)
+    viewer.mouse.up()
+    viewer.keyboard.up("Shift")
+    viewer.mouse.move(x + 10, y - 10)
+    settle(viewer)
+    assert cursor(viewer)[1:] == pytest.approx(before[1:], abs=0.1)
+    assert shown_slice(viewer) == MIDDLE
+
+
+@pytest.mark.parametrize(
+    ("key", "width", "level"),
+    [(1, 400, 50), (2, 150, 70), (3, 150, 30), (4, 350, 40), (5, 1500, -600), (6, 1800, 400)],
+)
+def test_every_preset_has_a_key(viewer, key, width, level):
+    press(viewer, str(key))
+    assert text(viewer, ".lv-window-text").split() == ["W", str(width), "L", str(level)]
+
+
 def test_windows_have_keys_and_the_right_mouse_button(viewer):
     before = colors(viewer)
     press(viewer, "2")
@@ -392,7 +463,7 @@ def test_masks_come_while_the_picture_stays(viewer):
 
 def test_a_stream_of_values_ends_with_the_result(viewer, case):
     show(viewer, "nothing", "empty")
-    assert text(viewer, ".lv-message") == "No scan yet"
+    assert text(viewer, ".lv-message") == "Open a CT scan or a synthetic case"
     show(viewer, "all", "result")
     expected = case.scores.tumor.dice
     viewer.wait_for_function(
@@ -830,12 +901,83 @@ def test_leaving_out_a_lesion_costs_recall_but_no_precision(viewer, case):
     assert float(why(viewer, "dice")) == pytest.approx(2 * share / (1 + share), abs=5.01e-4)
 
 
-def test_lessons_need_a_truth(viewer):
+def test_lessons_need_a_truth_or_bring_their_own(viewer):
     show(viewer, "scan")
     viewer.click("#lv-tab-teach")
-    assert viewer.is_disabled(".lv-menu [data-lesson=find]")
     assert viewer.is_disabled(".lv-menu [data-lesson=why]")
     assert viewer.is_enabled(".lv-menu [data-lesson=draw]")
+    viewer.click(".lv-menu [data-lesson=find]")
+    settle(viewer)
+    assert viewer.is_disabled("[data-action=find-start]")
+    assert viewer.is_enabled("[data-action=find-case]")
+
+
+def test_a_class_opens_the_same_synthetic_case_by_number_and_difficulty(viewer):
+    show(viewer, "nothing", "empty")
+    open_lesson(viewer, "find")
+    for number in ("12", "13"):
+        viewer.fill("[name=lv-case]", number)
+        viewer.select_option("[name=lv-size]", "small")
+        viewer.select_option("[name=lv-contrast]", "faint")
+        assert text(viewer, "[data-action=find-case]") == f"Open case {number}"
+        viewer.click("[data-action=find-case]")
+        words = f"This is case {number}: small tumors, faint."
+        viewer.wait_for_function(f"document.querySelector('.lv-case').innerText === '{words}'")
+        assert viewer.input_value("[name=lv-case]") == str(int(number) + 1)
+        viewer.click("[data-action=find-start]")
+        viewer.click("[data-action=find-done]")
+        settle(viewer)
+    assert text(viewer, ".lv-running").startswith("2 rounds")
+    viewer.fill("[name=lv-case]", "-1")
+    assert viewer.is_disabled("[data-action=find-case]")
+
+
+def test_a_lesson_gives_nothing_away_in_numbers_lists_or_keys(viewer, case):
+    viewer.click("#lv-tab-tumors")
+    press(viewer, "n")
+    z = shown_slice(viewer)
+    assert z == case.measurements.lesions[0].long_axis[0][0]
+    open_lesson(viewer, "find")
+    white = of_color(viewer, "#ffffff")
+    assert number(viewer, "tumor-area") is None
+    assert number(viewer, "tumor-dice-slice") is None
+    viewer.click("#lv-tab-tumors")
+    settle(viewer)
+    assert viewer.locator("#lv-panel-tumors button").count() == 0
+    press(viewer, "n")
+    assert shown_slice(viewer) == z
+    viewer.click("#lv-tab-teach")
+    viewer.click("[data-action=find-start]")
+    assert viewer.get_attribute(".lv", "data-secret") == "true"
+    viewer.click("[data-action=find-done]")
+    settle(viewer)
+    assert viewer.get_attribute(".lv", "data-secret") == "false"
+    assert of_color(viewer, "#ffffff") > white  # the axes are back
+    assert number(viewer, "tumor-area") is not None
+
+
+def test_the_answer_leads_to_every_tumor_of_the_case(viewer, case):
+    lesions = measure(case.truth, case.volume).lesions
+    open_lesson(viewer, "find")
+    viewer.click("[data-action=find-start]")
+    viewer.click("[data-action=find-done]")
+    settle(viewer)
+    rows = viewer.locator(".lv-answers button")
+    assert rows.count() == len(lesions)
+    for row, lesion in zip(rows.all(), lesions, strict=True):
+        assert f"{lesion.volume_ml:.2f} mL" in row.inner_text()
+        assert "Missed" in row.inner_text()
+        row.click()
+        settle(viewer)
+        assert lesion.first_slice <= shown_slice(viewer) <= lesion.last_slice
+
+
+def test_what_a_number_means_is_one_click_away_with_its_source(viewer):
+    viewer.click(".lv-side > .lv-meanings summary")
+    words = text(viewer, ".lv-side > .lv-meanings")
+    for key in ("dice", "empty_slice", "liver_ml", "tumor_ml"):
+        assert EXPLANATIONS[key].sentence in words
+        assert EXPLANATIONS[key].source in words
 
 
 def test_a_new_scan_in_the_search_shows_nothing_of_its_tumors(viewer):

@@ -1,6 +1,7 @@
 """The Gradio component: its files, joined as `gr.HTML` wants them."""
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import gradio as gr
 from gradio.data_classes import GradioRootModel
 
 from .. import colors
+from ..explain import EXPLANATIONS
 
 HERE = Path(__file__).parent
 PALETTE = {name.lower(): value for name, value in vars(colors).items() if name.isupper()}
+MEANINGS = {key: asdict(known) for key, known in EXPLANATIONS.items()}
 
 # The scripts are ES modules; later ones use earlier ones. `gr.HTML` runs one function body, in
 # which each becomes a function that returns what it exports.
@@ -31,6 +34,7 @@ SCRIPTS = (
     "numbers",
     "layers",
     "tabs",
+    "meanings",
     "threshold",
     "lesions",
     "stage",
@@ -51,7 +55,10 @@ class ViewerValue(GradioRootModel):
 
 
 class LiverViewer(gr.HTML):
-    """Shows what `packing` made of a scan, its segmentation and the ground truth."""
+    """Shows what `packing` made of a scan, its segmentation and the ground truth.
+
+    Its event `open_case` asks for a synthetic case: number, size and contrast of `cases.Case`.
+    """
 
     data_model = ViewerValue
 
@@ -62,7 +69,7 @@ class LiverViewer(gr.HTML):
             "js_on_load": joined_scripts(),
             "apply_default_css": False,
         }
-        super().__init__(value, palette=PALETTE, **{**files, **settings})
+        super().__init__(value, palette=PALETTE, meanings=MEANINGS, **{**files, **settings})
 
     def preprocess(self, payload: Any) -> None:
         """The viewer is no input: what a browser sends back is dropped."""
@@ -79,7 +86,7 @@ class LiverViewer(gr.HTML):
 def joined_scripts() -> str:
     """The function body that `gr.HTML` runs when the viewer appears."""
     modules = [_as_function(name) for name in SCRIPTS]
-    return "\n".join([*modules, f"{SCRIPTS[-1]}.start({{ element, props, watch }});"])
+    return "\n".join([*modules, f"{SCRIPTS[-1]}.start({{ element, props, watch, trigger }});"])
 
 
 def _as_function(name: str) -> str:

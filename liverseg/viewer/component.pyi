@@ -25,7 +25,10 @@ class ViewerValue(GradioRootModel):
 from gradio.events import Dependency
 
 class LiverViewer(gr.HTML):
-    """Shows what `packing` made of a scan, its segmentation and the ground truth."""
+    """Shows what `packing` made of a scan, its segmentation and the ground truth.
+
+    Its event `open_case` asks for a synthetic case: number, size and contrast of `cases.Case`.
+    """
 
     data_model = ViewerValue
 
@@ -36,7 +39,7 @@ class LiverViewer(gr.HTML):
             "js_on_load": joined_scripts(),
             "apply_default_css": False,
         }
-        super().__init__(value, palette=PALETTE, **{**files, **settings})
+        super().__init__(value, palette=PALETTE, meanings=MEANINGS, **{**files, **settings})
 
     def preprocess(self, payload: Any) -> None:
         """The viewer is no input: what a browser sends back is dropped."""

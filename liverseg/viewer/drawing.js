@@ -36,6 +36,7 @@ export function createDrawing(root, store) {
   }
   store.on(["z", "study"], () => polygon.length && setPolygon([]));
   store.on(["study"], () => (undo = []));
+  store.on(["pointer"], () => state.tool?.draw && store.touch("marks"));
   store.on(["masks", "value", "compared", "structure"], write);
 
   function draw(point, phase, view) {
@@ -180,14 +181,25 @@ export function createDrawing(root, store) {
     },
     leave: () => setPolygon([]),
     mark(view) {
-      if (!polygon.length || view.plane.name !== "axial") return;
-      const lines = new Path2D();
-      for (const { column, row } of polygon) {
-        lines.lineTo(view.left + column * view.stepX, view.top + row * view.stepY);
-      }
-      stroke(view.context, lines, "#fff", 1.5, 1);
+      if (!state.tool?.draw || view.plane.name !== "axial") return;
+      if (chosen("pen") === "polygon") markPolygon(view);
+      else if (state.pointer?.view === view) markBrush(view, state.pointer);
     },
   };
+
+  function markPolygon(view) {
+    const lines = new Path2D();
+    for (const { column, row } of polygon) {
+      lines.lineTo(view.left + column * view.stepX, view.top + row * view.stepY);
+    }
+    stroke(view.context, lines, "#fff", 1.5, 1);
+  }
+
+  function markBrush(view, { x, y }) {
+    const circle = new Path2D();
+    circle.arc(x, y, Number(size.value) * view.perMm, 0, 2 * Math.PI);
+    stroke(view.context, circle, "#fff", 1, 0.8);
+  }
 }
 
 function distanceToLine([x, y], [x0, y0], [x1, y1]) {

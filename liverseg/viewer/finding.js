@@ -1,5 +1,6 @@
 // Find the tumors: click where one is; then hits, misses and false calls are counted.
 
+import { lesionRow, slicesOf } from "./lesions.js";
 import { components } from "./masks3d.js";
 import { TRUTH, TUMOR } from "./study.js";
 import { stroke, write } from "./view.js";
@@ -7,7 +8,8 @@ import { stroke, write } from "./view.js";
 const NEAR_MM = 5; // a click this near to a tumor counts
 const NEAR_SLICES = 2; // clicks stay visible on slices around
 
-export function createFinding(root, store, palette) {
+// openCase({number, size, contrast}): asks for a synthetic case.
+export function createFinding(root, store, palette, actions, openCase) {
   const { state } = store;
   const panel = root.querySelector('.lv-lesson[data-lesson="find"]');
   const text = (name) => panel.querySelector(`.lv-${name}`);
@@ -19,6 +21,17 @@ export function createFinding(root, store, palette) {
   let ended = 0;
   let timer = null;
 
+  const numberField = panel.querySelector("[name=lv-case]");
+  button("find-case").addEventListener("click", () => {
+    const chosen = (name) => panel.querySelector(`[name=lv-${name}]`).value;
+    openCase({ number: numberField.valueAsNumber, size: chosen("size"), contrast: chosen("contrast") });
+  });
+  numberField.addEventListener("input", writeCase);
+  // The next click on "Open" brings a case that was not seen yet.
+  store.on(["study"], () => {
+    if (state.value?.case) numberField.value = state.value.case.number + 1;
+    writeCase();
+  });
   button("find-start").addEventListener("click", begin);
   button("find-undo").addEventListener("click", undo);
   button("find-done").addEventListener("click", finish);
@@ -32,7 +45,18 @@ export function createFinding(root, store, palette) {
     ended = 0;
     timer = setInterval(writeTime, 500);
     store.set({ allowed: [], tool: { click, undo } });
+    keepSecret(true);
     changed();
+  }
+
+  // While somebody searches, the page shows nothing that tells where.
+  const keepSecret = (secret) => (root.dataset.secret = secret);
+
+  function writeCase() {
+    const { value } = state;
+    button("find-case").textContent = `Open case ${numberField.value}`;
+    button("find-case").disabled = !numberField.validity.valid || !numberField.value;
+    text("case").textContent = value?.case ? inWords(value.case) : value ? "Your own scan." : "";
   }
 
   function click(voxel) {
@@ -55,6 +79,7 @@ export function createFinding(root, store, palette) {
     running.wrong += result.wrong;
     running.rounds++;
     store.set({ allowed: null, tool: null });
+    keepSecret(false);
     changed();
   }
 
@@ -71,6 +96,7 @@ export function createFinding(root, store, palette) {
     button("find-done").hidden = button("find-undo").hidden = !isRunning;
     writeTime();
     text("outcome").textContent = ended ? outcome() : "";
+    text("answers").replaceChildren(...(ended ? lesions.map(answer) : []));
     text("running").textContent = running.rounds ? runningScore() : "";
     store.touch("marks");
   }
@@ -86,9 +112,21 @@ export function createFinding(root, store, palette) {
     return `${found} of ${lesions.length} found, ${missed} missed, ${plural(wrong, "false call")}`;
   }
 
+  // A tumor of the truth in words; a click leads to it.
+  function answer({ places, center, first, last }, index) {
+    const found = clicks.some(({ lesion }) => lesion === index);
+    const { voxelMl } = state.study;
+    const volume = voxelMl === null ? "" : `${(places.length * voxelMl).toFixed(2)} mL`;
+    const where = slicesOf(first, last);
+    return lesionRow(index + 1, found ? "detected" : "missed", volume, where, () => {
+      actions.goTo(Math.round((first + last) / 2));
+      store.set({ y: Math.round(center.y), x: Math.round(center.x) });
+    });
+  }
+
   function runningScore() {
     const { found, lesions: all, wrong, rounds } = running;
-    return `${plural(rounds, "round")}: ${found} of ${all} found, ${plural(wrong, "false call")}; score ${found - wrong}`;
+    return `${plural(rounds, "round")}: ${found} of ${all} found, ${plural(wrong, "false call")}; score ${String(found - wrong).replace("-", "−")}`;
   }
 
   function stop() {
@@ -104,7 +142,10 @@ export function createFinding(root, store, palette) {
       store.set({ allowed: [], tool: null });
       changed();
     },
-    leave: stop,
+    leave() {
+      stop();
+      keepSecret(false);
+    },
     mark(view, slice) {
       if (view.plane.name !== "axial" || state.lesson !== "find") return;
       clicks.forEach((place, k) => {
@@ -136,6 +177,12 @@ export function createFinding(root, store, palette) {
       write(view.context, "missed", x, y - half - 10);
     });
   }
+}
+
+// "Case 7: small tumors, faint"
+function inWords({ number, size, contrast }) {
+  const words = [size === "any" ? "" : `${size} tumors`, contrast === "any" ? "" : contrast];
+  return [`This is case ${number}`, words.filter(Boolean).join(", ")].filter(Boolean).join(": ") + ".";
 }
 
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;

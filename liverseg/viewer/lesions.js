@@ -3,6 +3,7 @@
 import { fixed, NONE } from "./numbers.js";
 import { stroke, write } from "./view.js";
 
+const LABEL_PX = [30, 16]; // from an axis' end to its words' middle, across and down
 const STATUS = { detected: "Found", touched: "Partly found", missed: "Missed", false: "False" };
 
 export function createLesions(root, store, actions) {
@@ -10,8 +11,9 @@ export function createLesions(root, store, actions) {
   const list = root.querySelector(".lv-lesions");
   const hint = root.querySelector("#lv-panel-tumors .lv-hint");
 
+  // None while a lesson hides where they are.
   function lesions() {
-    return state.value?.result?.lesions || [];
+    return (!state.allowed && state.value?.result?.lesions) || [];
   }
 
   function show(index) {
@@ -22,12 +24,12 @@ export function createLesions(root, store, actions) {
     store.set({ lesion: index, y: Math.round(y), x: Math.round(x) });
   }
 
-  store.on(["value"], () => {
+  store.on(["value", "allowed"], () => {
     list.replaceChildren(...lesions().map((lesion, index) => item(lesion, () => show(index))));
-    hint.textContent = hintFor(state.value);
+    hint.textContent = hintFor(state);
   });
   store.on(["study"], () => store.set({ lesion: null }));
-  store.on(["value", "lesion"], () => {
+  store.on(["value", "allowed", "lesion"], () => {
     [...list.children].forEach((row, index) => {
       row.firstChild.setAttribute("aria-current", index === state.lesion);
     });
@@ -42,34 +44,40 @@ export function createLesions(root, store, actions) {
     mark(view, slice) {
       const lesion = lesions()[state.lesion];
       if (!lesion || state.hidden || view.plane.name !== "axial") return;
-      for (const [ends, mm] of [
-        [lesion.long_axis, lesion.long_axis_mm],
-        [lesion.short_axis, lesion.short_axis_mm],
-      ]) {
-        if (ends[0][0] === slice) drawAxis(view, ends, mm);
-      }
+      if (lesion.long_axis[0][0] !== slice) return;
+      drawAxis(view, lesion.long_axis, lesion.long_axis_mm);
+      drawAxis(view, lesion.short_axis, lesion.short_axis_mm);
     },
   };
 }
 
-function hintFor(value) {
+function hintFor({ value, allowed }) {
+  if (allowed) return "The lesson that is open hides this list.";
   if (!value?.result?.lesions) return "Tumors are listed here once they are measured.";
   return value.result.lesions.length ? "" : "No tumor was found.";
 }
 
 function item(lesion, choose) {
+  const { number, status } = lesion;
+  const density = lesion.hu_mean === null ? "" : densityOf(lesion);
+  return lesionRow(status === "missed" ? NONE : number, status, sizeOf(lesion), density, choose);
+}
+
+// A line of a list of tumors, which calls `choose` when it is clicked.
+//   status: a key of STATUS, or null.
+export function lesionRow(number, status, words, more, choose) {
   const row = document.createElement("li");
   const button = document.createElement("button");
   button.type = "button";
-  button.dataset.status = lesion.status || "";
+  button.dataset.status = status || "";
   button.addEventListener("click", choose);
   const add = (tag, text) => {
     button.append(Object.assign(document.createElement(tag), { textContent: text }));
   };
-  add("b", `${lesion.status === "missed" ? "–" : lesion.number}`);
-  add("span", sizeOf(lesion));
-  add("em", STATUS[lesion.status] || "");
-  add("small", lesion.hu_mean === null ? "" : densityOf(lesion));
+  add("b", number);
+  add("span", words);
+  add("em", STATUS[status] || "");
+  add("small", more);
   row.append(button);
   return row;
 }
@@ -81,8 +89,10 @@ function sizeOf({ volume_ml: ml, long_axis_mm: long, short_axis_mm: short }) {
 }
 
 function densityOf({ hu_mean: mean, hu_sd: sd, first_slice: first, last_slice: last }) {
-  return `${fixed(mean, 0)} ± ${fixed(sd, 0)} HU   slices ${first + 1}–${last + 1}`;
+  return `${fixed(mean, 0)} ± ${fixed(sd, 0)} HU   ${slicesOf(first, last)}`;
 }
+
+export const slicesOf = (first, last) => `slices ${first + 1}–${last + 1}`;
 
 function drawAxis(view, ends, mm) {
   const [from, to] = ends.map(([z, y, x]) => view.pointAt({ z, y, x }));
@@ -90,5 +100,10 @@ function drawAxis(view, ends, mm) {
   line.moveTo(...from);
   line.lineTo(...to);
   stroke(view.context, line, "#fff", 1.5, 1);
-  if (mm !== null) write(view.context, `${mm.toFixed(0)} mm`, to[0], to[1] - 10, "#fff");
+  if (mm === null) return;
+  // beyond the right end, so that the words of two crossing axes stay apart
+  const [end, start] = to[0] > from[0] ? [to, from] : [from, to];
+  const length = Math.hypot(end[0] - start[0], end[1] - start[1]) || 1;
+  const away = (k) => end[k] + (LABEL_PX[k] * (end[k] - start[k])) / length;
+  write(view.context, `${mm.toFixed(0)} mm`, away(0), away(1), "#fff");
 }

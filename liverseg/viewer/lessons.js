@@ -18,7 +18,8 @@ export function createLessons(root, store, lessons) {
   store.on(["value", "study"], () => {
     const truth = Boolean(state.value?.result?.truth);
     for (const button of menu.querySelectorAll("button")) {
-      button.disabled = !state.study || (needsTruth(button) && !truth);
+      const { lesson } = button.dataset;
+      button.disabled = { draw: !state.study, find: false, why: !truth }[lesson];
     }
     root.querySelector(".lv-menu + .lv-hint").hidden = truth;
   });
@@ -41,8 +42,6 @@ export function createLessons(root, store, lessons) {
     (root.querySelector(".lv-lesson:not([hidden]) button") || menu.querySelector("button")).focus();
   }
 }
-
-const needsTruth = (button) => button.dataset.lesson !== "draw";
 
 // Removes what is drawn from the study and returns it, by slice.
 function takeDrawing(study) {

@@ -8,6 +8,7 @@ import { createLesions } from "./lesions.js";
 import { createLessons } from "./lessons.js";
 import { createLoader } from "./loader.js";
 import { PRESETS } from "./look.js";
+import { writeMeanings } from "./meanings.js";
 import { createMisleading } from "./misleading.js";
 import { createNumbers, fixed } from "./numbers.js";
 import { confusion, overlap } from "./scores.js";
@@ -21,7 +22,7 @@ import { createThresholds } from "./threshold.js";
 
 const PLAY_MS = 90;
 
-export function start({ element, props, watch }) {
+export function start({ element, props, watch, trigger }) {
   const root = element.querySelector(".lv");
   const { palette } = props;
   for (const [name, color] of Object.entries(palette)) {
@@ -51,9 +52,10 @@ export function start({ element, props, watch }) {
   });
   const actions = createActions(root, store);
   const lesions = createLesions(root, store, actions);
+  const openCase = (wanted) => trigger("open_case", wanted);
   const lessons = {
     draw: createDrawing(root, store),
-    find: createFinding(root, store, palette),
+    find: createFinding(root, store, palette, actions, openCase),
     why: createMisleading(root, store),
   };
   const marks = [lesions.mark, lessons.draw.mark, lessons.find.mark];
@@ -64,6 +66,7 @@ export function start({ element, props, watch }) {
   createNumbers(root, store);
   createLayerControls(root, store, actions);
   createTabs(root, store);
+  writeMeanings(root, props.meanings);
   createThresholds(root, store, palette);
   const keys = keyList(actions);
   writeKeySheet(keys, root.querySelector(".lv-keys"));

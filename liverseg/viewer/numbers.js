@@ -13,7 +13,7 @@ export function createNumbers(root, store) {
   for (const cell of root.querySelectorAll("[data-number]")) cells.set(cell.dataset.number, cell);
   const write = (name, text) => (cells.get(name).textContent = text);
 
-  store.on(["study", "masks", "value"], () => {
+  store.on(["study", "masks", "value", "allowed"], () => {
     const { study } = store.state;
     writeDice("scan", study && study.total());
     for (const structure of ["liver", "tumor"]) {
@@ -21,7 +21,7 @@ export function createNumbers(root, store) {
       write(`${structure}-volume`, times(count, study?.voxelMl, "mL"));
     }
   });
-  store.on(["study", "masks", "value", "z"], () => {
+  store.on(["study", "masks", "value", "allowed", "z"], () => {
     const { study, z } = store.state;
     writeDice("slice", study && study.table(z));
     for (const structure of ["liver", "tumor"]) {
@@ -30,12 +30,14 @@ export function createNumbers(root, store) {
     }
   });
 
-  const predicted = () => ["preview", "result"].includes(store.state.value?.state);
+  // What a lesson hides is not given away in numbers.
+  const open = () => !store.state.allowed;
+  const predicted = () => open() && ["preview", "result"].includes(store.state.value?.state);
 
   function writeDice(where, counts) {
     const result = store.state.value?.result;
     for (const structure of ["liver", "tumor"]) {
-      const known = counts && result?.truth && result.predicted;
+      const known = counts && result?.truth && result.predicted && open();
       const scores = known && overlap(confusion(counts, structure, PREDICTION, TRUTH));
       write(`${structure}-dice-${where}`, known ? fixed(scores.dice, 3) : NONE);
     }

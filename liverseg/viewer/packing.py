@@ -8,6 +8,7 @@ looked at while the others still arrive. Prediction and truth share a byte: pred
 import gzip
 import hashlib
 import secrets
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from ..volume import HU_MAX, HU_MIN, Probability, Segmentation, Volume
 
 if TYPE_CHECKING:
     from ..cascade import Step
+    from ..cases import Case
     from ..measurements import Lesion, Measurements
     from ..metrics import Scores
 
@@ -33,17 +35,19 @@ def private_folder() -> Path:
     return folder
 
 
-def pack_scan(volume: Volume, folder: Path) -> dict:
+def pack_scan(volume: Volume, folder: Path, case: "Case | None" = None) -> dict:
     """A scan for the viewer, without any mask.
 
     Args:
         volume: the scan.
         folder: from `private_folder`, or another one inside Gradio's upload folder.
+        case: of a synthetic scan, whose number and difficulty are shown.
     """
     levels = _levels(volume)
     positions = volume.source.positions_mm if volume.source else None
     return {
         "id": secrets.token_hex(8),
+        "case": asdict(case) if case else None,
         "shape": list(volume.shape),
         "spacing_mm": list(volume.spacing) if volume.spacing else None,
         "slice_mm": None if positions is None else [round(float(p[2]), 2) for p in positions],

@@ -9,7 +9,7 @@ import { DRAWN, PREDICTION } from "./study.js";
 import { PlaneView, stroke, write } from "./view.js";
 
 const MESSAGES = {
-  empty: "No scan yet",
+  empty: "Open a CT scan or a synthetic case",
   loading: "Loading the scan …",
   error: "The scan could not be loaded. Reload the page and upload it again.",
 };

@@ -27,8 +27,8 @@ function title(group) {
 function line({ name, liver, tumor, unit, why, source }) {
   const label = cell("th", name);
   label.scope = "row";
-  const reason = cell("td", why, "why");
-  reason.title = source;
+  const reason = cell("td", `${why} `, "why");
+  reason.append(cell("cite", source));
   return row(label, cell("td", liver, "value"), cell("td", tumor, "value"), cell("td", unit, "unit"), reason);
 }
 

@@ -1,11 +1,13 @@
 """The page in a real browser, as a visitor uses it."""
 
+import csv
 import json
 import re
 import time
 import zipfile
 from unittest import mock
 
+import highdicom
 import nibabel
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from browser import open_browser
 from page_server import files_below, served_here, wait_until
 from playwright.sync_api import expect, sync_playwright
 
+from liverseg import phantom
 from liverseg.cascade import segment
+from liverseg.cases import CONTRASTS_HU, SIZES_MM
 from liverseg.metrics import compare
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks
@@ -157,6 +161,33 @@ def test_the_synthetic_case_takes_one_click(visitor):
     assert float(visitor.number("Dice", 0)) > 0.5
 
 
+def test_a_lesson_opens_a_synthetic_case_of_the_chosen_difficulty(visitor, monkeypatch):
+    make, asked = phantom.make_phantom, []
+
+    def small(*of, **how):
+        asked.append((of, how))
+        return make(*of, shape=SHAPE, **how)
+
+    monkeypatch.setattr(phantom, "make_phantom", small)
+    page = visitor.page
+    page.click("#lv-tab-teach")
+    page.click(".lv-menu [data-lesson=find]")
+    page.fill("[name=lv-case]", "5")
+    page.select_option("[name=lv-size]", "large")
+    page.select_option("[name=lv-contrast]", "clear")
+    page.click("[data-action=find-case]")
+    words = "This is case 5: large tumors, clear."
+    expect(page.locator(".lv-case")).to_have_text(words, timeout=PATIENCE_MS)
+    of, how = asked[0]
+    assert of == (5,)
+    assert how == {"diameter_mm": SIZES_MM["large"], "contrast_hu": CONTRASTS_HU["clear"]}
+    page.click("[data-action=find-start]")
+    expect(page.locator("#results")).to_be_hidden()
+    page.click("[data-action=find-done]")
+    expect(page.locator(".lv-outcome")).to_contain_text("missed")
+    expect(page.locator("#results")).to_be_visible()
+
+
 def test_what_is_refused_is_said_and_the_earlier_result_stays(visitor, case, tmp_path):
     visitor.open_scan(case / "PATIENT_DICOM.zip")
     visitor.segment()
@@ -268,7 +299,8 @@ def test_what_is_taken_away_agrees_with_the_screen(visitor, case, tmp_path):
     visitor.segment()
     dice, volume_ml = visitor.number("Dice", 0), visitor.number("Liver volume", 0)
     visitor.tab("Take away")
-    files = {kind: downloaded(visitor, kind, tmp_path) for kind in ("nifti", "seg", "csv", "json")}
+    kinds = ("nifti", "seg", "csv", "json", "html")
+    files = {kind: downloaded(visitor, kind, tmp_path) for kind in kinds}
     report = json.loads(files["json"].read_text())
     assert f"{report['scores']['liver']['dice']:.3f}" == dice
     assert f"{report['measurements']['liver_ml']:,.0f}" == volume_ml
@@ -276,8 +308,34 @@ def test_what_is_taken_away_agrees_with_the_screen(visitor, case, tmp_path):
     voxel_ml = np.prod(labels.header.get_zooms()) / 1000
     liver_ml = np.count_nonzero(np.asarray(labels.dataobj)) * voxel_ml
     assert liver_ml == pytest.approx(report["measurements"]["liver_ml"], rel=1e-4)
-    assert files["seg"].read_bytes()[128:132] == b"DICM"
-    assert re.search(r"^Liver volume,,,", files["csv"].read_text(), re.MULTILINE)
+    seg = highdicom.seg.segread(files["seg"])
+    volume = read_scan(case / "PATIENT_DICOM")
+    assert {str(uid) for _, _, uid in seg.get_source_image_uids()} <= {
+        str(header.SOPInstanceUID) for header in volume.source.headers
+    }
+    np.testing.assert_allclose(labels.affine, lps_to_ras(volume.source.affine), atol=1e-4)
+    with files["csv"].open(encoding="utf-8", newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if not row["slice"]]
+    written = {row["quantity"]: row["value"] for row in rows}
+    screen = {"Liver volume": 0, "Tumor volume": 1, "Tumor burden": 1}
+    screen |= {"Dice, liver": 0, "Precision, liver": 0, "Recall, liver": 0, "Dice, tumor": 1}
+    for quantity, column in screen.items():
+        shown = visitor.number(quantity.split(",")[0], column)
+        digits = len(shown.partition(".")[2])
+        assert f"{float(written[quantity]):,.{digits}f}" == shown
+    report = visitor.context.new_page()
+    report.goto(files["html"].as_uri())
+    words = report.inner_text("body")
+    assert "not for diagnosis" in words
+    assert dice in words
+    assert volume_ml in words
+    assert report.locator("img").count() == 2
+    assert report.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+
+
+def lps_to_ras(affine):
+    """NIfTI's axes of a DICOM affine."""
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
 def downloaded(visitor, kind, folder):

@@ -3,6 +3,10 @@
 import csv
 import io
 import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import highdicom
@@ -161,6 +165,33 @@ def test_two_readers_find_every_voxel_where_it_was(written):
         center = nibabel.affines.apply_affine(volume.affine, index)
         np.testing.assert_allclose(center, centroid_mm(scan(), mask), atol=1e-3)
         np.testing.assert_array_equal(by_position(path, number), mask)
+
+
+def test_dcmqi_reads_the_seg_as_it_was_meant(written, tmp_path):
+    """A reader with nothing in common with the writer: C++, DCMTK and ITK."""
+    _, path = written
+    where = ["--outputDirectory", str(tmp_path), "--prefix", "read", "--outputType", "nii"]
+    run = subprocess.run(
+        [dcmqi_program("segimage2itkimage"), "--inputDICOM", str(path), *where],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    meta = json.loads((tmp_path / "read-meta.json").read_text())
+    labels = segmentation()
+    for number, mask in ((1, labels.liver), (2, labels.tumor)):
+        image = nibabel.load(tmp_path / f"read-{number}.nii.gz")
+        assert np.count_nonzero(np.asarray(image.dataobj)) == mask.sum()
+        center = nifti_centroid_mm(tmp_path / f"read-{number}.nii.gz")
+        np.testing.assert_allclose(center, centroid_mm(scan(), mask), atol=1e-3)
+        (segment,) = meta["segmentAttributes"][number - 1]
+        code = segment["SegmentedPropertyTypeCodeSequence"]["CodeValue"]
+        assert code == {1: "10200004", 2: "108369006"}[number]
+
+
+def dcmqi_program(name: str) -> str:
+    """The path of one of dcmqi's programs, which pip puts beside Python."""
+    return shutil.which(name, path=str(Path(sys.executable).parent))
 
 
 def test_the_seg_refers_to_the_uploaded_slices(written):

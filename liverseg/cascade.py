@@ -1,7 +1,7 @@
 """A scan to liver and tumors: the two networks one after the other, streamed as they work.
 
     liver network on whole slices → largest 3-D component, holes filled
-    → tumor network on the square around it → what is inside the liver
+    → tumor network on the square around it → what is in the liver or at its rim
 
 The liver is cleaned on the network's grid, where a scan is small. The masks are the thresholded
 probabilities on the scan's grid.
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from .config import Recipe
@@ -95,19 +96,28 @@ def segment_steps(volume: Volume, engine: Engine | None = None) -> Iterator[Step
     values = yield from _liver_steps(volume, engine)
     clean_liver(values, level(recipe.liver_threshold))
     labels = np.zeros(volume.shape, np.uint8)
-    liver = _on_scan(values, whole_slice(volume.shape[1:]), volume.shape)
+    reach = reach_pixels(volume.spacing, recipe)
+    liver = _on_scan(values, whole_slice(volume.shape[1:]), volume.shape, reach)
     if liver is None or liver.values.max() < level(recipe.liver_threshold):
         yield Step(LIVER_STAGE, 1, 1, result=Segmentation(labels, notices=(NO_LIVER,)))
         return
     labels[liver.box][liver.values >= level(recipe.liver_threshold)] = LIVER
     tumor = yield from _tumor_steps(volume, engine, labels, liver)
-    labels[tumor.box][tumor.values >= level(recipe.tumor_threshold)] = TUMOR
+    found = tumor.values >= level(recipe.tumor_threshold)
+    labels[tumor.box][found] = TUMOR
+    liver.values[found & (liver.values < level(recipe.liver_threshold))] = 255
     yield Step(TUMOR_STAGE, 1, 1, result=Segmentation(labels, liver, tumor))
 
 
 def level(threshold: float) -> int:
     """The 8-bit value from which a voxel belongs to the mask."""
     return round(threshold * 255)
+
+
+def reach_pixels(spacing: Spacing | None, recipe: Recipe) -> int:
+    """How far a tumor may reach over the liver's outline."""
+    spacing = spacing or UNKNOWN_SPACING
+    return round(recipe.tumor_reach_mm / min(spacing.y, spacing.x))
 
 
 def _liver_steps(volume: Volume, engine: Engine):
@@ -218,14 +228,29 @@ def filled_part(image: np.ndarray, part: Part, recipe: Recipe) -> Part | None:
     return part_around(box, AIR_MARGIN, part, recipe)
 
 
-def _on_scan(values: np.ndarray, square: Square, shape: tuple[int, int, int]) -> Probability | None:
-    """Network output (z, size, size) uint8 as a box on the scan's grid; None where all is 0."""
+def _on_scan(
+    values: np.ndarray, square: Square, shape: tuple[int, int, int], margin: int
+) -> Probability | None:
+    """Network output as a box on the scan's grid.
+
+    Args:
+        values: (z, size, size) uint8.
+        square: what the network saw.
+        shape: of the scan.
+        margin: pixels of the slice around what is not 0, where it has as many.
+
+    Returns:
+        None where all is 0.
+    """
     outline = from_network(values.max(axis=0), square, shape[1:])
     if not outline.any():
         return None
     z = np.flatnonzero(values.any(axis=(1, 2)))
     first, last = int(z[0]), int(z[-1]) + 1
-    _, y, x = bounding_box(outline[None] > 0)
+    _, y, x = (
+        slice(max(axis.start - margin, 0), min(axis.stop + margin, end))
+        for axis, end in zip(bounding_box(outline[None] > 0), shape, strict=True)
+    )
     box = np.empty((last - first, y.stop - y.start, x.stop - x.start), np.uint8)
     for k in range(first, last):
         box[k - first] = from_network(values[k], square, shape[1:])[y, x]
@@ -233,7 +258,7 @@ def _on_scan(values: np.ndarray, square: Square, shape: tuple[int, int, int]) ->
 
 
 def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray, liver: Probability):
-    """Yields Steps; returns the tumor network's Probability in the liver's box.
+    """Yields Steps; returns the tumor network's Probability in the liver's box, 0 far from a liver.
 
     Args:
         volume: the scan.
@@ -249,6 +274,8 @@ def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray, liver: Prob
     window_hu = tumor_window(volume.hu[liver.box][inside], recipe)
     images = NetworkInput(volume, square, recipe, window_hu)
     values = np.zeros_like(liver.values)
+    side = 2 * reach_pixels(volume.spacing, recipe) + 1
+    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     slices = np.flatnonzero(inside.any(axis=(1, 2))) + z
     scale, everything = recipe.size / square.side, whole_grid(recipe)
 
@@ -264,7 +291,7 @@ def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray, liver: Prob
     for batch, outputs in _predict(engine, "tumor", images, slices, slices.mean(), liver_part):
         for k, output in zip(batch - z, outputs, strict=True):
             on_scan = from_network(output, square, volume.shape[1:])
-            values[k] = on_scan[liver.box[1:]] * inside[k]
+            values[k] = on_scan[liver.box[1:]] * cv2.dilate(inside[k].view(np.uint8), reach)
         done += len(batch)
         preliminary = labels[batch]
         preliminary[:, *liver.box[1:]][values[batch - z] >= threshold] = TUMOR

@@ -24,6 +24,8 @@ class Recipe:
         liver_threshold: probability from which a voxel is liver.
         tumor_threshold: probability from which a voxel of the liver is tumor.
         tumor_margin_mm: margin around the liver's box that the tumor network sees.
+        tumor_reach_mm: how far a tumor may reach over the outline of the liver network; it becomes
+            liver there.
         min_tumor_mm3: smaller tumors are left out; counted where spacing is known.
     """
 
@@ -35,6 +37,7 @@ class Recipe:
     liver_threshold: float = 0.5
     tumor_threshold: float = 0.5
     tumor_margin_mm: float = 10.0
+    tumor_reach_mm: float = 4.0
     min_tumor_mm3: float = 20.0
 
     def __post_init__(self):

@@ -118,7 +118,7 @@ def test_tumors_outside_the_liver_do_not_count():
             found = super().probability(network, image)
             return np.ones_like(found) if network == "tumor" else found
 
-    found = segment(scan(), engine=Everywhere())
+    found = segment(scan(), engine=Everywhere(tumor_reach_mm=0.0))
     np.testing.assert_array_equal(found.tumor, scan().hu > 40)
 
 
@@ -251,6 +251,26 @@ def test_the_tumor_network_sees_bright_and_pale_livers_alike():
         volume = scan()
         inside = volume.hu > TISSUE
         segment(Volume(np.where(inside, volume.hu + brighter, volume.hu), ISOTROPIC), engine=engine)
-        batch = next(batch for name, batch in engine.calls if name == "tumor")
-        seen.append(batch[0, 24:40, 24:40])
+        images = next(images for name, images in engine.calls if name == "tumor")
+        seen.append(images[0][24:40, 24:40])
     np.testing.assert_allclose(*seen, atol=0.01)
+
+
+def test_a_tumor_at_the_rim_belongs_to_the_liver_as_far_as_it_may_reach():
+    class Rim(ThresholdEngine):
+        """The liver network leaves the darker tumor out."""
+
+        def probability(self, network, image):
+            if network == "tumor":
+                return super().probability(network, image)
+            return np.where(self.hu(network, image[..., 1]) > 85, np.float32(0.9), np.float32(0.1))
+
+    hu = np.full((20, 64, 64), TISSUE, np.int16)
+    hu[5:15, 16:40, 12:36] = LIVER_HU
+    hu[8:12, 20:30, 36:46] = TUMOR_HU
+    found = segment(Volume(hu, ISOTROPIC), engine=Rim(tumor_reach_mm=8.0))
+    columns = np.flatnonzero(found.tumor[10, 25])
+    assert 38 <= columns.max() <= 40  # 8 mm are 4 pixels
+    assert found.liver[10, 25, columns].all()
+    probability = found.liver_probability
+    np.testing.assert_array_equal(probability.values >= level(0.5), found.liver[probability.box])

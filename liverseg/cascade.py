@@ -17,7 +17,7 @@ import numpy as np
 
 from .config import Recipe
 from .engine import Engine, Network, load_engine
-from .postprocess import bounding_box, clean_liver, remove_small
+from .postprocess import bounding_box, clean_liver, remove_doubtful
 from .preprocess import (
     UNKNOWN_SPACING,
     NetworkInput,
@@ -296,6 +296,7 @@ def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray, liver: Prob
         preliminary = labels[batch]
         preliminary[:, *liver.box[1:]][values[batch - z] >= threshold] = TUMOR
         yield Step(TUMOR_STAGE, done, len(slices), tuple(batch.tolist()), preliminary)
-    if volume.voxel_ml is not None:
-        remove_small(values, threshold, math.ceil(recipe.min_tumor_mm3 / volume.voxel_ml / 1000))
+    voxel_ml = volume.voxel_ml
+    least = math.ceil(recipe.min_tumor_mm3 / voxel_ml / 1000) if voxel_ml is not None else 1
+    remove_doubtful(values, threshold, least, level(recipe.tumor_peak))
     return Probability(values, liver.corner)

@@ -23,6 +23,7 @@ class Recipe:
             nearest slice to it, at least one away. One slice where spacing is unknown.
         liver_threshold: probability from which a voxel is liver.
         tumor_threshold: probability from which a voxel of the liver is tumor.
+        tumor_peak: probability that a tumor reaches somewhere; others are left out.
         tumor_margin_mm: margin around the liver's box that the tumor network sees.
         tumor_reach_mm: how far a tumor may reach over the outline of the liver network; it becomes
             liver there.
@@ -36,6 +37,7 @@ class Recipe:
     neighbor_mm: float = 3.0
     liver_threshold: float = 0.5
     tumor_threshold: float = 0.5
+    tumor_peak: float = 0.5
     tumor_margin_mm: float = 10.0
     tumor_reach_mm: float = 4.0
     min_tumor_mm3: float = 20.0
@@ -47,7 +49,7 @@ class Recipe:
             low, high = getattr(self, name)
             if not low < high:
                 raise ValueError(f"{name} must be (low, high), got {(low, high)}")
-        for name in ("liver_threshold", "tumor_threshold"):
+        for name in ("liver_threshold", "tumor_threshold", "tumor_peak"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
 

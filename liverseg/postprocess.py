@@ -7,6 +7,7 @@ what is removed becomes 0, what is filled 255.
 import cc3d
 import cv2
 import numpy as np
+from scipy import ndimage
 
 REACH = 5  # network pixels around the liver in which a lower threshold may still find some
 
@@ -57,17 +58,21 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
     return tuple(slice(int(k[0]), int(k[-1]) + 1) for k in (z, y, x))
 
 
-def remove_small(values: np.ndarray, threshold: int, voxels: int) -> None:
-    """Sets components smaller than that many voxels to 0.
+def remove_doubtful(values: np.ndarray, threshold: int, voxels: int, peak: int) -> None:
+    """Sets components to 0 that are smaller than that many voxels or nowhere as sure as `peak`.
 
     Args:
         values: (z, y, x) uint8, changed in place.
         threshold: 8-bit value of the mask.
         voxels: size of the smallest component to keep.
+        peak: 8-bit value that one of its voxels must reach.
     """
     mask = values >= threshold
     if not mask.any():
         return
     box = bounding_box(mask)
-    kept = cc3d.dust(mask[box], threshold=voxels, connectivity=26).astype(bool)
-    values[box][mask[box] & ~kept] = 0
+    components = cc3d.connected_components(mask[box], connectivity=26)
+    sizes = np.bincount(components.ravel())
+    peaks = ndimage.maximum(values[box], components, np.arange(len(sizes)))
+    kept = (sizes >= voxels) & (peaks >= peak)
+    values[box][mask[box] & ~kept[components]] = 0

@@ -274,3 +274,10 @@ def test_a_tumor_at_the_rim_belongs_to_the_liver_as_far_as_it_may_reach():
     assert found.liver[10, 25, columns].all()
     probability = found.liver_probability
     np.testing.assert_array_equal(probability.values >= level(0.5), found.liver[probability.box])
+
+
+@pytest.mark.parametrize(("peak", "kept"), [(0.85, True), (0.95, False)])
+def test_tumors_of_which_the_network_is_nowhere_sure_are_left_out(peak, kept):
+    found = segment(scan(), engine=ThresholdEngine(tumor_peak=peak))  # which says 0.9
+    assert found.tumor.any() == kept
+    assert found.liver.any()

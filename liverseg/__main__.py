@@ -14,6 +14,7 @@ from .errors import UploadError, WeightsError
 
 DEVELOPER_COMMANDS = {
     "train": "training",
+    "thresholds": "thresholds",
     "evaluate": "evaluate",
     "export": "quantize",
     "bench": "bench",

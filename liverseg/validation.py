@@ -33,9 +33,14 @@ def validate(model, network, cases: list[Case], recipe: Recipe) -> float | None:
     for case in cases:
         probability, truth, counted = outputs(model, network, case, recipe)
         if truth.any():
-            found = (probability >= threshold) & counted
-            scores.append(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+            scores.append(dice((probability >= threshold) & counted, truth))
     return float(np.mean(scores)) if scores else None
+
+
+def dice(found: np.ndarray, truth: np.ndarray) -> float | None:
+    """Dice of two bool arrays of one shape; None where both are empty."""
+    voxels = np.count_nonzero(found) + np.count_nonzero(truth)
+    return 2 * np.count_nonzero(found & truth) / voxels if voxels else None
 
 
 def outputs(model, network, case: Case, recipe: Recipe):

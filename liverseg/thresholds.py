@@ -1,0 +1,173 @@
+"""The command `thresholds`: what counts as liver and as tumor, chosen on validation patients.
+
+    python -m liverseg thresholds --data DIR --weights weights
+
+Each validation scan goes through `segment`. The liver's threshold comes first, since the tumor
+network sees what it leaves; then the tumor's, with the size below which a tumor is left out. Both
+networks run once on each slice. The choice is written into config.json, with the curves.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .cascade import level, segment
+from .config import Recipe
+from .data import UNANNOTATED, Case
+from .engine import Engine, load_engine
+from .evaluate import cases_of_side, spacing_of
+from .postprocess import remove_small
+from .samples import is_picture
+from .validation import dice
+from .volume import LIVER, TUMOR, Segmentation, Volume
+from .weights import load_config, write_config
+
+LIVER_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+TUMOR_THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+SMALLEST_MM3 = (0.0, 20.0, 50.0, 100.0, 200.0, 500.0)
+MOST_FALSE_ML = 2.0  # of tumor, on average, in scans without any
+LOWEST = 1 / 255  # every voxel of which the network says anything
+
+
+class Point(NamedTuple):
+    """One point of a curve.
+
+    Attributes:
+        threshold: probability.
+        smallest_mm3: of a tumor; None on the liver's curve.
+        dice: mean over validation scans, of tumors over those that have some.
+        false_ml: of tumor, mean over scans without any; None where none is measured.
+    """
+
+    threshold: float
+    smallest_mm3: float | None
+    dice: float
+    false_ml: float | None = None
+
+
+def choose_thresholds(cases: Iterable[Case], engine: Engine) -> tuple[Recipe, dict]:
+    """Sweeps thresholds over validation scans.
+
+    Args:
+        cases: of the validation patients; single pictures are no scans and are left out.
+        engine: whose recipe is to be completed.
+
+    Returns:
+        The recipe with the best thresholds, and the curves: {"liver": [Point...], "tumor": ...}
+        as JSON-ready dictionaries.
+    """
+    scans = [(case, Once(engine)) for case in cases if not is_picture(case)]
+    if not scans:
+        raise ValueError("thresholds are chosen on validation scans, and there are none")
+    recipe = engine.recipe
+    liver = [_liver_point(scans, recipe, threshold) for threshold in LIVER_THRESHOLDS]
+    recipe = replace(recipe, liver_threshold=_best(liver).threshold)
+    tumor = _tumor_points(scans, recipe)
+    if tumor:
+        best = _best(tumor)
+        recipe = replace(recipe, tumor_threshold=best.threshold, min_tumor_mm3=best.smallest_mm3)
+    curves = {"liver": liver, "tumor": tumor}
+    return recipe, {name: [point._asdict() for point in curve] for name, curve in curves.items()}
+
+
+class Once:
+    """An engine that runs a network on each input once, and has a recipe of its own.
+
+    Attributes:
+        recipe: to be changed between two runs of `segment`.
+        look_for_tumors: whether the tumor network runs; it finds nothing otherwise.
+    """
+
+    def __init__(self, engine: Engine):
+        self._engine, self._known = engine, {}
+        self.recipe, self.identity = engine.recipe, engine.identity
+        self.batch_size = engine.batch_size
+        self.look_for_tumors = False
+
+    def predict(self, network: str, batch: np.ndarray) -> np.ndarray:
+        """See `Engine.predict`."""
+        if network == "tumor" and not self.look_for_tumors:
+            return np.zeros(batch.shape[:-1], np.float32)
+        keys = [(network, hash(image.tobytes())) for image in batch]
+        missing = [k for k, key in enumerate(keys) if key not in self._known]
+        if missing:
+            found = self._engine.predict(network, batch[missing])
+            self._known |= {keys[k]: one for k, one in zip(missing, found, strict=True)}
+        return np.stack([self._known[key] for key in keys])
+
+
+def _liver_point(scans, recipe: Recipe, threshold: float) -> Point:
+    scores = []
+    for case, engine in scans:
+        engine.recipe = replace(recipe, liver_threshold=threshold)
+        found = segment(Volume(np.array(case.hu), spacing_of(case)), engine=engine)
+        scores.append(dice(found.liver, case.labels != 0) or 0.0)
+    return Point(threshold, None, float(np.mean(scores)))
+
+
+def _tumor_points(scans, recipe: Recipe) -> list[Point]:
+    """Of all thresholds and sizes; none where no scan has annotated tumors."""
+    rows = {(t, size): ([], []) for t in TUMOR_THRESHOLDS for size in SMALLEST_MM3}
+    for case, engine in scans:
+        annotated = ~(case.labels == UNANNOTATED).any(axis=(1, 2))
+        if not (case.labels[annotated] == LIVER).any():
+            continue
+        engine.recipe = replace(recipe, tumor_threshold=LOWEST, min_tumor_mm3=0.0)
+        engine.look_for_tumors = True
+        volume = Volume(np.array(case.hu), spacing_of(case))
+        found = segment(volume, engine=engine)
+        truth = case.labels[annotated] == TUMOR
+        for (threshold, size), (scores, false_ml) in rows.items():
+            tumor = _tumor(found, volume, threshold, size)[annotated]
+            if truth.any():
+                scores.append(dice(tumor, truth))
+            elif volume.voxel_ml is not None:
+                false_ml.append(np.count_nonzero(tumor) * volume.voxel_ml)
+    return [
+        Point(*key, float(np.mean(scores)), float(np.mean(false_ml)) if false_ml else None)
+        for key, (scores, false_ml) in rows.items()
+        if scores
+    ]
+
+
+def _tumor(found: Segmentation, volume: Volume, threshold: float, smallest_mm3: float):
+    """(z, y, x) bool: the tumors that `segment` finds with these settings."""
+    tumor = np.zeros(volume.shape, bool)
+    probability = found.tumor_probability
+    if probability is not None:
+        values = probability.values.copy()
+        if volume.voxel_ml is not None:
+            voxels = math.ceil(smallest_mm3 / volume.voxel_ml / 1000)
+            remove_small(values, level(threshold), voxels)
+        tumor[probability.box] = values >= level(threshold)
+    return tumor
+
+
+def _best(points: list[Point]) -> Point:
+    """The greatest Dice among those with little false tumor, or among all where none has."""
+    careful = [p for p in points if (p.false_ml or 0.0) < MOST_FALSE_ML]
+    return max(careful or points, key=lambda point: point.dice)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command; prints the curves on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m liverseg thresholds", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="of a data set, or 'phantom'")
+    parser.add_argument("--weights", type=Path, default=Path("weights"), help="their folder")
+    parser.add_argument("--engine", choices=("auto", "reference", "fast"), default="auto")
+    args = parser.parse_args(argv)
+    engine = load_engine(args.engine, args.weights)
+    recipe, curves = choose_thresholds(cases_of_side(args.data, "val"), engine)
+    for name, points in curves.items():
+        print(name, *map(json.dumps, points), sep="\n", file=sys.stderr)
+    weights = load_config(args.weights)
+    names = {key: file["name"] for key, file in weights.files.items()}
+    chosen = {"engine": engine.identity, "curves": curves}
+    write_config(args.weights, recipe, names, weights.trained | {"thresholds": chosen})

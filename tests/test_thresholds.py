@@ -1,0 +1,130 @@
+"""Thresholds chosen on scans whose probabilities are known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from liverseg import thresholds
+from liverseg.cascade import segment
+from liverseg.config import Recipe
+from liverseg.data import Case
+from liverseg.thresholds import Once, choose_thresholds
+from liverseg.validation import dice
+from liverseg.volume import Spacing, Volume
+from liverseg.weights import load_config, write_config
+
+SHAPE = (10, 64, 64)
+RECIPE = Recipe(size=64, min_tumor_mm3=0.0)
+BACKGROUND_HU, EDGE_HU, LIVER_HU, SPECK_HU, TUMOR_HU = -40, 50, 90, 115, 140
+
+
+class GradedEngine:
+    """As sure of a liver as the scan is bright, and of a tumor where it is brighter still."""
+
+    recipe, identity, batch_size = RECIPE, "fast-0123456789ab", 4
+
+    def __init__(self):
+        self.slices = 0
+
+    def predict(self, network, batch):
+        self.slices += len(batch)
+        hu = batch[..., 1] * 200 - 40
+        of = {"liver": (0, 120), "tumor": (95, 155)}[network]
+        return np.clip((hu - of[0]) / (of[1] - of[0]), 0, 1).astype(np.float32)
+
+
+def case(name="p1", tumor=True) -> Case:
+    """A liver in a ring that is 42 % liver to the engine; tumor 75 %, a false one 33 %."""
+    hu = np.full(SHAPE, BACKGROUND_HU, np.int16)
+    hu[1:9, 12:52, 12:52] = EDGE_HU
+    hu[1:9, 16:48, 16:48] = LIVER_HU
+    hu[2:8, 36:44, 36:44] = SPECK_HU
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[1:9, 16:48, 16:48] = 1
+    if tumor:
+        hu[3:7, 22:30, 22:30] = TUMOR_HU
+        labels[3:7, 22:30, 22:30] = 2
+    return Case(name, name, hu, labels, np.arange(10) * 2.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def chosen():
+    return choose_thresholds([case(), case("p2", tumor=False)], GradedEngine())
+
+
+def test_the_liver_s_threshold_leaves_out_what_is_less_sure(chosen):
+    recipe, curves = chosen
+    assert recipe.liver_threshold == 0.5  # the ring is 0.42, the liver 0.75
+    by_threshold = {point["threshold"]: point["dice"] for point in curves["liver"]}
+    ring = 2 * 32**2 / (32**2 + 40**2)
+    assert by_threshold[0.4] == pytest.approx(ring, abs=0.02)
+    assert by_threshold[0.5] > 0.97
+
+
+def test_the_tumor_s_threshold_leaves_out_the_false_one(chosen):
+    recipe, curves = chosen
+    assert 0.35 <= recipe.tumor_threshold <= 0.7
+    careless = [p for p in curves["tumor"] if p["threshold"] == 0.2 and p["smallest_mm3"] == 0]
+    assert careless[0]["dice"] < 0.8
+    assert careless[0]["false_ml"] == pytest.approx(6 * 64 * 2 / 1000, rel=0.35)
+
+
+def test_a_point_is_what_segment_gives_with_these_settings(chosen):
+    _, curves = chosen
+    one = case()
+    for point in curves["tumor"][:: len(curves["tumor"]) // 5]:
+        engine = GradedEngine()
+        engine.recipe = Recipe(
+            size=64,
+            liver_threshold=0.5,
+            tumor_threshold=point["threshold"],
+            min_tumor_mm3=point["smallest_mm3"],
+        )
+        found = segment(Volume(one.hu, Spacing(2, 1, 1)), engine=engine)
+        assert point["dice"] == dice(found.tumor, one.labels == 2)
+
+
+def test_little_false_tumor_counts_before_dice():
+    points = [thresholds.Point(0.3, 0.0, 0.8, 3.0), thresholds.Point(0.5, 0.0, 0.7, 1.0)]
+    assert thresholds._best(points).threshold == 0.5
+    assert thresholds._best(points[:1]).threshold == 0.3
+
+
+def test_each_network_runs_once_on_each_slice():
+    engine = GradedEngine()
+    choose_thresholds([case()], engine)
+    assert engine.slices <= 2 * SHAPE[0]
+
+
+def test_the_engine_that_remembers_says_the_same():
+    batch = np.random.default_rng(0).random((3, 64, 64, 3), np.float32)
+    once, engine = Once(GradedEngine()), GradedEngine()
+    once.look_for_tumors = True
+    for network in ("liver", "tumor"):
+        for part in (batch[:2], batch[1:], batch[::-1]):
+            np.testing.assert_array_equal(
+                once.predict(network, part), engine.predict(network, part)
+            )
+
+
+def test_without_validation_scans_it_says_so():
+    with pytest.raises(ValueError, match="chosen on validation scans"):
+        choose_thresholds([], GradedEngine())
+
+
+def test_the_command_writes_the_choice_beside_the_files(tmp_path, monkeypatch):
+    names = {name: f"{name}.weights.h5" for name in ("liver", "tumor")}
+    for name in names.values():
+        (tmp_path / name).write_bytes(b"weights")
+    write_config(tmp_path, RECIPE, names, {"data": "kept"})
+    monkeypatch.setattr(thresholds, "load_engine", lambda *_: GradedEngine())
+    monkeypatch.setattr(thresholds, "cases_of_side", lambda root, side: [case()])
+    thresholds.main(["--data", "phantom", "--weights", str(tmp_path)])
+    weights = load_config(tmp_path)
+    assert weights.recipe.liver_threshold == 0.5
+    assert weights.trained["data"] == "kept"
+    assert weights.path("liver").is_file()
+    stored = json.loads((tmp_path / "config.json").read_text())["trained"]["thresholds"]
+    assert stored["engine"] == GradedEngine.identity
+    assert len(stored["curves"]["liver"]) == len(thresholds.LIVER_THRESHOLDS)

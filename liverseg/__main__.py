@@ -15,6 +15,7 @@ from .errors import UploadError, WeightsError
 DEVELOPER_COMMANDS = {
     "train": "training",
     "thresholds": "thresholds",
+    "ablate": "ablation",
     "evaluate": "evaluate",
     "export": "quantize",
     "bench": "bench",

@@ -25,19 +25,24 @@ def overlap_loss(truth, probability, weight, missed: float = 0.5):
     return 1 - (hit + 1) / (hit + errors + 1)
 
 
-def make_loss(network: str) -> Callable:
+def make_loss(network: str, missed: float | None = None) -> Callable:
     """The loss of one network: overlap plus cross-entropy.
+
+    Args:
+        network: which.
+        missed: what a missed voxel costs of 1, instead of `MISSED[network]`.
 
     Returns:
         A function of target (n, y, x, 2), the mask and each pixel's weight, and of probability
         (n, y, x, 1). Pixels of less than half weight count in the cross-entropy only.
     """
+    missed = missed or MISSED[network]
 
     def loss(target, probability):
         truth, weight = target[..., :1], target[..., 1:]
         entropy = weight * ops.binary_crossentropy(truth, probability)
         inside = ops.cast(weight > 0.5, probability.dtype)
-        overlap = overlap_loss(truth, probability, inside, MISSED[network])
+        overlap = overlap_loss(truth, probability, inside, missed)
         return overlap + ENTROPY[network] * ops.sum(entropy) / ops.sum(weight)
 
     return loss

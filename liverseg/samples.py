@@ -4,6 +4,7 @@ A sample depends on its random generator only, so that a resumed training sees w
 seen. Input comes from the same functions as in `segment`.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 from .augment import placement, random_bend, random_intensity, warp
 from .config import Recipe
 from .data import APART_MM, UNANNOTATED, Case
-from .preprocess import around, to_network, tumor_window, whole_slice
+from .preprocess import Square, around, to_network, tumor_window, whole_slice
 from .synthetic_tumors import insert_tumors
 from .volume import BACKGROUND, TUMOR
 
@@ -22,6 +23,8 @@ LONE_CHANCE = 0.08  # of a slice that repeats itself, as a single picture does
 NEAR_PIXELS = 17  # the tumor network learns inside the liver and this near around it
 LESION_CHANCE = 0.35  # of tumors drawn into a liver that the liver network shall outline whole
 FAR_WEIGHT = 0.15  # elsewhere its result is thrown away, unless the liver was wrong
+
+View = Callable[[Case, Recipe], tuple[Square, tuple[int, int]]]  # see `tumor_view`
 
 
 class Sample(NamedTuple):
@@ -67,9 +70,15 @@ class LiverSamples:
     Tumors are drawn into a third of the livers, since few of the patients have large ones.
     """
 
-    def __init__(self, cases: list[Case], recipe: Recipe):
-        """Looks where the liver is in each case."""
-        self.recipe = recipe
+    def __init__(self, cases: list[Case], recipe: Recipe, synthetic: float = LESION_CHANCE):
+        """Looks where the liver is in each case.
+
+        Args:
+            cases: scans and pictures.
+            recipe: for size and window.
+            synthetic: part of the livers with tumors drawn into them.
+        """
+        self.recipe, self.synthetic = recipe, synthetic
         self._scans = _by_patient([case for case in cases if not is_picture(case)])
         self._pictures = _by_patient([case for case in cases if is_picture(case)])
         self._with_liver = {case.name: case.labels.any(axis=(1, 2)) for case in cases}
@@ -86,7 +95,7 @@ class LiverSamples:
         image = np.stack([to_network(case.hu[k], square, *size_and_window) for k in channels], -1)
         mask = _resize_mask(case.labels[z] != BACKGROUND, self.recipe.size)
         full = self.recipe.size
-        if has_liver[z] and rng.random() < LESION_CHANCE:
+        if has_liver[z] and rng.random() < self.synthetic:
             pixel_mm, (low, high) = case.pixel_mm * square.side / full, self.recipe.window_hu
             insert_tumors(rng, image, mask > 0.5, pixel_mm, distance_mm, high - low)
         center = (full - 1) / 2 + rng.uniform(-0.08, 0.08, 2) * full
@@ -100,6 +109,13 @@ class LiverSamples:
         return Sample(image, mask, np.ones(mask.shape, np.float32))
 
 
+def tumor_view(case: Case, recipe: Recipe) -> tuple[Square, tuple[int, int]]:
+    """What the tumor network sees of a case, and its window, by the annotated liver."""
+    liver = case.labels != BACKGROUND
+    square = around(liver, round(recipe.tumor_margin_mm / case.pixel_mm))
+    return square, tumor_window(case.hu[liver], recipe)
+
+
 class TumorSamples:
     """Parts of the square around a jittered liver, at the scale the tumor network sees.
 
@@ -107,7 +123,12 @@ class TumorSamples:
     """
 
     def __init__(
-        self, cases: list[Case], recipe: Recipe, real: float = 0.5, synthetic: float = 0.3
+        self,
+        cases: list[Case],
+        recipe: Recipe,
+        real: float = 0.5,
+        synthetic: float = 0.3,
+        view: View = tumor_view,
     ):
         """Looks where tumors are.
 
@@ -116,21 +137,20 @@ class TumorSamples:
             recipe: for size and margin.
             real: part of the samples from slices with annotated tumors.
             synthetic: part of the samples with tumors drawn into a slice that has none.
+            view: what the network sees of a case.
         """
         self.recipe = recipe
         self.real, self.synthetic = real, synthetic
         self._tumor, self._clean, self._square, self._window = {}, {}, {}, {}
         cases = [case for case in cases if not is_picture(case)]
         for case in cases:
-            liver = case.labels != BACKGROUND
+            liver = (case.labels != BACKGROUND).any(axis=(1, 2))
             known = ~(case.labels == UNANNOTATED).any(axis=(1, 2))
             tumor = (case.labels == TUMOR).any(axis=(1, 2))
             self._tumor[case.name] = tumor & known
-            self._clean[case.name] = liver.any(axis=(1, 2)) & known & ~tumor
+            self._clean[case.name] = liver & known & ~tumor
             if liver.any():
-                margin = round(recipe.tumor_margin_mm / case.pixel_mm)
-                self._square[case.name] = around(liver, margin)
-                self._window[case.name] = tumor_window(case.hu[liver], recipe)
+                self._square[case.name], self._window[case.name] = view(case, recipe)
         self._with_tumor = _by_patient([case for case in cases if self._tumor[case.name].any()])
         self._without = _by_patient([case for case in cases if self._clean[case.name].any()])
 

@@ -105,8 +105,13 @@ class Run:
 
     AVERAGE_EVERY, KEEP = 4, 0.98  # the average follows over about 200 steps
 
-    def __init__(self, network: str, stage: Stage, folder: Path, recipe: Recipe, weights=None):
-        """Builds the model; takes `weights`, or rather the folder's checkpoint where it has one."""
+    def __init__(
+        self, network: str, stage: Stage, folder: Path, recipe: Recipe, weights=None, loss=None
+    ):
+        """Builds the model; takes `weights`, or rather the folder's checkpoint where it has one.
+
+        The loss is `make_loss(network)` unless another is given.
+        """
         keras.utils.set_random_seed(stage.seed)
         self.network, self.stage, self.folder, self.recipe = network, stage, folder, recipe
         self.model = build_resunet((None, None, 3), recipe.filters, name=network)
@@ -119,7 +124,7 @@ class Run:
         )
         optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-2, global_clipnorm=5.0)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        self.model.compile(optimizer, loss=make_loss(network))
+        self.model.compile(optimizer, loss=loss or make_loss(network))
         optimizer.build(self.model.trainable_variables)
         if weights is not None:
             self.model.set_weights(weights)

@@ -9,8 +9,8 @@ import numpy as np
 
 from .config import Recipe
 from .data import UNANNOTATED, Case
-from .preprocess import Square, around, cut, to_network, tumor_window, whole_slice
-from .samples import neighbors
+from .preprocess import Square, cut, to_network, whole_slice
+from .samples import View, neighbors, tumor_view
 from .volume import BACKGROUND, TUMOR
 
 EVERY = {"liver": 4, "tumor": 2}  # slices
@@ -20,6 +20,17 @@ BATCH = 8
 def validate(model, network, cases: list[Case], recipe: Recipe) -> float | None:
     """Mean Dice over cases; None where none has what is looked for.
 
+    Arguments as for `validate_each`.
+    """
+    scores = validate_each(model, network, cases, recipe)
+    return float(np.mean(list(scores.values()))) if scores else None
+
+
+def validate_each(
+    model, network, cases: list[Case], recipe: Recipe, view: View = tumor_view
+) -> dict[str, float]:
+    """Dice of each case that has what is looked for, by its name.
+
     The tumor network sees the square around the annotated liver, and counts inside that liver.
 
     Args:
@@ -27,14 +38,15 @@ def validate(model, network, cases: list[Case], recipe: Recipe) -> float | None:
         network: "liver" or "tumor".
         cases: with ground truth.
         recipe: how scans become input.
+        view: what the tumor network sees of a case.
     """
     threshold = recipe.liver_threshold if network == "liver" else recipe.tumor_threshold
-    scores = []
+    scores = {}
     for case in cases:
-        probability, truth, counted = outputs(model, network, case, recipe)
+        probability, truth, counted = outputs(model, network, case, recipe, view)
         if truth.any():
-            scores.append(dice((probability >= threshold) & counted, truth))
-    return float(np.mean(scores)) if scores else None
+            scores[case.name] = dice((probability >= threshold) & counted, truth)
+    return scores
 
 
 def dice(found: np.ndarray, truth: np.ndarray) -> float | None:
@@ -43,8 +55,8 @@ def dice(found: np.ndarray, truth: np.ndarray) -> float | None:
     return 2 * np.count_nonzero(found & truth) / voxels if voxels else None
 
 
-def outputs(model, network, case: Case, recipe: Recipe):
-    """What a network says of a case, on its own grid.
+def outputs(model, network, case: Case, recipe: Recipe, view: View = tumor_view):
+    """What a network says of a case, on its own grid; arguments as for `validate_each`.
 
     Returns:
         Probability (n, size, size) float32, the truth and what counts, both bool.
@@ -54,9 +66,7 @@ def outputs(model, network, case: Case, recipe: Recipe):
         return np.zeros((0, 1, 1), np.float32), *[np.zeros((0, 1, 1), bool)] * 2
     square, window_hu = whole_slice(case.hu.shape[1:]), recipe.window_hu
     if network == "tumor":
-        margin = round(recipe.tumor_margin_mm / case.pixel_mm)
-        liver = case.labels != BACKGROUND
-        square, window_hu = around(liver, margin), tumor_window(case.hu[liver], recipe)
+        square, window_hu = view(case, recipe)
     labels = np.stack([_labels_to_network(case.labels[k], square, recipe.size) for k in z])
     probability = [
         model.predict_on_batch(np.stack([_input(case, k, square, recipe, window_hu) for k in part]))

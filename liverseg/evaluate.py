@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .calibration import reliability
 from .cascade import segment
 from .data import SIDES, UNANNOTATED, Case, split_cases
 from .datasets import read_data, read_sides
@@ -21,7 +22,7 @@ from .measurements import Measurements, measure
 from .metrics import Scores, compare
 from .samples import is_picture
 from .summary import summarize
-from .volume import LIVER, Segmentation, Spacing, Volume
+from .volume import LIVER, TUMOR, Segmentation, Spacing, Volume
 
 
 def evaluate(cases: Iterable[Case], split: str, engine: Engine, out: Path) -> dict:
@@ -77,13 +78,15 @@ def score_case(case: Case, engine: Engine) -> dict:
     truth = Segmentation(np.where(case.labels == UNANNOTATED, LIVER, case.labels))
     measured, true = measure(prediction, volume), measure(truth, volume)
     scores = compare(prediction, truth, volume)
+    everywhere = np.ones(volume.shape, bool)
     record = {
         "case": case.name,
         "patient": case.patient,
         "slices": len(case.hu),
         "spacing_zyx_mm": list(volume.spacing) if volume.spacing else None,
         "seconds": round(seconds, 1),
-        "liver": _structure(prediction.liver, truth.liver, scores.liver, measured.liver_ml),
+        "liver": _structure(prediction.liver, truth.liver, scores.liver, measured.liver_ml)
+        | {"reliability": reliability(prediction.liver_probability, truth.liver, everywhere)},
         "liver_error_percent": _error_percent(scores.liver.rvd),
         "liver_truth_ml": true.liver_ml,
         "tumor": None,
@@ -112,6 +115,8 @@ def spacing_of(case: Case, kept: np.ndarray | None = None) -> Spacing | None:
 def _tumor_record(case: Case, prediction: Segmentation, annotated: np.ndarray) -> dict:
     """What concerns tumors, on the slices where they are annotated."""
     volume = Volume(case.hu[annotated], spacing_of(case, annotated))
+    judged = prediction.liver & annotated[:, None, None]  # what the tumor network decides on
+    reliable = reliability(prediction.tumor_probability, case.labels == TUMOR, judged)
     prediction = Segmentation(prediction.labels[annotated])
     truth = Segmentation(np.array(case.labels[annotated]))
     scores = compare(prediction, truth, volume)
@@ -120,7 +125,7 @@ def _tumor_record(case: Case, prediction: Segmentation, annotated: np.ndarray) -
     tumor |= _lesion_records(scores, true)
     burdens = (measured.burden_percent, true.burden_percent)
     return {
-        "tumor": tumor | {"truth_ml": true.tumor_ml},
+        "tumor": tumor | {"truth_ml": true.tumor_ml, "reliability": reliable},
         "burden_error_percent": None if None in burdens else burdens[0] - burdens[1],
     }
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.stats import bootstrap
 
+from .calibration import pool
+
 SIZES_MM = {"below 10 mm": (0, 10), "10 to 20 mm": (10, 20), "above 20 mm": (20, np.inf)}
 SCORES = (
     "dice",
@@ -35,9 +37,15 @@ def summarize(patients: list[dict]) -> dict:
         "scans": len(patients),
         "scans_without_spacing": sum(p["spacing_zyx_mm"] is None for p in patients),
         "liver": _structure([p["liver"] for p in patients])
-        | {"volume_error_percent": describe(p["liver_error_percent"] for p in patients)},
+        | {
+            "volume_error_percent": describe(p["liver_error_percent"] for p in patients),
+            "calibration": _calibration(p["liver"] for p in patients),
+        },
         "tumor": _structure(with_tumor)
-        | {"dice_lits": describe(map(_lits_dice, with_tumor + tumor_free))},
+        | {
+            "dice_lits": describe(map(_lits_dice, with_tumor + tumor_free)),
+            "calibration": _calibration(with_tumor + tumor_free),
+        },
         "tumor_free": {
             "scans": len(tumor_free),
             "false_tumor_ml": describe(tumor["prediction_ml"] for tumor in tumor_free),
@@ -81,6 +89,10 @@ def _structure(records: list[dict]) -> dict:
     return {key: describe(record["scores"][key] for record in records) for key in SCORES} | {
         "dice_global": 2 * shared / both if both else None
     }
+
+
+def _calibration(records: Iterable[dict]) -> dict:
+    return pool(record["reliability"] for record in records)
 
 
 def _lits_dice(record: dict) -> float:

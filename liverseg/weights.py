@@ -53,8 +53,8 @@ class Weights:
         return path
 
     def identity(self, keys: tuple[str, ...]) -> str:
-        """A short name of exactly these files, for reports and caches."""
-        joined = "".join(self.files[key]["sha256"] for key in keys)
+        """A short name of exactly these files and this recipe, for reports and caches."""
+        joined = json.dumps([self.recipe.to_dict(), *(self.files[key]["sha256"] for key in keys)])
         return hashlib.sha256(joined.encode()).hexdigest()[:12]
 
 

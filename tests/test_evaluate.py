@@ -63,6 +63,15 @@ def test_a_scan_segmented_as_it_is_annotated_scores_1():
     assert record["liver"]["scores"]["hd95_mm"] <= 1
 
 
+def test_probabilities_are_checked_where_the_networks_decide():
+    summary = summarize([scored(case()), scored(case("p2", tumor=False))])
+    liver, tumor = (summary[name]["calibration"] for name in ("liver", "tumor"))
+    assert sum(point["voxels"] for point in tumor["curve"]) == pytest.approx(2 * 8 * 32 * 32)
+    assert sum(point["voxels"] for point in liver["curve"]) >= 2 * 8 * 32 * 32
+    assert liver["curve"][-1]["frequency"] > 0.98
+    assert tumor["error"] < 0.01  # the engine says 0 or 1 and is right
+
+
 def test_unannotated_tumors_count_as_liver_and_have_no_score():
     record = scored(case(annotated=False))
     assert record["liver"]["scores"]["dice"] > 0.99

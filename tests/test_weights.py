@@ -78,3 +78,11 @@ def test_the_identity_follows_the_files(folder):
     before = load_config(folder)
     assert before.identity(("liver", "tumor")) == before.identity(("liver", "tumor"))
     assert before.identity(("liver",)) != before.identity(("tumor",))
+
+
+def test_the_identity_follows_the_thresholds(folder):
+    before = load_config(folder)
+    stored = json.loads((folder / "config.json").read_text())
+    stored["recipe"]["tumor_threshold"] = 0.3
+    (folder / "config.json").write_text(json.dumps(stored))
+    assert load_config(folder).identity(("liver",)) != before.identity(("liver",))

@@ -17,6 +17,7 @@ DEVELOPER_COMMANDS = {
     "thresholds": "thresholds",
     "ablate": "ablation",
     "evaluate": "evaluate",
+    "publish": "published",
     "export": "quantize",
     "bench": "bench",
     "fuzz": "fuzz",

@@ -55,6 +55,7 @@ def model_card(weights: Weights) -> ModelCard:
         written=written,
         interval=interval,
         detection=detection,
+        share=share,
     )
 
 
@@ -117,6 +118,11 @@ def detection(tumor: dict) -> str:
 def interval(key: str, limits: list[float] | None) -> str:
     """Two limits as "0.93 to 0.96"."""
     return UNDEFINED if limits is None else " to ".join(written(key, limit) for limit in limits)
+
+
+def share(value: float | None) -> str:
+    """A part of 1, as "0.123"; a dash where undefined."""
+    return UNDEFINED if value is None else f"{value:.3f}"
 
 
 def _name(key: str) -> str:

@@ -25,7 +25,9 @@ def weights(tmp_path):
 def structure(dice: float | None) -> dict:
     scores = dict.fromkeys(SCORES) | {"dice": dice, "accuracy": 0.5}
     voxels = {"shared_voxels": 1, "prediction_voxels": 2, "truth_voxels": 2, "prediction_ml": 1.0}
-    return {"scores": scores} | voxels
+    counts = {"voxels": [80, *[0] * 8, 20], "true": [2, *[0] * 8, 15]}
+    reliability = counts | {"probability": [4.0, *[0.0] * 8, 19.0]}
+    return {"scores": scores, "reliability": reliability} | voxels
 
 
 def patient(case: str, liver: float, tumor: float | None) -> dict:
@@ -46,11 +48,11 @@ def patient(case: str, liver: float, tumor: float | None) -> dict:
     }
 
 
-def write_results(weights, engine="reference", **others):
+def write_results(weights, engine="reference", split="test", **others):
     patients = [patient("p3", 0.911, 0.123), patient("p4", 0.955, None)]
     identity = f"{engine}-{weights.identity(ENGINES['reference'])}"
     found = {"weights": identity, "summary": summarize(patients), "patients": patients}
-    results = {"test": {engine: found}} | others
+    results = {split: {engine: found}} | others
     (weights.folder / "results.json").write_text(json.dumps(results))
     return found
 
@@ -77,6 +79,18 @@ def test_its_tables_say_the_same(weights):
     assert "| Dice | 0.933 ± 0.031 | 0.933 | 0.911 to 0.955 | 2 |" in lines
     assert "| p3 | 0.911 | – | 0.123 | 1 of 3 tumors detected, 1 false |" in lines
     assert "| p4 | 0.955 | – | – | not annotated |" in lines
+
+
+def test_calibration_is_shown_of_validation_patients(weights):
+    write_results(weights)
+    text = model_card(weights).text
+    # said 0.05 and 0.95, true 0.025 and 0.75 of 80 and 20 voxels
+    assert "expected calibration error: liver 0.060, tumor inside the found liver 0.060" in text
+    assert text.split("## Calibration")[1].split("##")[0].strip() == "Not measured."
+    write_results(weights, split="val")
+    lines = model_card(weights).text.split("## Calibration")[1].splitlines()
+    assert "| 0.050 | 0.025 | 160 |" in lines  # of two scans
+    assert "| 0.950 | 0.750 | 40 |" in lines
 
 
 def test_results_of_other_weights_do_not_count(weights):

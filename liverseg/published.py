@@ -1,0 +1,158 @@
+"""The command `publish`: measured numbers as text, for the README, the model card and the page.
+
+    python -m liverseg publish
+
+Numbers come from weights/results.json and weights/ablations.json and are typed in nowhere. Results
+count only for exactly the weights and thresholds that are here.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from .errors import WeightsError
+from .explain import UNDEFINED, written
+from .model_card import RESULTS, Evaluation, evaluations, interval, model_card
+from .weights import NETWORKS, Weights, load_config
+
+ABLATIONS = "ablations.json"
+README = Path(__file__).resolve().parent.parent / "README.md"
+NOT_MEASURED = "Scores on patients never seen have not been measured with these weights."
+
+
+def headline(weights: Weights) -> str:
+    """What the weights reach on patients never seen, as one or two sentences."""
+    found = best_evaluation(weights)
+    if found is None:
+        return NOT_MEASURED
+    liver, tumor = (found.summary[network]["dice"] for network in NETWORKS)
+    return (
+        f"On {found.summary['patients']} patients that the networks never saw ({found.split} "
+        f"patients, {found.engine} engine), Dice was {written('dice', liver['mean'])} for the "
+        f"liver, at worst {written('dice', liver['range'][0])}, and "
+        f"{written('dice', tumor['mean'])} for tumors, at worst "
+        f"{written('dice', tumor['range'][0])}."
+    )
+
+
+def best_evaluation(weights: Weights) -> Evaluation | None:
+    """The first of those that count: test before validation patients, reference before fast."""
+    return next(iter(evaluations(weights, _read(weights, RESULTS))), None)
+
+
+def results_text(weights: Weights) -> str:
+    """Markdown: Dice by the paper's protocol and on patients never seen, side by side."""
+    protocols, found = _read(weights, ABLATIONS).get("paper_protocol", {}), best_evaluation(weights)
+    lines = [
+        _line("Dice", "the paper's protocol", "same measure", "whole scans"),
+        _line("patients", "known to the networks", "never seen", "never seen"),
+    ]
+    lines.insert(1, "|---" * 4 + "|")
+    for network in NETWORKS:
+        dice = found.summary[network]["dice"] if found else None
+        if network in protocols:
+            protocol = {key: _dice(value) for key, value in protocols[network].items()}
+            lines += [
+                _line(f"{network}, the paper reports", protocol["reported"]),
+                _line(
+                    f"{network}, the paper's protocol on this network",
+                    *(protocol[key] for key in ("copies", "never_seen", "whole_scans")),
+                ),
+            ]
+        reached = f"{_dice(dice['mean'])} ({interval('dice', dice['ci95'])})" if dice else UNDEFINED
+        lines.append(_line(f"{network}, **liverseg**", UNDEFINED, UNDEFINED, reached))
+    return "\n".join([*lines, "", headline(weights), *_protocol_words(weights)])
+
+
+def _line(name: str, *cells: str) -> str:
+    return f"| {' | '.join([name, *cells, *[UNDEFINED] * (3 - len(cells))])} |"
+
+
+def _dice(score: float | None) -> str:
+    return written("dice", score)
+
+
+def _protocol_words(weights: Weights) -> list[str]:
+    ablations = _read(weights, ABLATIONS)
+    if "paper_protocol" not in ablations:
+        return []
+    slices = ablations["paper_protocol"]["tumor"]["slices"]
+    return [
+        "",
+        f"The paper's protocol on this network: {slices} slices with tumors, equalized, turned "
+        "every 10 degrees, and these copies split at random; tumor input multiplied by the true "
+        f"liver; soft Dice over batches of 8. Trained at {_settings(ablations)}, "
+        "so compare within a row.",
+    ]
+
+
+def _settings(ablations: dict) -> str:
+    recipe, stage = ablations["settings"]["recipe"], ablations["settings"]["stage"]
+    return (
+        f"{stage['size']} × {stage['size']} pixels with {recipe['filters'][0]} to "
+        f"{recipe['filters'][-1]} channels for {stage['steps']} steps of {stage['batch']}"
+    )
+
+
+def ablation_text(weights: Weights) -> str:
+    """Markdown: what each choice is worth on the validation patients."""
+    ablations = _read(weights, ABLATIONS)
+    if not ablations.get("rows"):
+        return "No ablations have been run."
+    lines = ["| network | changed | val Dice | difference |", "|---|---|---|---|"]
+    rows = ablations["rows"]
+    base = {row["network"]: row["dice"] for row in rows if row["name"] == "base"}
+    for row in sorted(rows, key=lambda row: NETWORKS.index(row["network"])):
+        difference = row["dice"] - base[row["network"]]
+        shown = UNDEFINED if row["name"] == "base" else f"{difference:+.3f}"
+        lines.append(
+            f"| {row['network']} | {row['change']} | {written('dice', row['dice'])} | {shown} |"
+        )
+    words = (
+        f"Each row is one training at {_settings(ablations)}, on "
+        f"{len(ablations['settings']['train'])} patients, scored on the "
+        f"{len(ablations['settings']['val'])} validation patients; tumors inside the true liver. "
+        "With one training a row, a difference no larger than that of another seed says nothing."
+    )
+    return "\n".join([*lines, "", words])
+
+
+def filled(text: str, weights: Weights) -> str:
+    """A Markdown text with the marked parts made anew; KeyError where a mark is unknown.
+
+    A marked part lies between `<!-- measured: NAME -->` and `<!-- end -->`.
+    """
+    parts = {"results": results_text, "ablations": ablation_text}
+
+    def fill(mark: re.Match) -> str:
+        return f"{mark[1]}\n{parts[mark[2]](weights)}\n{mark[3]}"
+
+    pattern = r"(<!-- measured: (\w+) -->)\n.*?(<!-- end -->)"
+    return re.sub(pattern, fill, text, flags=re.DOTALL)
+
+
+def _read(weights: Weights, name: str) -> dict:
+    path = weights.folder / name
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def about() -> str:
+    """`headline` of the weights in use, for the page; where there are none, why."""
+    try:
+        return headline(load_config())
+    except WeightsError as error:
+        return str(error)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command: writes README.md and the weights' model card anew."""
+    parser = argparse.ArgumentParser(prog="python -m liverseg publish", description=__doc__)
+    parser.add_argument("--weights", type=Path, default=Path("weights"), help="their folder")
+    parser.add_argument("--readme", type=Path, default=README)
+    args = parser.parse_args(argv)
+    weights = load_config(args.weights)
+    text = args.readme.read_text(encoding="utf-8")
+    args.readme.write_text(filled(text, weights), encoding="utf-8")
+    card = weights.folder / "README.md"
+    card.write_text(str(model_card(weights)), encoding="utf-8")

@@ -1,0 +1,121 @@
+"""Published numbers are those of the JSON files: in the README, the model card and on the page."""
+
+import json
+import re
+
+import pytest
+from test_model_card import weights, write_results  # noqa: F401, a fixture
+
+from liverseg.model_card import model_card
+from liverseg.published import (
+    NOT_MEASURED,
+    README,
+    ablation_text,
+    about,
+    filled,
+    headline,
+    main,
+    results_text,
+)
+from liverseg.weights import FOLDER, load_config
+
+MARKED = """Before
+<!-- measured: results -->
+| liver | 0.999 |
+<!-- end -->
+Between 0.5
+<!-- measured: ablations -->
+<!-- end -->
+After
+"""
+SETTINGS = {
+    "recipe": {"filters": [8, 16, 32]},
+    "stage": {"size": 64, "steps": 300, "batch": 8},
+    "train": ["p1", "p5"],
+    "val": ["p2"],
+}
+PROTOCOL = {"reported": 0.9776, "copies": 0.912, "never_seen": 0.512, "whole_scans": 0.312}
+
+
+def row(network, name, change, dice) -> dict:
+    return {"network": network, "name": name, "change": change, "dice": dice, "scans": {}}
+
+
+def write_ablations(weights):  # noqa: F811
+    rows = [
+        row("liver", "base", "liverseg's choices", 0.8),
+        row("tumor", "base", "liverseg's choices", 0.4),
+        row("liver", "gray", "one slice three times", 0.7611),
+    ]
+    protocol = {network: PROTOCOL | {"slices": 77} for network in ("liver", "tumor")}
+    found = {"settings": SETTINGS, "paper_protocol": protocol, "rows": rows}
+    (weights.folder / "ablations.json").write_text(json.dumps(found))
+
+
+def test_the_readme_says_what_was_measured():
+    text = README.read_text(encoding="utf-8")
+    assert text.count("<!-- measured:") == 2
+    assert text == filled(text, load_config(FOLDER)), "run python -m liverseg publish"
+
+
+def test_the_model_card_says_what_was_measured():
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert card == str(model_card(load_config(FOLDER))), "run python -m liverseg publish"
+
+
+def test_the_page_says_what_was_measured():
+    from app import ABOUT
+
+    assert about() in ABOUT
+
+
+def test_the_readme_has_no_score_outside_the_marks():
+    text = re.sub(r"<!-- measured.*?<!-- end -->", "", README.read_text("utf-8"), flags=re.DOTALL)
+    assert not re.findall(r"\b0\.\d{2,4}\b", text)
+
+
+def test_both_columns_come_from_the_files(weights):  # noqa: F811
+    found = write_results(weights)
+    write_ablations(weights)
+    lines = results_text(weights).splitlines()
+    assert "| liver, the paper reports | 0.978 | – | – |" in lines
+    assert "| tumor, the paper's protocol on this network | 0.912 | 0.512 | 0.312 |" in lines
+    low, high = found["summary"]["liver"]["dice"]["ci95"]
+    assert f"| liver, **liverseg** | – | – | 0.933 ({low:.3f} to {high:.3f}) |" in lines
+    assert any("77 slices" in line and "64 × 64" in line and "300 steps" in line for line in lines)
+
+
+def test_ablations_are_compared_with_their_network_s_first_row(weights):  # noqa: F811
+    write_ablations(weights)
+    lines = ablation_text(weights).splitlines()
+    assert "| liver | liverseg's choices | 0.800 | – |" in lines
+    assert "| liver | one slice three times | 0.761 | -0.039 |" in lines
+
+
+def test_what_was_not_measured_is_not_said(weights):  # noqa: F811
+    assert headline(weights) == NOT_MEASURED
+    assert not re.findall(r"0\.\d", results_text(weights) + ablation_text(weights))
+
+
+def test_the_headline_names_the_worst_patient_s_score(weights):  # noqa: F811
+    write_results(weights)
+    assert "0.933 for the liver, at worst 0.911, and 0.123 for tumors" in headline(weights)
+
+
+def test_only_marked_parts_change_and_a_second_time_nothing(weights):  # noqa: F811
+    write_results(weights)
+    once = filled(MARKED, weights)
+    assert once == filled(once, weights)
+    assert "0.999" not in once
+    assert [line in once.splitlines() for line in ("Before", "Between 0.5", "After")] == [True] * 3
+    with pytest.raises(KeyError):
+        filled(MARKED.replace("results", "wishes"), weights)
+
+
+def test_the_command_writes_readme_and_card(weights, tmp_path):  # noqa: F811
+    write_results(weights)
+    readme = tmp_path / "TOP.md"
+    readme.write_text(MARKED, encoding="utf-8")
+    main(["--weights", str(weights.folder), "--readme", str(readme)])
+    assert readme.read_text(encoding="utf-8") == filled(MARKED, weights)
+    assert (weights.folder / "README.md").read_text(encoding="utf-8") == str(model_card(weights))

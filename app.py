@@ -23,6 +23,7 @@ from liverseg.cases import Case
 from liverseg.errors import SeveralSeries, UploadError, WeightsError
 from liverseg.limits import LIMITS
 from liverseg.numbers import describe, notices, number_table
+from liverseg.published import about
 from liverseg.scratch import Scratch
 from liverseg.service import Service
 from liverseg.studies import MAX_AGE_S, Study
@@ -178,7 +179,7 @@ class Page:
             with gr.Tab("Take away"):
                 self.files = component("downloads", elem_id="files")
             with gr.Tab("About"):
-                gr.Markdown(ABOUT, elem_id="about")
+                gr.Markdown(f"**How good it is.** {about()}\n{ABOUT}", elem_id="about")
 
     def _connect(self) -> None:
         quiet = {"show_progress": "hidden", "api_visibility": "private"}

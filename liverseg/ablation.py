@@ -22,10 +22,11 @@ from .config import Recipe
 from .data import Case, open_packed, pack, split_cases
 from .datasets import read_data, read_sides
 from .losses import make_loss
-from .paper_protocol import Image, Seen, compare_protocols, equalize, repeat_slice, whole_field
-from .samples import LiverSamples, Sample, Samples, TumorSamples, is_picture, liver_square
-from .training import Run, Stage
-from .validation import Field, validate_each
+from .paper_protocol import Image, Seen, compare_protocols, equalize, repeat_slice
+from .preprocess import whole_slice
+from .samples import Sample, Samples, View, is_picture, tumor_view
+from .training import SAMPLES, Run, Stage
+from .validation import validate_each
 
 SIDE = 256  # pixels of a slice: finer ones are made as coarse, which is fine enough here
 
@@ -45,8 +46,8 @@ class Row:
         change: in words.
         image: what becomes of the input.
         equalized: whether the paper's gray values take the place of the HU window.
-        field: the square that the tumor network sees.
-        synthetic: part of the samples with synthetic tumors.
+        view: what the tumor network sees of a case.
+        synthetic: part of the samples with tumors drawn into them; None for liverseg's.
         missed: what a missed voxel costs in the loss; None for liverseg's.
         seed: added to the stage's.
     """
@@ -56,28 +57,39 @@ class Row:
     change: str
     image: Image = unchanged
     equalized: bool = False
-    field: Field = liver_square
-    synthetic: float = 0.3
+    view: View = tumor_view
+    synthetic: float | None = None
     missed: float | None = None
     seed: int = 0
 
 
+def whole_field(case: Case, recipe: Recipe):
+    """The whole slice in place of the square around the liver: see `tumor_view`."""
+    return whole_slice(case.hu.shape[1:]), tumor_view(case, recipe)[1]
+
+
+def fixed_window(case: Case, recipe: Recipe):
+    """One window for all in place of one around the liver's median: see `tumor_view`."""
+    return tumor_view(case, recipe)[0], recipe.window_hu
+
+
+BASE, CHANCE = "liverseg's choices", "nothing but the seed, to show what chance does"
+GRAY = "one slice three times, not with its neighbors"
+EQUALIZED = "the paper's histogram equalization, not a window in HU"
 ROWS = (
-    Row("liver", "base", "liverseg's choices"),
-    Row("tumor", "base", "liverseg's choices"),
-    Row("tumor", "gray", "one slice three times, not its neighbors", image=repeat_slice),
-    Row("tumor", "field", "the whole slice, not the square around the liver", field=whole_field),
-    Row("tumor", "real", "no synthetic tumors", synthetic=0.0),
-    Row(
-        "tumor", "equalized", "the paper's histogram equalization, not a HU window", equalized=True
-    ),
+    Row("liver", "base", BASE),
+    Row("tumor", "base", BASE),
+    Row("tumor", "gray", GRAY, image=repeat_slice),
+    Row("tumor", "field", "the whole slice, not the square around the liver", view=whole_field),
+    Row("tumor", "real", "no tumors drawn into livers", synthetic=0.0),
+    Row("tumor", "equalized", EQUALIZED, equalized=True, view=fixed_window),
+    Row("tumor", "again", CHANCE, seed=100),
+    Row("liver", "gray", GRAY, image=repeat_slice),
+    Row("liver", "equalized", EQUALIZED, equalized=True),
+    Row("tumor", "window", "one window for all, not around the liver's HU", view=fixed_window),
+    Row("liver", "again", CHANCE, seed=100),
+    Row("liver", "real", "no tumors drawn into livers", synthetic=0.0),
     Row("tumor", "dice", "Dice in the loss, not Tversky with more for a miss", missed=0.5),
-    Row("liver", "gray", "one slice three times, not its neighbors", image=repeat_slice),
-    Row(
-        "liver", "equalized", "the paper's histogram equalization, not a HU window", equalized=True
-    ),
-    Row("tumor", "again", "nothing but the seed: what chance does", seed=100),
-    Row("liver", "again", "nothing but the seed: what chance does", seed=100),
 )
 
 
@@ -134,7 +146,7 @@ def _score(row: Row, split, work: Path, recipe: Recipe, stage: Stage, liver) -> 
     run.model.set_weights(run.average)
     cases = _prepared(row, [case for case in split["val"] if not is_picture(case)], recipe)
     model = Seen(run.model, row.image)
-    scans = validate_each(model, row.network, cases, recipe, row.field)
+    scans = validate_each(model, row.network, cases, recipe, row.view)
     return {
         "network": row.network,
         "name": row.name,
@@ -152,10 +164,10 @@ def _train(row: Row, split, work: Path, recipe: Recipe, stage: Stage, weights=No
     run = Run(row.network, stage, folder, recipe, weights, make_loss(row.network, row.missed))
     if run.step < stage.steps:
         cases = _prepared(row, split["train"], recipe)
-        if row.network == "liver":
-            samples = LiverSamples(cases, recipe)
-        else:
-            samples = TumorSamples(cases, recipe, synthetic=row.synthetic, field=row.field)
+        options = {} if row.synthetic is None else {"synthetic": row.synthetic}
+        if row.network == "tumor":
+            options["view"] = row.view
+        samples = SAMPLES[row.network](cases, recipe, **options)
         run.train(Changed(samples, row.image), [])
     return run
 

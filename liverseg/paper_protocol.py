@@ -141,7 +141,7 @@ def render(copy: Copy, network: str, recipe: Recipe) -> Sample:
     """A copy as input: for the tumor network multiplied by the true liver."""
     labels = copy.case.labels[copy.z]
     square = whole_slice(labels.shape)
-    image = to_network(copy.case.hu[copy.z], square, recipe)
+    image = to_network(copy.case.hu[copy.z], square, recipe.size, recipe.window_hu)
     liver, tumor = (
         cv2.resize(mask.astype(np.float32), image.shape, interpolation=cv2.INTER_AREA)
         for mask in (labels != BACKGROUND, labels == TUMOR)
@@ -201,7 +201,7 @@ def _whole_scans(models: dict, network: str, cases: list[Case], recipe: Recipe) 
     scores = []
     for case in cases:
         model = Seen(models[network], repeat_slice)
-        probability, truth, _ = outputs(model, network, case, recipe, whole_field)
+        probability, truth, _ = outputs(model, network, case, recipe, paper_view)
         if truth.any():
             scores.append(dice(probability >= 0.5, truth))
     return float(np.mean(scores))
@@ -209,9 +209,9 @@ def _whole_scans(models: dict, network: str, cases: list[Case], recipe: Recipe) 
 
 def _liver(model, case: Case, recipe: Recipe) -> np.ndarray:
     """(z, y, x) bool, as the liver network sees it."""
-    square, found = whole_field(case, recipe), np.empty(case.labels.shape, bool)
+    (square, window_hu), found = paper_view(case, recipe), np.empty(case.labels.shape, bool)
     for z, hu in enumerate(case.hu):
-        image = repeat_slice(np.stack([to_network(hu, square, recipe)] * 3, -1)[None])
+        image = np.stack([to_network(hu, square, recipe.size, window_hu)] * 3, -1)[None]
         probability = model.predict_on_batch(image)[0, ..., 0]
         found[z] = from_network(probability, square, hu.shape) >= 0.5
     return found
@@ -221,6 +221,6 @@ def _masked(case: Case, liver: np.ndarray, recipe: Recipe) -> Case:
     return replace(case, hu=np.where(liver, case.hu, np.int16(recipe.window_hu[0])))
 
 
-def whole_field(case: Case, recipe: Recipe) -> Square:
-    """All of a slice, where liverseg's tumor network sees the square around the liver."""
-    return whole_slice(case.hu.shape[1:])
+def paper_view(case: Case, recipe: Recipe) -> tuple[Square, tuple[int, int]]:
+    """All of a slice, the window for all alike: see `samples.tumor_view`."""
+    return whole_slice(case.hu.shape[1:]), recipe.window_hu

@@ -11,7 +11,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -91,16 +91,15 @@ class Once:
         self.batch_size = engine.batch_size
         self.look_for_tumors = False
 
-    def predict(self, network: str, batch: np.ndarray) -> np.ndarray:
+    def predict(self, network: str, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """See `Engine.predict`."""
         if network == "tumor" and not self.look_for_tumors:
-            return np.zeros(batch.shape[:-1], np.float32)
-        keys = [(network, hash(image.tobytes())) for image in batch]
-        missing = [k for k, key in enumerate(keys) if key not in self._known]
-        if missing:
-            found = self._engine.predict(network, batch[missing])
-            self._known |= {keys[k]: one for k, one in zip(missing, found, strict=True)}
-        return np.stack([self._known[key] for key in keys])
+            return [np.zeros(image.shape[:2], np.float32) for image in images]
+        keys = [(network, image.shape, hash(image.tobytes())) for image in images]
+        missing = {k: image for k, image in zip(keys, images, strict=True) if k not in self._known}
+        found = self._engine.predict(network, list(missing.values()))
+        self._known |= zip(missing, found, strict=True)
+        return [self._known[key] for key in keys]
 
 
 def _liver_point(scans, recipe: Recipe, threshold: float) -> Point:

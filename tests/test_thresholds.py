@@ -27,11 +27,11 @@ class GradedEngine:
     def __init__(self):
         self.slices = 0
 
-    def predict(self, network, batch):
-        self.slices += len(batch)
-        hu = batch[..., 1] * 200 - 40
-        of = {"liver": (0, 120), "tumor": (95, 155)}[network]
-        return np.clip((hu - of[0]) / (of[1] - of[0]), 0, 1).astype(np.float32)
+    def predict(self, network, images):
+        self.slices += len(images)
+        lowest, span = {"liver": (0, 120), "tumor": (95, 60)}[network]
+        window = {"liver": -40, "tumor": LIVER_HU - 130}[network]
+        return [np.clip((image[..., 1] * 200 + window - lowest) / span, 0, 1) for image in images]
 
 
 def case(name="p1", tumor=True) -> Case:

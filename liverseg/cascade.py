@@ -120,6 +120,20 @@ def reach_pixels(spacing: Spacing | None, recipe: Recipe) -> int:
     return round(recipe.tumor_reach_mm / min(spacing.y, spacing.x))
 
 
+def clean_tumors(values: np.ndarray, volume: Volume, recipe: Recipe) -> None:
+    """Leaves out the tumors that are too small or nowhere sure.
+
+    Args:
+        values: (z, y, x) uint8 of the tumor network, changed in place.
+        volume: for the size of a voxel; where it is unknown, no tumor is too small.
+        recipe: for what counts.
+    """
+    least = 1
+    if volume.voxel_ml is not None:
+        least = math.ceil(recipe.min_tumor_mm3 / volume.voxel_ml / 1000)
+    remove_doubtful(values, level(recipe.tumor_threshold), least, level(recipe.tumor_peak))
+
+
 def _liver_steps(volume: Volume, engine: Engine):
     """Yields Steps; returns (z, size, size) uint8 on the network's grid.
 
@@ -296,7 +310,5 @@ def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray, liver: Prob
         preliminary = labels[batch]
         preliminary[:, *liver.box[1:]][values[batch - z] >= threshold] = TUMOR
         yield Step(TUMOR_STAGE, done, len(slices), tuple(batch.tolist()), preliminary)
-    voxel_ml = volume.voxel_ml
-    least = math.ceil(recipe.min_tumor_mm3 / voxel_ml / 1000) if voxel_ml is not None else 1
-    remove_doubtful(values, threshold, least, level(recipe.tumor_peak))
+    clean_tumors(values, volume, recipe)
     return Probability(values, liver.corner)

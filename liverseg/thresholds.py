@@ -3,35 +3,35 @@
     python -m liverseg thresholds --data DIR --weights weights
 
 Each validation scan goes through `segment`. The liver's threshold comes first, since the tumor
-network sees what it leaves; then the tumor's, with the size below which a tumor is left out. Both
-networks run once on each slice. The choice is written into config.json, with the curves.
+network sees what it leaves; then the tumor's, with the peak and the size that a tumor must reach.
+Both networks run once on each slice. The choice is written into config.json, with the curves.
 """
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from .cascade import level, segment
+from .cascade import clean_tumors, level, segment
 from .config import Recipe
 from .data import UNANNOTATED, Case
 from .engine import Engine, load_engine
 from .evaluate import cases_of_side, spacing_of
-from .postprocess import remove_small
 from .samples import is_picture
 from .validation import dice
 from .volume import LIVER, TUMOR, Segmentation, Volume
 from .weights import load_config, write_config
 
 LIVER_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-TUMOR_THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
-SMALLEST_MM3 = (0.0, 20.0, 50.0, 100.0, 200.0, 500.0)
+TUMOR_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7)
+PEAKS = (0.5, 0.7, 0.8, 0.9, 0.95)
+SMALLEST_MM3 = (0.0, 20.0, 50.0, 100.0)
 MOST_FALSE_ML = 2.0  # of tumor, on average, in scans without any
 LOWEST = 1 / 255  # every voxel of which the network says anything
 
@@ -41,12 +41,13 @@ class Point(NamedTuple):
 
     Attributes:
         threshold: probability.
-        smallest_mm3: of a tumor; None on the liver's curve.
+        peak, smallest_mm3: of a tumor (see `Recipe`); None on the liver's curve.
         dice: mean over validation scans, of tumors over those that have some.
         false_ml: of tumor, mean over scans without any; None where none is measured.
     """
 
     threshold: float
+    peak: float | None
     smallest_mm3: float | None
     dice: float
     false_ml: float | None = None
@@ -72,7 +73,7 @@ def choose_thresholds(cases: Iterable[Case], engine: Engine) -> tuple[Recipe, di
     tumor = _tumor_points(scans, recipe)
     if tumor:
         best = _best(tumor)
-        recipe = replace(recipe, tumor_threshold=best.threshold, min_tumor_mm3=best.smallest_mm3)
+        recipe = _with_tumor(recipe, best.threshold, best.peak, best.smallest_mm3)
     curves = {"liver": liver, "tumor": tumor}
     return recipe, {name: [point._asdict() for point in curve] for name, curve in curves.items()}
 
@@ -108,23 +109,24 @@ def _liver_point(scans, recipe: Recipe, threshold: float) -> Point:
         engine.recipe = replace(recipe, liver_threshold=threshold)
         found = segment(Volume(np.array(case.hu), spacing_of(case)), engine=engine)
         scores.append(dice(found.liver, case.labels != 0) or 0.0)
-    return Point(threshold, None, float(np.mean(scores)))
+    return Point(threshold, None, None, float(np.mean(scores)))
 
 
 def _tumor_points(scans, recipe: Recipe) -> list[Point]:
-    """Of all thresholds and sizes; none where no scan has annotated tumors."""
-    rows = {(t, size): ([], []) for t in TUMOR_THRESHOLDS for size in SMALLEST_MM3}
+    """Of all thresholds, peaks and sizes; none where no scan has annotated tumors."""
+    settings = product(TUMOR_THRESHOLDS, PEAKS, SMALLEST_MM3)
+    rows = {setting: ([], []) for setting in settings if setting[0] <= setting[1]}
     for case, engine in scans:
         annotated = ~(case.labels == UNANNOTATED).any(axis=(1, 2))
         if not (case.labels[annotated] == LIVER).any():
             continue
-        engine.recipe = replace(recipe, tumor_threshold=LOWEST, min_tumor_mm3=0.0)
+        engine.recipe = _with_tumor(recipe, LOWEST, LOWEST, 0.0)
         engine.look_for_tumors = True
         volume = Volume(np.array(case.hu), spacing_of(case))
         found = segment(volume, engine=engine)
         truth = case.labels[annotated] == TUMOR
-        for (threshold, size), (scores, false_ml) in rows.items():
-            tumor = _tumor(found, volume, threshold, size)[annotated]
+        for setting, (scores, false_ml) in rows.items():
+            tumor = _tumor(found, volume, _with_tumor(recipe, *setting))[annotated]
             if truth.any():
                 scores.append(dice(tumor, truth))
             elif volume.voxel_ml is not None:
@@ -136,16 +138,18 @@ def _tumor_points(scans, recipe: Recipe) -> list[Point]:
     ]
 
 
-def _tumor(found: Segmentation, volume: Volume, threshold: float, smallest_mm3: float):
+def _with_tumor(recipe: Recipe, threshold: float, peak: float, smallest_mm3: float) -> Recipe:
+    return replace(recipe, tumor_threshold=threshold, tumor_peak=peak, min_tumor_mm3=smallest_mm3)
+
+
+def _tumor(found: Segmentation, volume: Volume, recipe: Recipe) -> np.ndarray:
     """(z, y, x) bool: the tumors that `segment` finds with these settings."""
     tumor = np.zeros(volume.shape, bool)
     probability = found.tumor_probability
     if probability is not None:
         values = probability.values.copy()
-        if volume.voxel_ml is not None:
-            voxels = math.ceil(smallest_mm3 / volume.voxel_ml / 1000)
-            remove_small(values, level(threshold), voxels)
-        tumor[probability.box] = values >= level(threshold)
+        clean_tumors(values, volume, recipe)
+        tumor[probability.box] = values >= level(recipe.tumor_threshold)
     return tumor
 
 

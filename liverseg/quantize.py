@@ -7,6 +7,7 @@ The files' names and sha256 go into the folder's config.json.
 
 import argparse
 from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,11 @@ from .engine import Network, fast_key, load_network, open_session
 from .folded import FloatOperations, Layers, network
 from .int8 import Int8Operations
 from .preprocess import NetworkInput, tumor_square, tumor_window, whole_slice
-from .volume import Spacing, Volume
+from .volume import Volume
 from .weights import FOLDER, NETWORKS, Weights, load_config, write_config
 
-SLICES_A_SCAN = 8
+SCANS, SLICES_A_SCAN = 10, 6
 BATCH = 4
-PHANTOMS = 4
 
 Labelled = tuple[Volume, np.ndarray]  # a scan and its liver, (z, y, x) bool
 
@@ -41,8 +41,8 @@ def main(argv: list[str]) -> None:
         help="labelled scans, as for training, to calibrate on instead of synthetic ones",
     )
     args = parser.parse_args(argv)
-    scans = training_scans(args.calibration) if args.calibration else phantoms(PHANTOMS)
-    export(args.weights, list(scans))
+    scans = training_scans(args.calibration) if args.calibration else phantoms()
+    export(args.weights, list(islice(scans, SCANS)))
 
 
 def export(folder: Path, scans: list[Labelled]) -> None:
@@ -112,23 +112,19 @@ def slices_for(name: Network, volume: Volume, liver: np.ndarray, recipe: Recipe)
     return NetworkInput(volume, square, recipe, window_hu).batch(chosen)
 
 
-def phantoms(count: int) -> Iterator[Labelled]:
-    """Synthetic scans."""
+def phantoms() -> Iterator[Labelled]:
+    """Synthetic scans without end."""
     from .phantom import make_phantom
 
-    for seed in range(count):
+    for seed in count():
         volume, truth = make_phantom(seed, shape=(24, 512, 512))
         yield volume, truth.liver
 
 
 def training_scans(root: Path) -> Iterator[Labelled]:
-    """The training patients' scans of a data set that training can read."""
-    from .data import split_cases
-    from .datasets import read_data, read_sides
+    """The training patients' scans of a data set that training can read, one at a time."""
+    from .evaluate import cases_of_side, spacing_of
 
-    cases = list(read_data(root))
-    for case in split_cases(cases, read_sides(root, cases))["train"]:
+    for case in cases_of_side(root, "train"):
         if len(case.z_mm) > SLICES_A_SCAN and case.labels.any():
-            step = float(np.median(np.diff(case.z_mm)))
-            spacing = Spacing(step, case.pixel_mm, case.pixel_mm)
-            yield Volume(np.array(case.hu), spacing), case.labels > 0
+            yield Volume(np.array(case.hu), spacing_of(case)), case.labels > 0

@@ -43,7 +43,7 @@ export function createLoader(store) {
     const order = middleOut(study.slices);
     await readBlocks(ct.url, study.area, signal, (index, block) => {
       const z = order[index];
-      study.slice(study.ct, z).set(block);
+      addUp(block, study.slice(study.ct, z));
       if (index === 0) {
         study.findBody(z);
         store.touch("body");
@@ -109,6 +109,12 @@ export function createLoader(store) {
   }
 
   return { show };
+}
+
+// Grey levels from their differences, modulo 256.
+function addUp(differences, levels) {
+  let level = 0;
+  for (let i = 0; i < levels.length; i++) levels[i] = level += differences[i];
 }
 
 // Fetches the probability maps of the result, once somebody wants them.

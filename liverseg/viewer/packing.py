@@ -2,12 +2,14 @@
 
 The CT travels once, as 8 bits a voxel with most of the levels between -200 and 300 HU, where the
 error is at most 1.3 HU. Slices are stored from the middle outwards, so that the first ones can be
-looked at while the others still arrive. Prediction and truth share a byte: prediction + 4 truth.
+looked at while the others still arrive; each as its differences from pixel to pixel, which packs to
+four fifths in half the time. Prediction and truth share a byte: prediction + 4 truth.
 """
 
 import gzip
 import hashlib
 import secrets
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from ..measurements import Lesion, Measurements
     from ..metrics import Scores
 
+GZIP_WBITS = 16 + zlib.MAX_WBITS
 # (HU, grey level): linear in between
 CT_LEVELS = ((HU_MIN, 0), (-200, 28), (300, 220), (1500, 250), (HU_MAX, 255))
 
@@ -54,7 +57,7 @@ def pack_scan(volume: Volume, folder: Path, case: "Case | None" = None) -> dict:
         "affine": _affine(volume),
         "windowed": list(volume.windowed) if volume.windowed else None,
         "levels": [list(pair) for pair in levels],
-        "ct": _write(_companded(volume.hu, levels)[middle_out(len(volume.hu))], folder),
+        "ct": _write_scan(volume.hu, levels, folder),
         "state": "scan",
         "progress": None,
         "previews": [],
@@ -147,10 +150,19 @@ def _levels(volume: Volume) -> tuple[tuple[int, int], ...]:
     return CT_LEVELS
 
 
-def _companded(hu: np.ndarray, levels: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """(z, y, x) uint8 grey levels of int16 HU."""
+def _write_scan(hu: np.ndarray, levels: tuple[tuple[int, int], ...], folder: Path) -> dict:
+    """Gzipped grey levels of (z, y, x) int16 HU, one slice at a time."""
     table = np.interp(np.arange(HU_MIN, HU_MAX + 1), *zip(*levels, strict=True))
-    return table.round().astype(np.uint8)[hu - HU_MIN]
+    table = table.round().astype(np.uint8)
+    # differences repeat themselves in air only: looking for anything else would be in vain
+    packer = zlib.compressobj(1, wbits=GZIP_WBITS, strategy=zlib.Z_RLE)
+    path = folder / f"{secrets.token_hex(16)}.bin"
+    with path.open("wb") as file:
+        for z in middle_out(len(hu)):
+            gray = np.take(table, hu[z] - np.int16(HU_MIN)).ravel()
+            file.write(packer.compress(np.diff(gray, prepend=np.uint8(0))))
+        file.write(packer.flush())
+    return FileData(path=str(path)).model_dump()
 
 
 def _pack_probability(probability: Probability, folder: Path) -> dict:

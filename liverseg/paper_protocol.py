@@ -43,8 +43,8 @@ def compare_protocols(
     Args:
         split: by patient; copies are made of "train", and "val" are the patients never seen.
         folder: for checkpoints.
-        recipe: for the networks' size and window.
-        stage: of each network.
+        recipe: for the networks' filters and window.
+        stage: of each network, and its input's size.
 
     Returns:
         By network: "reported", the paper's number; "copies", Dice over batches of held-out copies
@@ -52,6 +52,7 @@ def compare_protocols(
         other patients; "whole_scans", the mean Dice of their whole masks, where the tumor network
         is given the predicted liver; "slices", how many were copied.
     """
+    recipe = replace(recipe, size=stage.size)
     scans = {side: [c for c in split[side] if not is_picture(c)] for side in ("train", "val")}
     paper = {side: [equalize(case, recipe) for case in scans[side]] for side in scans}
     learned, held_out = split_copies(make_copies(paper["train"]), stage.seed)

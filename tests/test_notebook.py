@@ -1,20 +1,17 @@
 """The notebook is run from top to bottom, as a person without data would run it."""
 
 import ast
+import copy
 import json
-from pathlib import Path
 
 import local_hub
 import nbformat
 import pytest
-from nbclient import NotebookClient
+from execute_notebook import NOTEBOOK, PATIENTS, execute, without_pictures
 
 from liverseg.weights import NETWORKS, load_config
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOK = ROOT / "train.ipynb"
 REPOSITORY = "someone/liverseg"
-MINUTES = 6  # for one cell, on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +23,8 @@ def notebook():
 def run(tmp_path_factory):
     """The executed notebook, the folder of its run and the local Hub that it published to."""
     folder = tmp_path_factory.mktemp("notebook")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    resources = {"metadata": {"path": ROOT}}
     with pytest.MonkeyPatch.context() as environment, local_hub.serve() as hub:
-        for name in ("LIVERSEG_DATA", "LIVERSEG_WEIGHTS", "KERAS_BACKEND"):
+        for name in ("LIVERSEG_DATA", "LIVERSEG_QUICK", "LIVERSEG_WEIGHTS", "KERAS_BACKEND"):
             environment.delenv(name, raising=False)
         settings = {
             "LIVERSEG_RUN": str(folder),
@@ -41,7 +36,7 @@ def run(tmp_path_factory):
         }
         for name, value in settings.items():
             environment.setenv(name, value)
-        NotebookClient(notebook, timeout=60 * MINUTES, resources=resources).execute()
+        notebook = execute()
     return notebook, folder, hub
 
 
@@ -68,17 +63,40 @@ def test_every_cell_is_a_few_lines(notebook):
         assert len([x for x in lines if not x.startswith(("import ", "from "))]) <= 8
 
 
-def test_committed_outputs_are_of_phantoms_and_name_no_machine(notebook):
-    assert "phantom: 8 scans of 8 patients" in outputs(notebook)
-    for left_behind in ("Traceback", "site-packages", "/home/", "/tmp/"):
+def test_committed_outputs_are_of_real_data_without_its_pictures(notebook):
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+    assert "phantom_" not in outputs(notebook)
+    for cell in code:
+        shows_scans = "imshow" in cell.source
+        assert shows_scans == (PATIENTS in cell.metadata.get("tags", ()))
+        assert not (shows_scans and cell.outputs)
+        if "image/png" in json.dumps(cell.outputs):
+            assert "plot(" in cell.source
+    for left_behind in ("Traceback", "site-packages", "/home/", "/root/", "/tmp/", "/work/"):
         assert left_behind not in outputs(notebook)
 
 
 def test_it_runs_from_top_to_bottom(run):
     notebook, _, _ = run
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
-    pictures = outputs(notebook).count("image/png")
-    assert pictures == 5
+    assert outputs(notebook).count("image/png") == 7
+    assert outputs(without_pictures(copy.deepcopy(notebook))).count("image/png") == 4
+
+
+def test_the_paper_s_protocol_is_beside_it(run):
+    notebook, _, _ = run
+    (cell,) = [cell for cell in notebook.cells if "compare_protocols(" in cell.source]
+    for column in ("reported", "copies", "never_seen", "whole_scans"):
+        assert column in json.dumps(cell.outputs)
+
+
+def test_its_thresholds_were_chosen_on_validation_patients(run):
+    _, folder, _ = run
+    weights = load_config(folder / "weights")
+    curve = weights.trained["thresholds"]["liver"]
+    best = max(curve, key=lambda point: point["dice"])
+    assert weights.recipe.liver_threshold == best["threshold"]
 
 
 def test_it_leaves_weights_and_scores_of_patients_never_seen(run):

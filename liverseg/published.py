@@ -26,14 +26,20 @@ def headline(weights: Weights) -> str:
     found = best_evaluation(weights)
     if found is None:
         return NOT_MEASURED
-    liver, tumor = (found.summary[network]["dice"] for network in NETWORKS)
+    liver, tumor = (_reached(found.summary[network]["dice"]) for network in NETWORKS)
+    free = found.summary["tumor_free"]
+    false_ml = written("tumor_ml", free["false_tumor_ml"]["mean"], unit=True)
     return (
         f"On {found.summary['patients']} patients that the networks never saw ({found.split} "
-        f"patients, {found.engine} engine), Dice was {written('dice', liver['mean'])} for the "
-        f"liver, at worst {written('dice', liver['range'][0])}, and "
-        f"{written('dice', tumor['mean'])} for tumors, at worst "
-        f"{written('dice', tumor['range'][0])}."
+        f"patients, {found.engine} engine), Dice was {liver} for the liver and {tumor} for tumors; "
+        f"false tumor in scans without any ({free['scans']}) was {false_ml} on average."
     )
+
+
+def _reached(dice: dict) -> str:
+    if not dice["n"]:
+        return UNDEFINED
+    return f"{_dice(dice['mean'])} (at worst {_dice(dice['range'][0])})"
 
 
 def best_evaluation(weights: Weights) -> Evaluation | None:

@@ -886,7 +886,7 @@ def test_a_shifted_truth_scores_as_in_python(viewer, case, structure, scope):
     scores = compare(*two, Volume(case.volume.hu[z].copy(), spacing=flat)).liver
     for name in ("dice", "precision", "recall"):
         assert float(why(viewer, name)) == pytest.approx(getattr(scores, name), abs=5.01e-4)
-    assert float(why(viewer, "hd95").split()[0]) == pytest.approx(scores.hd95_mm, abs=spacing.x)
+    assert float(why(viewer, "hd95")) == pytest.approx(scores.hd95_mm, abs=spacing.x)
 
 
 def test_leaving_out_a_lesion_costs_recall_but_no_precision(viewer, case):
@@ -919,7 +919,6 @@ def test_a_class_opens_the_same_synthetic_case_by_number_and_difficulty(viewer):
         viewer.fill("[name=lv-case]", number)
         viewer.select_option("[name=lv-size]", "small")
         viewer.select_option("[name=lv-contrast]", "faint")
-        assert text(viewer, "[data-action=find-case]") == f"Open case {number}"
         viewer.click("[data-action=find-case]")
         words = f"This is case {number}: small tumors, faint."
         viewer.wait_for_function(f"document.querySelector('.lv-case').innerText === '{words}'")
@@ -937,8 +936,9 @@ def test_a_lesson_gives_nothing_away_in_numbers_lists_or_keys(viewer, case):
     press(viewer, "n")
     z = shown_slice(viewer)
     assert z == case.measurements.lesions[0].long_axis[0][0]
+    axes = of_color(viewer, "#ffffff")
     open_lesson(viewer, "find")
-    white = of_color(viewer, "#ffffff")
+    assert of_color(viewer, "#ffffff") < axes
     assert number(viewer, "tumor-area") is None
     assert number(viewer, "tumor-dice-slice") is None
     viewer.click("#lv-tab-tumors")
@@ -952,7 +952,6 @@ def test_a_lesson_gives_nothing_away_in_numbers_lists_or_keys(viewer, case):
     viewer.click("[data-action=find-done]")
     settle(viewer)
     assert viewer.get_attribute(".lv", "data-secret") == "false"
-    assert of_color(viewer, "#ffffff") > white  # the axes are back
     assert number(viewer, "tumor-area") is not None
 
 

@@ -121,11 +121,13 @@ def repeated_phantom(count: int, size: int) -> tuple[Volume, Segmentation]:
 
 
 def viewer_page(volume: Volume, labels: Segmentation) -> gr.Blocks:
-    """The viewer alone, which shows the scan with masks and truth at a click."""
+    """The viewer alone, which shows the scan at a click, then its masks and its truth."""
 
     def load():
         folder = private_folder()
-        return pack_result(pack_scan(volume, folder), labels, labels, folder=folder)
+        scan = pack_scan(volume, folder)
+        yield scan
+        yield pack_result(scan, labels, labels, folder=folder)
 
     with gr.Blocks() as demo:
         viewer = LiverViewer()

@@ -156,7 +156,7 @@ export function createDrawing(root, store) {
     }
     compare.disabled = !slices || !value?.result?.truth;
     compare.setAttribute("aria-pressed", state.compared);
-    table.hidden = !state.compared;
+    table.hidden = panel.querySelector(".lv-meanings").hidden = !state.compared;
     table.caption.textContent = `${structure === "liver" ? "Liver" : "Tumors"}, ${slices} slice${slices === 1 ? "" : "s"} you drew on`;
     for (const [who, mask] of [["you", DRAWN], ["network", PREDICTION]]) {
       const known = mask === DRAWN || value?.result?.predicted;

@@ -54,7 +54,6 @@ export function createFinding(root, store, palette, actions, openCase) {
 
   function writeCase() {
     const { value } = state;
-    button("find-case").textContent = `Open case ${numberField.value}`;
     button("find-case").disabled = !numberField.validity.valid || !numberField.value;
     text("case").textContent = value?.case ? inWords(value.case) : value ? "Your own scan." : "";
   }

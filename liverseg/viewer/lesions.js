@@ -4,7 +4,7 @@ import { fixed, NONE } from "./numbers.js";
 import { stroke, write } from "./view.js";
 
 const LABEL_PX = [30, 16]; // from an axis' end to its words' middle, across and down
-const STATUS = { detected: "Found", touched: "Partly found", missed: "Missed", false: "False" };
+const STATUS = { detected: "Found", touched: "Partly", missed: "Missed", false: "False" };
 
 export function createLesions(root, store, actions) {
   const { state } = store;
@@ -92,7 +92,9 @@ function densityOf({ hu_mean: mean, hu_sd: sd, first_slice: first, last_slice: l
   return `${fixed(mean, 0)} ± ${fixed(sd, 0)} HU   ${slicesOf(first, last)}`;
 }
 
-export const slicesOf = (first, last) => `slices ${first + 1}–${last + 1}`;
+export function slicesOf(first, last) {
+  return first === last ? `slice ${first + 1}` : `slices ${first + 1}–${last + 1}`;
+}
 
 function drawAxis(view, ends, mm) {
   const [from, to] = ends.map(([z, y, x]) => view.pointAt({ z, y, x }));

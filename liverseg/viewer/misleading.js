@@ -56,9 +56,10 @@ export function createMisleading(root, store) {
     const { study } = state;
     if (state.lesson !== "why" || !study) waiting = [];
     const end = performance.now() + FRAME_MS;
+    const isNews = chosen("scope") === "scan" || waiting.includes(state.z);
     while (waiting.length && performance.now() < end) changeSlice(study, waiting.shift());
     store.touch("masks");
-    write();
+    if (isNews) write();
     if (waiting.length) requestAnimationFrame(work);
   }
 
@@ -88,9 +89,9 @@ export function createMisleading(root, store) {
     cell("hd95").textContent = "…";
     clearTimeout(later);
     later = setTimeout(() => {
-      if (state.lesson !== "why" || state.study !== study || waiting.length) return;
+      if (state.lesson !== "why" || state.study !== study || (waiting.length && !ofSlice)) return;
       const mm = distance(study, ofSlice ? [z, z + 1] : [0, study.slices], structure());
-      cell("hd95").textContent = mm === null ? fixed(null) : `${mm.toFixed(1)} mm`;
+      cell("hd95").textContent = fixed(mm, 1);
     }, PAUSE_MS);
   }
 

@@ -75,7 +75,7 @@ export function createStage(root, store, palette, actions, marks) {
 
   // The errors of a drawing and those of the network, side by side.
   function paintBoth() {
-    const title = (text) => (view) => write(view.context, text, view.width / 2, 36);
+    const title = (text) => (view) => write(view.context, text, view.width / 2, 58);
     second.zoom = views.axial.zoom;
     second.middle = { ...views.axial.middle };
     for (const [view, side, text] of [

@@ -1,10 +1,13 @@
 """`python -m liverseg bench`: how fast, beside the reference and beside what else one would run.
 
 Every table is measured in one run on one machine on synthetic scans; ratios travel, seconds do not.
-Times are the least of several where that is said, since other work on the machine only adds.
+Times are the least of several where that is said, since other work on the machine only adds; where
+processor seconds stand beside seconds, theirs is the cost that other work changes least. The tables
+are kept for `python -m liverseg publish`, which puts them into the README.
 """
 
 import argparse
+import json
 import os
 import shutil
 import socket
@@ -25,11 +28,13 @@ from .engine import Engine, Network, load_engine, load_network, thread_count
 from .phantom import make_phantom
 from .phantom.files import write_dicom
 from .preprocess import NetworkInput, whole_slice
+from .published import SPEED_FILE, table_text
 from .upload import read_scan
 from .volume import Spacing, Volume
-from .weights import NETWORKS, Weights, load_config
+from .weights import FOLDER, NETWORKS, Weights, load_config
 
 APP = Path(__file__).resolve().parent.parent / "app.py"
+SPEED = FOLDER / SPEED_FILE
 REPEATS = 3
 START_LIMIT_S = 120
 
@@ -40,23 +45,36 @@ def main(argv: list[str]) -> None:
         prog="python -m liverseg bench", description="Measures speed and memory on synthetic scans."
     )
     parser.add_argument("--full", action="store_true", help="whole scans, up to 800 slices")
-    full = parser.parse_args(argv).full
+    parser.add_argument("--out", type=Path, help="a JSON file; by default weights/speed.json")
+    args = parser.parse_args(argv)
+    full, out = args.full, args.out or (SPEED if args.full else None)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    print(f"{thread_count()} threads, {'whole scans' if full else 'quick'}\n")
     scan, _ = make_phantom(0, shape=(130 if full else 40, 512, 512))
     engines = {
         "fast": load_engine("fast"),
         "reference": load_engine("reference"),
         "Keras `predict`, slice by slice": OneByOne(load_config()),
     }
-    _print_table("Network", ("engine", "ms a slice", "of the reference"), network(engines, scan))
+    heads = ("engine", "ms a slice", "of the reference")
+    keep(out, f"The network on {thread_count()} threads", heads, network(engines, scan))
     heads = ("engine", "read, s", "first masks, s", "all masks, s", "in all, s", "of the reference")
+    heads += ("processor, s", "of the reference")
     title = f"A DICOM zip of {scan.shape[0]} slices to its masks"
-    _print_table(title, heads, whole_path(engines, scan))
+    keep(out, title, heads, whole_path(engines, scan))
     counts = (100, 200, 400, 800) if full else (50, 100)
-    heads = ("slices", "seconds", "seconds for 100", "peak memory, MB")
-    _print_table("Scans of the same patient in thinner slices", heads, lengths(counts))
-    _print_table("Start of the page", ("first page, s", "memory, MB"), [start()])
+    heads = ("slices", "seconds", "processor seconds for 100", "peak memory, MB")
+    keep(out, "Scans of the same patient in thinner slices", heads, lengths(counts))
+    keep(out, "Start of the page", ("first page, s", "memory, MB"), [start()])
+
+
+def keep(out: Path | None, title: str, heads: tuple[str, ...], rows: Iterable[tuple]) -> None:
+    """Prints a table as Markdown and puts it into a JSON file, in place of one of that title."""
+    table = {"title": title, "heads": list(heads), "rows": [list(map(str, row)) for row in rows]}
+    print(table_text(table), flush=True)
+    if out:
+        kept = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else []
+        kept = [one for one in kept if one["title"] != title]
+        out.write_text(json.dumps([*kept, table], indent=1) + "\n", encoding="utf-8")
 
 
 class OneByOne:
@@ -93,29 +111,35 @@ def network(engines: dict[str, Engine], scan: Volume, slices: int = 8) -> Iterab
 
 def whole_path(engines: dict[str, Engine], scan: Volume) -> list[tuple]:
     """Rows of the seconds from a DICOM zip to its masks."""
-    seconds = {}
+    seconds, total, processor = {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
         write_dicom(scan, Path(folder) / "scan")
         upload = shutil.make_archive(f"{folder}/upload", "zip", f"{folder}/scan")
         for name, engine in engines.items():
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             volume = read_scan(upload)
-            read = time.perf_counter() - began
+            read = time.perf_counter()
             steps = segment_steps(volume, engine)
             next(steps)
-            first = time.perf_counter() - began - read
+            first = time.perf_counter()
             for _ in steps:
                 pass
-            seconds[name] = (read, first, time.perf_counter() - began - read)
-    total = {name: read + masks for name, (read, _, masks) in seconds.items()}
+            end = time.perf_counter()
+            seconds[name] = read - began, first - read, end - read
+            total[name], processor[name] = end - began, time.process_time() - worked
     return [
         (
             name,
-            *(f"{value:.2f}" for value in (*seconds[name], total[name])),
-            f"{total[name] / total['reference']:.2f}",
+            *(f"{value:.2f}" for value in seconds[name]),
+            *_compared(total, name),
+            *_compared(processor, name),
         )
         for name in engines
     ]
+
+
+def _compared(seconds: dict[str, float], name: str) -> tuple[str, str]:
+    return f"{seconds[name]:.2f}", f"{seconds[name] / seconds['reference']:.2f}"
 
 
 def lengths(counts: tuple[int, ...]) -> Iterable[tuple]:
@@ -127,17 +151,18 @@ def lengths(counts: tuple[int, ...]) -> Iterable[tuple]:
             np.save(f"{folder}/hu.npy", np.repeat(scan.hu, finer, axis=0))
             spacing = scan.spacing._replace(z=scan.spacing.z / finer)
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-                seconds, peak_mb = process.submit(_segmented, f"{folder}/hu.npy", spacing).result()
-            per_hundred = f"{seconds / count * 100:.2f}"
-            yield count, f"{seconds:.2f}", per_hundred, _or_unknown(peak_mb)
+                found = process.submit(_segmented, f"{folder}/hu.npy", spacing).result()
+            seconds, worked, peak_mb = found
+            yield count, f"{seconds:.2f}", f"{worked / count * 100:.2f}", _or_unknown(peak_mb)
 
 
-def _segmented(path: str, spacing: Spacing) -> tuple[float, float | None]:
-    """Seconds of segmenting a saved scan in this process, and the process's peak memory in MB."""
+def _segmented(path: str, spacing: Spacing) -> tuple[float, float, float | None]:
+    """Seconds and processor seconds of segmenting a saved scan, and this process's peak MB."""
     engine = load_engine("fast")
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     segment(Volume(np.load(path), spacing), engine=engine)
-    return time.perf_counter() - began, _memory_mb("self", "VmHWM")
+    ended, worked = time.perf_counter(), time.process_time() - worked
+    return ended - began, worked, _memory_mb("self", "VmHWM")
 
 
 def start() -> tuple[str, str]:
@@ -184,10 +209,3 @@ def _memory_mb(process: str, field: str) -> float | None:
 
 def _or_unknown(megabytes: float | None) -> str:
     return "unknown" if megabytes is None else f"{megabytes:.0f}"
-
-
-def _print_table(title: str, heads: tuple[str, ...], rows: Iterable[tuple]) -> None:
-    print(f"### {title}\n\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
-    for row in rows:
-        print(f"| {' | '.join(map(str, row))} |", flush=True)
-    print(flush=True)

@@ -2,8 +2,8 @@
 
     python -m liverseg publish
 
-Numbers come from weights/results.json and weights/ablations.json and are typed in nowhere. Results
-count only for exactly the weights and thresholds that are here.
+Numbers come from weights/results.json, weights/ablations.json and weights/speed.json and are typed
+in nowhere. Results count only for exactly the weights and thresholds that are here.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from .explain import UNDEFINED, written
 from .model_card import RESULTS, Evaluation, evaluations, interval, model_card
 from .weights import NETWORKS, Weights, load_config
 
-ABLATIONS = "ablations.json"
+ABLATIONS, SPEED_FILE = "ablations.json", "speed.json"
 README = Path(__file__).resolve().parent.parent / "README.md"
 NOT_MEASURED = "Scores on patients never seen have not been measured with these weights."
 
@@ -124,12 +124,24 @@ def ablation_text(weights: Weights) -> str:
     return "\n".join([*lines, "", words])
 
 
+def speed_text(weights: Weights) -> str:
+    """Markdown: the tables of `python -m liverseg bench`."""
+    tables = _read(weights, SPEED_FILE)
+    return "\n".join(map(table_text, tables)).strip() if tables else "Not measured yet."
+
+
+def table_text(table: dict) -> str:
+    """A table {"title", "heads", "rows"} as Markdown."""
+    lines = [table["heads"], ["---"] * len(table["heads"]), *table["rows"]]
+    return f"**{table['title']}**\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def filled(text: str, weights: Weights) -> str:
     """A Markdown text with the marked parts made anew; KeyError where a mark is unknown.
 
     A marked part lies between `<!-- measured: NAME -->` and `<!-- end -->`.
     """
-    parts = {"results": results_text, "ablations": ablation_text}
+    parts = {"results": results_text, "ablations": ablation_text, "speed": speed_text}
 
     def fill(mark: re.Match) -> str:
         return f"{mark[1]}\n{parts[mark[2]](weights)}\n{mark[3]}"

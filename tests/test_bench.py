@@ -7,7 +7,9 @@ import pytest
 
 from liverseg import bench
 from liverseg.config import Recipe
+from liverseg.published import speed_text
 from liverseg.volume import Spacing, Volume
+from liverseg.weights import Weights
 
 
 class Engine:
@@ -46,15 +48,27 @@ def test_the_networks_are_compared_with_the_reference(engines, scan):
 
 def test_the_whole_path_is_reading_and_masks(engines, scan):
     for name, *figures in bench.whole_path(engines, scan):
-        read, first, masks, total, ratio = map(float, figures)
+        read, first, masks, total, ratio, processor, _ = map(float, figures)
         assert 0 < first < masks
         assert total == pytest.approx(read + masks, abs=0.02)
         assert (ratio == 1) == (name == "reference")
+        assert processor > 0
 
 
-def test_tables_are_markdown(capsys):
-    bench._print_table("Title", ("a", "b"), [(1, "x"), (2, "y")])
-    assert capsys.readouterr().out == "### Title\n\n| a | b |\n|---|---|\n| 1 | x |\n| 2 | y |\n\n"
+def test_tables_are_markdown_and_kept_by_title(capsys, tmp_path):
+    out = tmp_path / "speed.json"
+    bench.keep(out, "Old", ("a", "b"), [(0, "w")])
+    bench.keep(out, "Other", ("c",), [(3,)])
+    capsys.readouterr()
+    bench.keep(out, "Old", ("a", "b"), [(1, "x"), (2, "y")])
+    text = "**Old**\n\n| a | b |\n| --- | --- |\n| 1 | x |\n| 2 | y |\n"
+    assert capsys.readouterr().out == f"{text}\n"
+    weights = Weights(tmp_path, Recipe(), {}, {})
+    assert speed_text(weights) == f"**Other**\n\n| c |\n| --- |\n| 3 |\n\n{text}".strip()
+
+
+def test_speed_that_was_not_measured_is_not_said(tmp_path):
+    assert speed_text(Weights(tmp_path, Recipe(), {}, {})) == "Not measured yet."
 
 
 def test_memory_is_unknown_where_the_system_does_not_say():

@@ -11,7 +11,7 @@ A token comes from the environment (HF_TOKEN) or from `hf auth login`, never fro
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from httpx2 import TransportError  # what huggingface_hub speaks HTTP with
@@ -90,6 +90,8 @@ def pull(repo_id: str, revision: str) -> Path:
             weights = load_config(folder)
             for file in weights.files.values():  # all of config.json's commit: the folder's name
                 hf_hub_download(repo_id, file["name"], revision=folder.name)
+            with suppress(EntryNotFoundError):  # weights may come without scores
+                hf_hub_download(repo_id, RESULTS, revision=folder.name)
     except HubUnreachable as error:
         if not (FOLDER / CONFIG).is_file():
             raise

@@ -100,7 +100,14 @@ def test_the_environment_may_name_a_repository_at_a_revision(server, folder, mon
     assert load_config().path("tumor").read_bytes() == (folder / NAMES["tumor"]).read_bytes()
 
 
+def test_scores_are_pulled_where_there_are_some(server, folder):
+    (folder / "results.json").write_text('{"test": {}}')
+    pulled = hub.pull(REPO, hub.push(folder, REPO))
+    assert (pulled / "results.json").read_text() == '{"test": {}}'
+
+
 def test_a_second_pull_of_a_commit_asks_nobody(server, folder):
+    (folder / "results.json").write_text("{}")
     revision = hub.push(folder, REPO)
     hub.pull(REPO, revision)
     server.requests.clear()

@@ -26,9 +26,10 @@ from .paper_protocol import Image, Seen, compare_protocols, equalize, repeat_sli
 from .preprocess import whole_slice
 from .samples import Sample, Samples, View, is_picture, tumor_view
 from .training import SAMPLES, Run, Stage
-from .validation import validate_each
+from .validation import dice, outputs
 
 SIDE = 256  # pixels of a slice: finer ones are made as coarse, which is fine enough here
+THRESHOLDS = tuple(k / 20 for k in range(1, 20))
 
 
 def unchanged(given):
@@ -119,7 +120,8 @@ def ablate(
         out: a JSON file.
 
     Returns:
-        {"settings", "paper_protocol", "rows": [{"network", "name", "change", "dice", "scans"}]}.
+        {"settings", "paper_protocol", "rows": [{"network", "name", "change", "dice",
+        "threshold", "scans": {name: Dice}}]}.
     """
     settings = {"recipe": recipe.to_dict(), "stage": asdict(stage)}
     settings |= {"backend": keras.backend.backend()}
@@ -146,14 +148,33 @@ def _score(row: Row, split, work: Path, recipe: Recipe, stage: Stage, liver) -> 
     run.model.set_weights(run.average)
     cases = _prepared(row, [case for case in split["val"] if not is_picture(case)], recipe)
     model = Seen(run.model, row.image)
-    scans = validate_each(model, row.network, cases, recipe, row.view)
+    threshold, scans = best_dice(model, row, cases, recipe)
     return {
         "network": row.network,
         "name": row.name,
         "change": row.change,
         "dice": float(np.mean(list(scans.values()))),
+        "threshold": threshold,
         "scans": scans,
     }
+
+
+def best_dice(model, row: Row, cases: list[Case], recipe: Recipe) -> tuple[float, dict]:
+    """Dice of each scan at the threshold that is best for their mean, as it is chosen on "val".
+
+    Returns:
+        The threshold, and Dice by the scan's name.
+    """
+    said = {case.name: outputs(model, row.network, case, recipe, row.view) for case in cases}
+    scores = {
+        threshold: {
+            name: dice((probability >= threshold) & counted, truth)
+            for name, (probability, truth, counted) in said.items()
+            if truth.any()
+        }
+        for threshold in THRESHOLDS
+    }
+    return max(scores.items(), key=lambda item: np.mean(list(item[1].values())))
 
 
 def _train(row: Row, split, work: Path, recipe: Recipe, stage: Stage, weights=None) -> Run:

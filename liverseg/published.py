@@ -119,8 +119,8 @@ def ablation_text(weights: Weights) -> str:
     words = (
         f"Each row is one training at {_settings(ablations)}, on "
         f"{len(ablations['settings']['train'])} patients, scored on the "
-        f"{len(ablations['settings']['val'])} validation patients; tumors inside the true liver. "
-        "With one training a row, a difference no larger than that of another seed says nothing."
+        f"{len(ablations['settings']['val'])} validation patients at the threshold that is "
+        "best for the row, tumors inside the true liver. With one training a row, a difference no larger than that of another seed says nothing."
     )
     return "\n".join([*lines, "", words])
 

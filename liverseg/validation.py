@@ -20,17 +20,6 @@ BATCH = 8
 def validate(model, network, cases: list[Case], recipe: Recipe) -> float | None:
     """Mean Dice over cases; None where none has what is looked for.
 
-    Arguments as for `validate_each`.
-    """
-    scores = validate_each(model, network, cases, recipe)
-    return float(np.mean(list(scores.values()))) if scores else None
-
-
-def validate_each(
-    model, network, cases: list[Case], recipe: Recipe, view: View = tumor_view
-) -> dict[str, float]:
-    """Dice of each case that has what is looked for, by its name.
-
     The tumor network sees the square around the annotated liver, and counts inside that liver.
 
     Args:
@@ -38,15 +27,14 @@ def validate_each(
         network: "liver" or "tumor".
         cases: with ground truth.
         recipe: how scans become input.
-        view: what the tumor network sees of a case.
     """
     threshold = recipe.liver_threshold if network == "liver" else recipe.tumor_threshold
-    scores = {}
+    scores = []
     for case in cases:
-        probability, truth, counted = outputs(model, network, case, recipe, view)
+        probability, truth, counted = outputs(model, network, case, recipe)
         if truth.any():
-            scores[case.name] = dice((probability >= threshold) & counted, truth)
-    return scores
+            scores.append(dice((probability >= threshold) & counted, truth))
+    return float(np.mean(scores)) if scores else None
 
 
 def dice(found: np.ndarray, truth: np.ndarray) -> float | None:
@@ -56,7 +44,12 @@ def dice(found: np.ndarray, truth: np.ndarray) -> float | None:
 
 
 def outputs(model, network, case: Case, recipe: Recipe, view: View = tumor_view):
-    """What a network says of a case, on its own grid; arguments as for `validate_each`.
+    """What a network says of a case, on its own grid.
+
+    Args:
+        model, network, recipe: see `validate`.
+        case: any.
+        view: what the tumor network sees of it.
 
     Returns:
         Probability (n, size, size) float32, the truth and what counts, both bool.

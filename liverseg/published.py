@@ -116,11 +116,12 @@ def ablation_text(weights: Weights) -> str:
         lines.append(
             f"| {row['network']} | {row['change']} | {written('dice', row['dice'])} | {shown} |"
         )
+    settings = ablations["settings"]
     words = (
-        f"Each row is one training at {_settings(ablations)}, on "
-        f"{len(ablations['settings']['train'])} patients, scored on the "
-        f"{len(ablations['settings']['val'])} validation patients at the threshold that is "
-        "best for the row, tumors inside the true liver. With one training a row, a difference no larger than that of another seed says nothing."
+        f"Each row is one training at {_settings(ablations)}, on {len(settings['train'])} "
+        f"patients, scored on the {len(settings['val'])} validation patients at the threshold that "
+        "is best for the row, tumors inside the true liver. With one training a row, a difference "
+        "no larger than that of another seed says nothing."
     )
     return "\n".join([*lines, "", words])
 

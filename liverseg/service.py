@@ -16,7 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from .cases import Case
-from .errors import SeveralSeries, UploadError
+from .errors import SeveralSeries, TooLarge, UploadError
+from .limits import LIMITS
 from .studies import Results, Studies, Study, content_key
 from .takeaway import write_file
 from .volume import Segmentation, Volume
@@ -75,10 +76,7 @@ class Service:
             SeveralSeries: the files wait for `open_series`.
             UploadError: the study stays as it was.
         """
-        study = self.studies.of(visitor)
-        files = Path(tempfile.mkdtemp(dir=study.folder))
-        received.move_to(files)
-        return self._read_scan(visitor, files, series)
+        return self._read_scan(visitor, self._received(visitor, received), series)
 
     def open_series(self, visitor: str, series: int) -> Study:
         """Reads one series of the upload for which `open_scan` raised SeveralSeries."""
@@ -97,10 +95,10 @@ class Service:
 
         Where there is no scan yet the files wait for it.
         """
+        files = self._received(visitor, received)
         study = self.studies.of(visitor)
-        files = Path(tempfile.mkdtemp(dir=study.folder))
-        received.move_to(files)
         if study.volume is None:
+            _remove(study.waiting_truth)
             return self.studies.update(visitor, waiting_truth=files)
         return self._read_truth(visitor, files)
 
@@ -181,6 +179,16 @@ class Service:
         finally:
             self.studies.close(visitor)
 
+    def _received(self, visitor: str, received: Received) -> Path:
+        """Uploaded files in a new folder of the visitor's; TooLarge where they are too many."""
+        files = Path(tempfile.mkdtemp(dir=self.studies.of(visitor).folder))
+        received.move_to(files)
+        sizes = [path.stat().st_size for path in files.rglob("*") if path.is_file()]
+        if len(sizes) > LIMITS.files or sum(sizes) > LIMITS.upload_bytes:
+            _remove(files)
+            raise TooLarge(f"The upload is too large. {LIMITS}")
+        return files
+
     def _read_scan(self, visitor: str, files: Path, series: int | None) -> Study:
         from .upload import read_scan
 
@@ -191,9 +199,9 @@ class Service:
             self.studies.update(visitor, waiting=files)
             raise
         except BaseException:
-            shutil.rmtree(files, ignore_errors=True)
+            _remove(files)
             raise
-        shutil.rmtree(files, ignore_errors=True)
+        _remove(files)
         study = self._opened(visitor, volume)
         if study.waiting_truth is not None:
             return self._read_truth(visitor, study.waiting_truth)
@@ -206,7 +214,7 @@ class Service:
         try:
             truth = read_truth(sorted(files.iterdir()), volume)
         finally:
-            shutil.rmtree(files, ignore_errors=True)
+            _remove(files)
             self.studies.update(visitor, waiting_truth=None)
         return self.studies.update(visitor, truth=truth, scores=None)
 
@@ -233,8 +241,14 @@ class Service:
 
     def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
         waiting = self.studies.of(visitor).waiting
-        if waiting is not None and waiting != except_for:
-            shutil.rmtree(waiting, ignore_errors=True)
+        if waiting != except_for:
+            _remove(waiting)
+
+
+def _remove(folder: Path | None) -> None:
+    """Removes a folder, if there is one."""
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def joined(steps: Iterator, pause_s: float) -> Iterator:

@@ -44,6 +44,7 @@ class Study:
         case: which synthetic case; None for an upload.
         waiting, waiting_truth: folders of uploads that are not read yet: one with several series
             until one is chosen, a ground truth until its scan is here.
+        waiting_bytes: of these.
     """
 
     folder: Path
@@ -58,12 +59,13 @@ class Study:
     case: Case | None = None
     waiting: Path | None = None
     waiting_truth: Path | None = None
+    waiting_bytes: int = 0
 
     @property
     def nbytes(self) -> int:
-        """Bytes of voxels it holds in memory."""
+        """Bytes that it holds: of voxels in memory, and of uploads that wait on the disk."""
         volume = self.volume.hu.nbytes if self.volume else 0
-        return volume + _nbytes(self.truth) + _nbytes(self.prediction)
+        return volume + _nbytes(self.truth) + _nbytes(self.prediction) + self.waiting_bytes
 
 
 class Studies:
@@ -72,7 +74,7 @@ class Studies:
     Args:
         folder, served: in which each visitor gets a folder of his own; the second is one that
             the page serves files from.
-        max_bytes: of voxels held for all visitors together; the newest study always stays.
+        max_bytes: held for all visitors together; the newest study always stays.
         max_age_s: seconds without use after which a study is given up.
         grace_s: the same after `leave`.
     """
@@ -110,7 +112,11 @@ class Studies:
             if visitor not in self._open:
                 return replace(Study(self._folder, self._served), **changes)
             _, study = self._open.pop(visitor)
-            self._open[visitor] = (time.monotonic(), replace(study, **changes))
+            study = replace(study, **changes)
+            if not changes.keys().isdisjoint(("waiting", "waiting_truth")):
+                found = sum(map(_folder_bytes, (study.waiting, study.waiting_truth)))
+                study = replace(study, waiting_bytes=found)
+            self._open[visitor] = (time.monotonic(), study)
             self._give_up_over_limit()
             return self._open[visitor][1]
 
@@ -194,6 +200,11 @@ def _new_folder(parent: Path) -> Path:
     folder = parent / secrets.token_hex(32)
     folder.mkdir(mode=0o700)
     return folder
+
+
+def _folder_bytes(folder: Path | None) -> int:
+    files = folder.rglob("*") if folder else ()
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def content_key(volume: Volume, identity: str) -> Hashable:

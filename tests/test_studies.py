@@ -89,6 +89,18 @@ def test_a_study_counts_scan_truth_labels_and_probabilities(open_studies):
     assert study.nbytes == (2 + 1 + 3) * KB
 
 
+def test_uploads_that_wait_count_as_well(open_studies):
+    studies = open_studies(max_bytes=5 * KB)
+    for visitor in ("ann", "bob"):
+        study = studies.of(visitor)
+        (study.folder / "zip").mkdir()
+        (study.folder / "zip" / "scan.zip").write_bytes(bytes(3 * KB))
+        study = studies.update(visitor, waiting_truth=study.folder / "zip")
+        assert study.nbytes == 3 * KB
+    assert len(studies) == 1
+    assert studies.update("bob", waiting_truth=None).nbytes == 0
+
+
 def test_an_unused_study_is_swept(open_studies):
     studies = open_studies(max_age_s=-1)
     studies.of("ann")

@@ -154,6 +154,7 @@ def fast_key(network: Network) -> str:
 
 def open_session(path: Path):
     """A single-threaded ONNX Runtime session; WeightsError where the file is none."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else it reports to its maker; read at import
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -207,6 +207,17 @@ def test_the_page_stays_small_and_tidies_up_when_told_to_stop(tmp_path):
         assert answers(again.url)
 
 
+def test_it_starts_as_on_a_space(tmp_path):
+    space = {"SYSTEM": "spaces", "SPACE_ID": "someone/liverseg", "GRADIO_SSR_MODE": "true"}
+    asked = {"x-forwarded-proto": "https", "x-forwarded-host": "someone-liverseg.hf.space"}
+    with served_apart(tmp_path, GRADIO_SERVER_NAME="0.0.0.0", **space) as served:
+        config = httpx.get(served.url + "config", headers=asked).json()
+        assert config["root"].startswith("https://someone-liverseg.hf.space")
+        assert config["space_id"] == "someone/liverseg"
+        assert not config["analytics_enabled"]
+        assert "huggingface.co" not in served.log.read_text()
+
+
 def resident_mb(pid):
     """Memory that a process holds; 0 where the system does not say."""
     status = Path(f"/proc/{pid}/status")

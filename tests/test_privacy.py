@@ -6,6 +6,9 @@ its own that is then searched for in all that the page shows, answers, logs and 
 
 import gzip
 import io
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pydicom
 import pytest
 from browser import open_browser
 from gradio_client import Client, exceptions, handle_file
-from page_server import files_below, served_apart, wait_until
+from page_server import ROOT, files_below, served_apart, wait_until
 from playwright.sync_api import expect, sync_playwright
 from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import Dataset
@@ -192,6 +195,19 @@ def test_the_endpoint_answers_without_a_canary(served, uploads):
     for path in files_below(served.scratch):
         assert CANARY not in content(path) and CANARY not in str(path)
     assert CANARY not in served.log.read_text()
+
+
+def test_the_networks_report_to_nobody(tmp_path):
+    """ONNX Runtime keeps a device id and a queue of events for its maker, unless told not to."""
+    environment = {key: value for key, value in os.environ.items() if key != "CI"}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    program = (
+        "from liverseg.phantom import make_phantom\n"
+        "from liverseg import segment\n"
+        f"segment(make_phantom(3, shape={SHAPE})[0])\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=environment)
+    assert not [path for path in tmp_path.rglob("*") if "onnx" in str(path).lower()]
 
 
 def test_uploads_are_gone_as_soon_as_they_are_read(served, uploads):

@@ -240,7 +240,7 @@ def browse(url: str, cases: list[Case], of_leaver: Case) -> list[Visit]:
         for page in pages:
             page.click("#segment")
         leaver = pages.pop()
-        leaver.wait_for_function("() => /queue/.test(document.querySelector('#status').innerText)")
+        expect(leaver.locator("#cancel")).to_be_visible(timeout=1000 * LONGEST_S)
         leaver.context.close()
         visits = [Visit() for _ in pages]
         while not all(visit.done for visit in visits):

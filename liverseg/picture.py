@@ -18,7 +18,9 @@ from .limits import LIMITS
 from .placement import size_mismatch
 from .volume import Source, Volume
 
-PICTURE_WINDOW_HU = (-160, 240)  # what black and white are assumed to mean
+# What black and white are assumed to mean: of a liver window's pictures this finds the liver, of an
+# abdomen window's as well as their own would.
+PICTURE_WINDOW_HU = (-40, 160)
 COLORED = 32  # difference of the channels from which a pixel has a colour
 MOSTLY = 0.5  # share of coloured pixels from which a picture is no CT slice
 MASK_SHARE = 0.95  # of a mask's pixels are black or white, even after JPEG

@@ -20,7 +20,7 @@ from make_dicom import (
     to_bytes,
     write,
 )
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.uid import (
     JPEG2000,
     UID,
@@ -548,6 +548,33 @@ def test_an_enhanced_ct_is_read_by_its_per_frame_groups(tmp_path):
     assert volume.spacing == pytest.approx((5, 0.7, 0.8))
     assert volume.source.positions_mm[:, 2] == pytest.approx((0, 5, 10, 15, 20))
     assert volume.source.headers == ()
+
+
+@pytest.mark.parametrize("table", ["none", "basic", "extended"])
+def test_a_compressed_enhanced_ct_is_read_whatever_says_where_its_frames_begin(tmp_path, table):
+    dataset = enhanced(4)
+    frames = []
+    for k in reversed(range(4)):
+        single = ct(hu=body(k), syntax="1.2.840.10008.1.2.4.90")
+        frames.append(next(generate_frames(single.PixelData, number_of_frames=1)))
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
+    if table == "extended":
+        dataset.PixelData, dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = (
+            encapsulate_extended(frames)
+        )
+    else:
+        dataset.PixelData = encapsulate(frames, has_bot=table == "basic")
+    dataset["PixelData"].is_undefined_length = True
+    volume = read_scan(write([dataset], tmp_path / "scan"))
+    assert np.array_equal(volume.hu, expected(4))
+
+
+def test_a_frame_in_several_fragments_is_put_together(tmp_path):
+    slices = series(3, syntax="1.2.840.10008.1.2.4.70")
+    for dataset in slices:
+        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        dataset.PixelData = encapsulate([frame], fragments_per_frame=3)
+    assert np.array_equal(read_scan(write(slices, tmp_path / "scan")).hu, expected(3))
 
 
 def test_an_enhanced_perfusion_map_is_refused(tmp_path):

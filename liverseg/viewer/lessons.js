@@ -33,7 +33,7 @@ export function createLessons(root, store, lessons) {
     const kept = drawings.get(name);
     if (name && kept?.study === study) putDrawing(study, kept.slices);
     store.set({ lesson: name, lesion: null, allowed: null, compared: false, tool: null });
-    root.dataset.lesson = name || "";
+    root.dataset.openLesson = name || "";
     store.touch("masks");
     for (const panel of root.querySelectorAll(".lv-lesson")) {
       panel.hidden = panel.dataset.lesson !== name;

@@ -16,7 +16,7 @@ import numpy as np
 
 from .config import Recipe
 from .errors import WeightsError
-from .weights import NETWORKS, Weights, load_config, weights_folder
+from .weights import NETWORKS, Weights, fast_key, load_config, weights_folder
 
 Network = Literal["liver", "tumor"]
 THREADS_VARIABLE = "LIVERSEG_THREADS"
@@ -145,11 +145,6 @@ class OnnxEngine:
             return self._sessions[network].run(None, {"image": image[None]})[0][0, ..., 0]
 
         return list(self._pool.map(run, images))
-
-
-def fast_key(network: Network) -> str:
-    """Under which config.json stores a network's fast file."""
-    return f"{network}_fast"
 
 
 def open_session(path: Path):

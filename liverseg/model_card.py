@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from .engine import fast_key
 from .explain import EXPLANATIONS, UNDEFINED, written
 from .summary import SCORES
-from .weights import NETWORKS, Weights
+from .weights import NETWORKS, Weights, fast_key
 
 RESULTS = "results.json"
 TEMPLATE = Path(__file__).with_name("model_card_template.md")

@@ -14,12 +14,12 @@ import numpy as np
 import onnx
 
 from .config import Recipe
-from .engine import Network, fast_key, load_network, open_session
+from .engine import Network, load_network, open_session
 from .folded import FloatOperations, Layers, network
 from .int8 import Int8Operations
 from .preprocess import NetworkInput, tumor_square, tumor_window, whole_slice
 from .volume import Volume
-from .weights import FOLDER, NETWORKS, Weights, load_config, write_config
+from .weights import FOLDER, NETWORKS, Weights, fast_key, load_config, write_config
 
 SCANS, SLICES_A_SCAN = 10, 6
 BATCH = 4

@@ -22,6 +22,11 @@ FOLDER_VARIABLE = "LIVERSEG_WEIGHTS"
 NETWORKS = ("liver", "tumor")
 
 
+def fast_key(network: str) -> str:
+    """Under which config.json stores a network's fast file."""
+    return f"{network}_fast"
+
+
 @dataclass(frozen=True)
 class Weights:
     """A weights folder whose config.json has been read.

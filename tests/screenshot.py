@@ -31,6 +31,7 @@ def main() -> None:
         page.click("#lv-tab-tumors")
         page.click('.lv-lesions [data-status="detected"]')
         page.wait_for_load_state("networkidle")
+        page.wait_for_selector("#status .meta-text, #status .meta-text-center", state="hidden")
         page.screenshot(path=PICTURE, type="jpeg", quality=85)
         browser.close()
 

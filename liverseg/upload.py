@@ -20,8 +20,12 @@ from .nifti import read_nifti
 from .picture import read_pictures
 from .sniff import kind_of
 from .truth import nifti_truth, picture_truth
-from .volume import Segmentation, Source, Volume
+from .volume import TUMOR, Segmentation, Source, Volume
 
+NO_TUMORS = (
+    "The ground truth has no tumors, so every tumor found counts as false. If its tumors were not "
+    "drawn, pay no attention to the tumor scores."
+)
 ADVICE = {
     "archive": "Unpack the archive, or make an ordinary zip of it.",
     "DICOMDIR file": "It only lists the files of a CD; upload the whole folder or CD.",
@@ -115,7 +119,9 @@ def read_truth(paths: Paths, volume: Volume) -> Segmentation:
                 "DICOM masks, a NIfTI label map or PNG masks."
                 + (" Convert the contours to one of these, with 3D Slicer say." if contours else "")
             )
-    return replace(truth, notices=(*_left_out_notice(contents.left_out), *truth.notices))
+    no_tumors = (NO_TUMORS,) if truth.labels.max() < TUMOR else ()
+    left_out = _left_out_notice(contents.left_out)
+    return replace(truth, notices=(*left_out, *truth.notices, *no_tumors))
 
 
 def _survey(members: list[Member], classify: Classify) -> _Contents:

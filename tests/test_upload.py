@@ -16,7 +16,7 @@ from PIL import Image
 
 from liverseg import archive, limits, upload
 from liverseg.errors import BrokenFile, NoDecoder, NotAScan, TooLarge, UploadError
-from liverseg.upload import read_scan, read_truth
+from liverseg.upload import NO_TUMORS, read_scan, read_truth
 
 CANARY = "Zanaria"
 
@@ -84,7 +84,7 @@ def mask_series(count: int) -> list:
 def test_a_zip_named_liver_is_a_folder_named_liver(tmp_path):
     volume = read_scan(write(series(3), tmp_path / "scan"))
     masks = zipped(write(mask_series(3), tmp_path / "m"), tmp_path / "liver.zip")
-    assert read_truth(masks, volume).notices == ()
+    assert read_truth(masks, volume).notices == (NO_TUMORS,)
 
 
 def test_dicom_goes_before_nifti_and_pictures(tmp_path):

@@ -36,11 +36,13 @@ from liverseg.measurements import measure  # noqa: E402
 from liverseg.phantom import make_phantom  # noqa: E402
 from liverseg.phantom.files import write_dicom  # noqa: E402
 from liverseg.upload import read_scan  # noqa: E402
+from liverseg.volume import Spacing, Volume  # noqa: E402
 
 WAITING = (Status.STARTING, Status.JOINING_QUEUE, Status.IN_QUEUE, Status.QUEUE_FULL)
 LONGEST_S = 3600
 FREED_AFTER_S = 60  # grace for a connection that comes back, and the sweep
 LOOK_S = 0.1
+PATIENT = {"timeout": 120}  # httpx gives up after 5 s, which a busy machine needs for 30 requests
 
 
 @dataclass(frozen=True)
@@ -151,13 +153,14 @@ def run(folder: Path, programs: int, browsers: int, shape: tuple[int, int, int])
         shape: (z, y, x) of the scans.
     """
     engine = load_engine()
-    seeds = range(programs + browsers + 1)
-    cases = [written_case(folder / "cases", seed, shape, engine) for seed in seeds]
+    abdomen, _ = make_phantom(3, shape=shape)
+    numbers = range(programs + browsers + 1)
+    cases = [written_case(folder / "cases", abdomen, k, engine) for k in numbers]
     (folder / "page").mkdir()
     with served_apart(folder / "page") as served, memory_of(served.process.pid) as memory:
         wait_until(lambda: memory, 30)
         rest_mb = memory[-1]
-        clients = [Client(served.url, verbose=False) for _ in range(programs)]
+        clients = [Client(served.url, verbose=False, httpx_kwargs=PATIENT) for _ in range(programs)]
         start = time.monotonic()
         jobs = [
             client.submit([handle_file(case.path)], None, None, api_name="/segment")
@@ -180,10 +183,13 @@ def run(folder: Path, programs: int, browsers: int, shape: tuple[int, int, int])
         return Load(shape, visits, people, seconds, rest_mb, max(memory), open_studies(), len(left))
 
 
-def written_case(folder: Path, seed: int, shape: tuple[int, int, int], engine) -> Case:
-    """A synthetic scan as a zip of DICOM files, and what the package finds in it."""
-    slices = write_dicom(make_phantom(seed, shape=shape)[0], folder / f"{seed}")
-    path = folder / f"{seed}.zip"
+def written_case(folder: Path, abdomen: Volume, number: int, engine) -> Case:
+    """An abdomen shifted and stretched by its number, zipped, and what the package finds in it."""
+    z_mm, y_mm, x_mm = abdomen.spacing
+    hu = np.roll(abdomen.hu, number % 8, axis=2)
+    stretched = Volume(hu, Spacing(z_mm * (1 + number / 50), y_mm, x_mm))
+    slices = write_dicom(stretched, folder / f"{number}")
+    path = folder / f"{number}.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for file in slices:
             archive.write(file, file.name)

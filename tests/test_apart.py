@@ -1,5 +1,7 @@
 """Compressed frames are decoded where a crash does no harm."""
 
+import sys
+
 import numpy as np
 import pytest
 from make_dicom import GDCM_SYNTAXES, ct, series, write
@@ -71,7 +73,8 @@ def test_a_process_that_was_ended_from_outside_is_not_missed(decoder):
 
 
 def test_a_decoder_that_takes_too_long_is_stopped(decoder, monkeypatch):
-    monkeypatch.setattr(module, "COMMAND", ("sleep", "60"))
+    hangs = "import time; print('{}', flush=True); time.sleep(60)"
+    monkeypatch.setattr(module, "COMMAND", (sys.executable, "-c", hangs))
     monkeypatch.setattr(module, "SECONDS", 0.1)
     with pytest.raises(NoDecoder):
         decoder.decode(b"", JPEG_LOSSLESS, {})

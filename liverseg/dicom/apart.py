@@ -8,6 +8,8 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from ..errors import NoDecoder
 
 COMMAND = (sys.executable, "-P", str(Path(__file__).with_name("native.py")))
 SECONDS = 10  # for one frame
+START_SECONDS = 60  # on a busy machine the imports alone can take ten
 MAX_HEAD = 1000  # bytes of an answer's first line
 
 
@@ -54,9 +57,7 @@ class Apart:
 
     def _asked(self, request: bytes) -> tuple[dict, bytes]:
         process = self._running()
-        limit = threading.Timer(SECONDS, process.kill)
-        limit.start()
-        try:
+        with _time_limit(process, SECONDS):
             process.stdin.write(request)
             process.stdin.flush()
             answer = json.loads(process.stdout.readline(MAX_HEAD) or _gone())
@@ -65,8 +66,6 @@ class Apart:
             size = int(np.prod(answer["shape"])) * np.dtype(answer["dtype"]).itemsize
             content = process.stdout.read(size)
             return (answer, content) if len(content) == size else _gone()
-        finally:
-            limit.cancel()
 
     def _running(self) -> subprocess.Popen:
         """The process; a new one where it has ended, or where this one was forked meanwhile."""
@@ -75,6 +74,8 @@ class Apart:
         if self._process is None:
             pipe, null = subprocess.PIPE, subprocess.DEVNULL
             self._process = subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=null)
+            with _time_limit(self._process, START_SECONDS):
+                self._process.stdout.readline(MAX_HEAD)
         return self._process
 
     def _end(self) -> None:
@@ -82,6 +83,17 @@ class Apart:
         process.kill()
         with process:  # closes its pipes and waits
             pass
+
+
+@contextmanager
+def _time_limit(process: subprocess.Popen, seconds: float) -> Iterator[None]:
+    """Kills a process that takes longer, so that waiting for it ends."""
+    limit = threading.Timer(seconds, process.kill)
+    limit.start()
+    try:
+        yield
+    finally:
+        limit.cancel()
 
 
 def _gone():

@@ -18,7 +18,8 @@ MEMORY = 2 * 2**30  # bytes that a decoder may ask for
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers until the other process is gone."""
+    """Answers until the other process is gone; the first answer says that it is ready."""
+    answer(answers, {})
     for line in requests:
         request = json.loads(line)
         frame = requests.read(request["bytes"])

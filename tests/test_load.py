@@ -9,5 +9,6 @@ def test_visitors_at_once_all_get_their_own_result_and_leave_nothing(tmp_path):
     assert load.in_order
     assert max(place for visit in load.programs for place in visit.places) >= 2
     assert load.peak_mb < load.rest_mb + 1000
-    assert (load.open_studies, load.files) == (0, 0)
+    assert load.open_studies == 0
+    assert load.files == 0
     assert "| right results | 5 of 5 |" in str(load)

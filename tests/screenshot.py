@@ -8,7 +8,7 @@ from pathlib import Path
 
 from browser import open_browser
 from page_server import served_here
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 PICTURE = Path(__file__).with_name("screenshot.jpg")
 CASE = 8
@@ -25,13 +25,13 @@ def main() -> None:
         browser = open_browser(playwright)
         page = browser.new_page(viewport={"width": 1366, "height": 700})
         page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
         page.goto(served.url)
         page.fill("#seed input", str(CASE))
         page.click("#synthetic")
         page.click("#lv-tab-tumors")
         page.click('.lv-lesions [data-status="detected"]')
-        page.wait_for_load_state("networkidle")
-        page.wait_for_selector("#status .meta-text, #status .meta-text-center", state="hidden")
+        expect(page.locator("#status .meta-text, #status .meta-text-center")).to_be_hidden()
         page.screenshot(path=PICTURE, type="jpeg", quality=85)
         browser.close()
 

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 NOISE_SIGMAS = (0.0, 0.6, 1.0, 1.5, 3.0, 6.0)  # pixels of correlation
 FINE, COARSE = slice(0, 4), slice(2, 6)  # of NOISE_SIGMAS: scanner noise, texture of tissue
+CONTRAST = (0.55, 1.6)  # of a slice's differences to water, by phase and dose of contrast agent
 _NOISE_SIDE = 512
 
 
@@ -64,6 +65,18 @@ def random_bend(rng: np.random.Generator, size: int, pixels: float) -> np.ndarra
     """(2, size, size) float32 smooth displacement of at most about `pixels`."""
     grid = rng.uniform(-pixels, pixels, (2, 5, 5)).astype(np.float32)
     return np.stack([cv2.resize(g, (size, size), interpolation=cv2.INTER_CUBIC) for g in grid])
+
+
+def random_contrast(rng: np.random.Generator, image: np.ndarray, water: float) -> np.ndarray:
+    """Another phase of contrast agent, from none to a liver brighter than the window.
+
+    Args:
+        rng: of all choices.
+        image: (y, x, 3) float32 in [0, 1]; what is darker than water keeps its value.
+        water: its value.
+    """
+    factor = np.exp(rng.uniform(*np.log(CONTRAST)))
+    return np.minimum(image + (factor - 1) * np.maximum(image - np.float32(water), 0), 1)
 
 
 def random_intensity(rng: np.random.Generator, image: np.ndarray, strength: float = 1.0):

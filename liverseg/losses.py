@@ -34,15 +34,14 @@ def make_loss(network: str, missed: float | None = None) -> Callable:
 
     Returns:
         A function of target (n, y, x, 2), the mask and each pixel's weight, and of probability
-        (n, y, x, 1). Pixels of less than half weight count in the cross-entropy only.
+        (n, y, x, 1).
     """
     missed = missed or MISSED[network]
 
     def loss(target, probability):
         truth, weight = target[..., :1], target[..., 1:]
         entropy = weight * ops.binary_crossentropy(truth, probability)
-        inside = ops.cast(weight > 0.5, probability.dtype)
-        overlap = overlap_loss(truth, probability, inside, missed)
+        overlap = overlap_loss(truth, probability, weight, missed)
         return overlap + ENTROPY[network] * ops.sum(entropy) / ops.sum(weight)
 
     return loss

@@ -50,6 +50,12 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
     return holes
 
 
+def number_parts(mask: np.ndarray) -> np.ndarray:
+    """Numbers the parts of a (z, y, x) mask that touch nowhere, not even at a corner."""
+    # padded: cc3d 4.1 raises on boxes of a voxel's width that hold as many parts as they can
+    return cc3d.connected_components(np.pad(mask, 1), connectivity=26)[1:-1, 1:-1, 1:-1]
+
+
 def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
     """The smallest box that holds a (z, y, x) mask, which is not empty."""
     z = np.flatnonzero(mask.any(axis=(1, 2)))
@@ -71,7 +77,7 @@ def remove_doubtful(values: np.ndarray, threshold: int, voxels: int, peak: int) 
     if not mask.any():
         return
     box = bounding_box(mask)
-    components = cc3d.connected_components(mask[box], connectivity=26)
+    components = number_parts(mask[box])
     sizes = np.bincount(components.ravel())
     peaks = ndimage.maximum(values[box], components, np.arange(len(sizes)))
     kept = (sizes >= voxels) & (peaks >= peak)

@@ -10,19 +10,19 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from .augment import placement, random_bend, random_intensity, warp
+from .augment import placement, random_bend, random_contrast, random_intensity, warp
 from .config import Recipe
 from .data import APART_MM, UNANNOTATED, Case
 from .preprocess import Square, around, to_network, tumor_window, whole_slice
 from .synthetic_tumors import insert_tumors
-from .volume import BACKGROUND, TUMOR
+from .volume import BACKGROUND, LIVER, TUMOR
 
 FARTHEST_MM = 9.0  # a slice farther away is no neighbour
 NEIGHBOR_MM = (1.0, 5.5)  # where `Recipe.neighbor_mm` is jittered
 LONE_CHANCE = 0.08  # of a slice that repeats itself, as a single picture does
-NEAR_PIXELS = 17  # the tumor network learns inside the liver and this near around it
 LESION_CHANCE = 0.35  # of tumors drawn into a liver that the liver network shall outline whole
-FAR_WEIGHT = 0.15  # elsewhere its result is thrown away, unless the liver was wrong
+CONTRAST_CHANCE = 0.25  # of another phase of contrast agent than the scan's
+PICTURE_CHANCE = 0.2  # of a picture instead of a slice of a scan
 
 View = Callable[[Case, Recipe], tuple[Square, tuple[int, int]]]  # see `tumor_view`
 
@@ -85,7 +85,7 @@ class LiverSamples:
 
     def draw(self, rng: np.random.Generator, size: int) -> Sample:
         """See `Samples.draw`."""
-        picture = bool(self._pictures) and (not self._scans or rng.random() < 0.2)
+        picture = bool(self._pictures) and (not self._scans or rng.random() < PICTURE_CHANCE)
         case = _choose_case(rng, self._pictures if picture else self._scans)
         has_liver = self._with_liver[case.name]
         z = _choose_slice(rng, has_liver, ~has_liver, 0.75)
@@ -105,6 +105,9 @@ class LiverSamples:
         if size != full:
             image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
             mask = _resize_mask(mask, size) > 0.5
+        if rng.random() < CONTRAST_CHANCE:
+            low, high = self.recipe.window_hu
+            image = random_contrast(rng, image, -low / (high - low))
         image = random_intensity(rng, image, 1.4 if picture else 1.0)
         return Sample(image, mask, np.ones(mask.shape, np.float32))
 
@@ -119,7 +122,8 @@ def tumor_view(case: Case, recipe: Recipe) -> tuple[Square, tuple[int, int]]:
 class TumorSamples:
     """Parts of the square around a jittered liver, at the scale the tumor network sees.
 
-    Slices whose tumors were not annotated are left out.
+    Liver of which nobody said whether it is tumor counts in no loss; slices of nothing else are
+    left out. What lies beside the liver counts: a predicted liver holds some of it.
     """
 
     def __init__(
@@ -133,53 +137,56 @@ class TumorSamples:
         """Looks where tumors are.
 
         Args:
-            cases: pictures among them are left out.
+            cases: pictures among them are of use only once `label_surely` has seen them.
             recipe: for size and margin.
-            real: part of the samples from slices with annotated tumors.
+            real: part of the samples from slices with tumors.
             synthetic: part of the samples with tumors drawn into a slice that has none.
             view: what the network sees of a case.
         """
         self.recipe = recipe
         self.real, self.synthetic = real, synthetic
         self._tumor, self._clean, self._square, self._window = {}, {}, {}, {}
-        cases = [case for case in cases if not is_picture(case)]
         for case in cases:
-            liver = (case.labels != BACKGROUND).any(axis=(1, 2))
-            known = ~(case.labels == UNANNOTATED).any(axis=(1, 2))
             tumor = (case.labels == TUMOR).any(axis=(1, 2))
-            self._tumor[case.name] = tumor & known
-            self._clean[case.name] = liver & known & ~tumor
-            if liver.any():
+            self._tumor[case.name] = tumor
+            self._clean[case.name] = (case.labels == LIVER).any(axis=(1, 2)) & ~tumor
+            if tumor.any() or self._clean[case.name].any():
                 self._square[case.name], self._window[case.name] = view(case, recipe)
-        self._with_tumor = _by_patient([case for case in cases if self._tumor[case.name].any()])
-        self._without = _by_patient([case for case in cases if self._clean[case.name].any()])
+        scans = [case for case in cases if not is_picture(case)]
+        pictures = [case for case in cases if is_picture(case)]
+        self._scans, self._pictures = (
+            tuple(
+                _by_patient([case for case in group if slices[case.name].any()])
+                for slices in (self._tumor, self._clean)
+            )
+            for group in (scans, pictures)
+        )
 
     def draw(self, rng: np.random.Generator, size: int) -> Sample:
         """See `Samples.draw`."""
-        real = bool(self._with_tumor) and (rng.random() < self.real or not self._without)
-        case = _choose_case(rng, self._with_tumor if real else self._without)
+        scans, pictures = any(self._scans), any(self._pictures)
+        picture = pictures and (not scans or rng.random() < PICTURE_CHANCE)
+        with_tumor, without = self._pictures if picture else self._scans
+        real = bool(with_tumor) and (rng.random() < self.real or not without)
+        case = _choose_case(rng, with_tumor if real else without)
         z = int(rng.choice(np.flatnonzero((self._tumor if real else self._clean)[case.name])))
         channels, distance_mm = _channels(rng, case, z)
         image, masks, scale = self._crop(rng, case, z, channels, size, real)
-        liver, tumor = masks[..., 0], masks[..., 1]
+        liver, tumor, unknown = np.moveaxis(masks, -1, 0)
         if not real and rng.random() < self.synthetic / (1 - self.real):
             width = self.recipe.tumor_window_hu[1] - self.recipe.tumor_window_hu[0]
             pixel_mm = case.pixel_mm / scale
             tumor = insert_tumors(rng, image, liver, pixel_mm, distance_mm, width)
-        near = cv2.dilate(
-            liver.astype(np.uint8),
-            cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (NEAR_PIXELS, NEAR_PIXELS)),
-        )
-        weight = np.where(near > 0, 1.0, FAR_WEIGHT).astype(np.float32)
+        weight = (tumor | ~unknown).astype(np.float32)
         return Sample(random_intensity(rng, image), tumor, weight)
 
     def _crop(self, rng, case: Case, z: int, channels, size: int, real: bool):
-        """Image, masks (size, size, 2) of liver and tumor, and the scale to network pixels."""
+        """Image, masks (size, size, 3) of liver, tumor and what is neither, and the scale."""
         low, high = self._window[case.name]
         image = np.stack([case.hu[k] for k in channels], -1).astype(np.float32)
         image = (np.clip(image, low, high) - low) / (high - low)
         labels = case.labels[z]
-        masks = np.stack([labels != BACKGROUND, labels == TUMOR], -1).astype(np.float32)
+        masks = np.stack([labels != BACKGROUND, labels == TUMOR, labels == UNANNOTATED], -1)
         side = self._square[case.name].side + rng.uniform(-10, 10) / case.pixel_mm
         scale = self.recipe.size / max(side, 1) * np.exp(rng.uniform(-0.2, 0.2))
         lesion = real and rng.random() < 0.8
@@ -189,7 +196,7 @@ class TumorSamples:
             image = cv2.GaussianBlur(image, (0, 0), 0.35 / scale)
         matrix = placement(center, size, scale, rng.uniform(-15, 15))
         bend = random_bend(rng, size, 0.03 * size) if rng.random() < 0.2 else None
-        return *warp(image, masks, matrix, size, bend), scale
+        return *warp(image, masks.astype(np.float32), matrix, size, bend), scale
 
 
 def _by_patient(cases: list[Case]) -> list[list[Case]]:

@@ -2,6 +2,7 @@
 
     python -m liverseg train liver --data DIR --work DIR
     python -m liverseg train tumor --data DIR --work DIR      (begins with the liver network)
+    python -m liverseg train tumor ... --teacher weights      (learns from unannotated livers too)
     python -m liverseg train release --work DIR --out weights
 
 Written with keras only; KERAS_BACKEND chooses TensorFlow, JAX or torch.
@@ -23,8 +24,10 @@ from tqdm import tqdm
 from .config import Recipe
 from .data import Case, open_packed, pack, split_cases
 from .datasets import read_data, read_sides
+from .engine import load_engine
 from .losses import make_loss
 from .model import build_resunet
+from .pseudo_labels import label_surely
 from .release import save_release
 from .samples import LiverSamples, Samples, TumorSamples
 from .validation import validate
@@ -229,6 +232,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--work", type=Path, required=True, help="checkpoints, logs, cache")
     parser.add_argument("--data", type=Path, help="labelled scans; packed into the cache once")
     parser.add_argument("--out", type=Path, default=Path("weights"), help="of a release")
+    parser.add_argument("--teacher", type=Path, help="weights that say where unseen tumors are")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="mixed on a GPU")
     args = parser.parse_args(argv)
     if args.what == "release":
@@ -238,6 +242,9 @@ def main(argv: list[str]) -> None:
     cache = args.work / "cache"
     cases = open_packed(cache) or pack(read_data(args.data), cache)
     split = split_cases(cases, read_sides(args.data, cases))
+    if args.teacher and args.what == "tumor":
+        teacher = load_engine("reference", args.teacher)
+        split["train"] = [label_surely(case, teacher) for case in tqdm(split["train"], "teacher")]
     liver = load_trained(args.work, "liver") if args.what == "tumor" else None
     train(args.what, split, args.work, initial=liver)
 

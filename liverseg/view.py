@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from . import colors
 from .measurements import Measurements
 from .metrics import Scores
+from .postprocess import number_parts
 from .volume import Segmentation, Spacing
 
 NAMES, COLORS = ("Liver", "Tumor"), (colors.LIVER, colors.TUMOR)
@@ -120,9 +121,7 @@ def missed_tumors(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     Args:
         found, true: (z, y, x) bool.
     """
-    import cc3d
-
-    components = cc3d.connected_components(true, connectivity=26)
+    components = number_parts(true)
     touched = np.zeros(components.max() + 1, bool)
     touched[np.unique(components[found])] = True
     touched[0] = True

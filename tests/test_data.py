@@ -1,11 +1,13 @@
 """Data sets as labelled cases, and a split that keeps a patient on one side."""
 
+import dataclasses
 import json
 
 import cv2
 import numpy as np
 import pytest
 
+from liverseg.augment import random_contrast
 from liverseg.config import Recipe
 from liverseg.data import (
     UNANNOTATED,
@@ -18,6 +20,7 @@ from liverseg.data import (
 from liverseg.datasets import read_data, read_phantoms, read_sides, read_slice_folders
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks, write_nifti
+from liverseg.pseudo_labels import label_surely
 from liverseg.samples import LiverSamples, TumorSamples, is_picture, neighbors
 from liverseg.synthetic_tumors import insert_tumors
 from liverseg.volume import Spacing
@@ -158,10 +161,9 @@ def test_tumor_samples_never_show_a_slice_whose_tumors_were_not_annotated():
             seen.add(z)
             return super()._crop(rng, case, z, channels, size, real)
 
-    samples, rng = (
-        Noted([make_case(tumor=UNANNOTATED)], SMALL, synthetic=0),
-        np.random.default_rng(0),
-    )
+    case = make_case()
+    case.labels[2:4][case.labels[2:4] > 0] = UNANNOTATED
+    samples, rng = Noted([case], SMALL, synthetic=0), np.random.default_rng(0)
     drawn = [samples.draw(rng, 32) for _ in range(20)]
     assert seen == {1, 4}
     assert not any(s.mask.any() for s in drawn)
@@ -171,8 +173,53 @@ def test_half_of_the_tumor_samples_come_from_slices_with_tumors():
     samples, rng = TumorSamples([make_case()], SMALL, synthetic=0), np.random.default_rng(0)
     drawn = [samples.draw(rng, 32) for _ in range(60)]
     assert 15 <= sum(s.mask.any() for s in drawn) <= 40
-    assert all(s.weight[s.mask].min(initial=1) == 1 for s in drawn)
-    assert min(s.weight.min() for s in drawn) == pytest.approx(0.15)
+    assert all((s.weight == 1).all() for s in drawn)
+
+
+def test_liver_that_nobody_annotated_counts_in_no_tumor_loss():
+    case = make_case()
+    case.labels[:, 50:70] *= UNANNOTATED
+    samples, rng = TumorSamples([case], SMALL, synthetic=0), np.random.default_rng(0)
+    drawn = [samples.draw(rng, 32) for _ in range(20)]
+    assert {value for s in drawn for value in np.unique(s.weight)} == {0, 1}
+    assert all((s.weight[s.mask] == 1).all() for s in drawn)
+
+
+class Teacher:
+    """Sure of the dark, unsure of what is less dark."""
+
+    recipe = SMALL
+
+    def predict(self, network, images):
+        return [np.select([x < 0.45, x < 0.6], [0.9, 0.3], 0) for x in (i[..., 1] for i in images)]
+
+
+def test_a_teacher_labels_what_it_is_sure_of():
+    case = make_case(tumor=UNANNOTATED)
+    case.hu[2:4, 30:40, 30:40], case.hu[2, 50:60, 50:60] = 30, 80
+    case.labels[2:4, 20:70, 20:70] = UNANNOTATED
+    labels = label_surely(case, Teacher()).labels
+    assert (labels[2, 32:38, 32:38] == 2).all()
+    assert (labels[2, 52:58, 52:58] == UNANNOTATED).all()
+    assert (labels[3, 52:58, 52:58] == 1).all()
+    np.testing.assert_array_equal(labels > 0, case.labels > 0)
+    annotated = make_case()
+    assert label_surely(annotated, Teacher()) is annotated
+
+
+def test_pictures_that_a_teacher_labelled_are_learned_from():
+    picture = dataclasses.replace(make_case("p", "p"), z_mm=np.arange(6) * 1e3)
+    samples = TumorSamples([picture], SMALL, synthetic=0)
+    assert any(samples.draw(np.random.default_rng(k), 32).mask.any() for k in range(20))
+
+
+def test_contrast_agent_brightens_what_is_brighter_than_water():
+    image = np.linspace(0, 1, 11, dtype=np.float32)[:, None, None].repeat(3, -1)
+    for seed in range(5):
+        changed = random_contrast(np.random.default_rng(seed), image, 0.2)
+        np.testing.assert_array_equal(changed[:3], image[:3])
+        assert changed.max() <= 1
+        assert not np.array_equal(changed, image)
 
 
 def test_a_sample_depends_on_its_generator_only():

@@ -5,6 +5,7 @@ import pytest
 
 from liverseg.cascade import LIVER_STAGE, Step, coarse_stride, level, segment, segment_steps
 from liverseg.config import Recipe
+from liverseg.postprocess import number_parts
 from liverseg.volume import Spacing, Volume
 
 ISOTROPIC = Spacing(2.0, 2.0, 2.0)
@@ -281,3 +282,10 @@ def test_tumors_of_which_the_network_is_nowhere_sure_are_left_out(peak, kept):
     found = segment(scan(), engine=ThresholdEngine(tumor_peak=peak))  # which says 0.9
     assert found.tumor.any() == kept
     assert found.liver.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 3, 1), (3, 1, 1), (1, 3, 5)])
+def test_parts_are_counted_in_boxes_of_a_voxels_width(shape):
+    mask = np.zeros(shape, bool)
+    mask[::2, ::2, ::2] = True  # as many parts as there can be
+    assert number_parts(mask).max() == mask.sum()

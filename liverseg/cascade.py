@@ -102,7 +102,7 @@ def segment_steps(volume: Volume, engine: Engine | None = None) -> Iterator[Step
         yield Step(LIVER_STAGE, 1, 1, result=Segmentation(labels, notices=(NO_LIVER,)))
         return
     labels[liver.box][liver.values >= level(recipe.liver_threshold)] = LIVER
-    tumor = yield from _tumor_steps(volume, engine, labels, liver)
+    tumor = yield from _tumor_steps(volume, engine, labels, liver, reach)
     found = tumor.values >= level(recipe.tumor_threshold)
     labels[tumor.box][found] = TUMOR
     liver.values[found & (liver.values < level(recipe.liver_threshold))] = 255
@@ -271,7 +271,9 @@ def _on_scan(
     return Probability(box, (first, y.start, x.start))
 
 
-def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray, liver: Probability):
+def _tumor_steps(
+    volume: Volume, engine: Engine, labels: np.ndarray, liver: Probability, reach: int
+):
     """Yields Steps; returns the tumor network's Probability in the liver's box, 0 far from a liver.
 
     Args:
@@ -279,6 +281,7 @@ def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray, liver: Prob
         engine: of both networks.
         labels: (z, y, x) uint8, the liver.
         liver: of which the labels are made.
+        reach: pixels that a tumor may lie outside the liver.
     """
     recipe = engine.recipe
     threshold = level(recipe.tumor_threshold)
@@ -288,8 +291,7 @@ def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray, liver: Prob
     window_hu = tumor_window(volume.hu[liver.box][inside], recipe)
     images = NetworkInput(volume, square, recipe, window_hu)
     values = np.zeros_like(liver.values)
-    side = 2 * reach_pixels(volume.spacing, recipe) + 1
-    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    within_reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
     slices = np.flatnonzero(inside.any(axis=(1, 2))) + z
     scale, everything = recipe.size / square.side, whole_grid(recipe)
 
@@ -305,7 +307,7 @@ def _tumor_steps(volume: Volume, engine: Engine, labels: np.ndarray, liver: Prob
     for batch, outputs in _predict(engine, "tumor", images, slices, slices.mean(), liver_part):
         for k, output in zip(batch - z, outputs, strict=True):
             on_scan = from_network(output, square, volume.shape[1:])
-            values[k] = on_scan[liver.box[1:]] * cv2.dilate(inside[k].view(np.uint8), reach)
+            values[k] = on_scan[liver.box[1:]] * cv2.dilate(inside[k].view(np.uint8), within_reach)
         done += len(batch)
         preliminary = labels[batch]
         preliminary[:, *liver.box[1:]][values[batch - z] >= threshold] = TUMOR

@@ -11,10 +11,8 @@ from scipy import ndimage
 
 from .diameters import Line, Point, length_mm, lesion_axes
 from .lesions import number_lesions
-from .postprocess import bounding_box
-from .volume import LIVER, Segmentation, Volume
-
-Box = tuple[slice, slice, slice]
+from .postprocess import Box, bounding_box, common_box
+from .volume import LIVER, TUMOR, Segmentation, Volume
 
 SQUARE_PIXELS = (1.0, 1.0)  # where spacing is unknown: axes can be drawn, but not given in mm
 
@@ -91,24 +89,28 @@ def measure(segmentation: Segmentation, volume: Volume) -> Measurements:
         )
     counts = np.array([np.bincount(s.ravel(), minlength=3) for s in segmentation.labels])
     liver, tumor = counts[:, 1:].sum(axis=1), counts[:, 2]
-    hu_mean, hu_sd = _density(segmentation.labels == LIVER, volume)
+    box = common_box(segmentation.labels)
+    labels = segmentation.labels[box]
+    hu_mean, hu_sd = _density(labels == LIVER, volume, box)
     return Measurements(
         liver_ml=_times(liver.sum(), volume.voxel_ml),
         tumor_ml=_times(tumor.sum(), volume.voxel_ml),
         burden_percent=100 * float(tumor.sum() / liver.sum()) if liver.any() else None,
         liver_hu_mean=hu_mean,
         liver_hu_sd=hu_sd,
-        lesions=_lesions(segmentation.tumor, volume),
+        lesions=_lesions(labels == TUMOR, volume, box),
         liver_area_mm2=_areas(liver, volume),
         tumor_area_mm2=_areas(tumor, volume),
     )
 
 
-def _lesions(tumor: np.ndarray, volume: Volume) -> tuple[Lesion, ...]:
+def _lesions(tumor: np.ndarray, volume: Volume, box: Box) -> tuple[Lesion, ...]:
+    """Measures all lesions; tumor is (z, y, x) bool in a box of the scan."""
     if not tumor.any():
         return ()
-    box = bounding_box(tumor)
-    labels, voxels = number_lesions(tumor[box])
+    smallest = bounding_box(tumor)
+    labels, voxels = number_lesions(tumor[smallest])
+    box = _inside(box, smallest)
     inner_boxes = ndimage.find_objects(labels, max_label=len(voxels))
     return tuple(
         _lesion(number, labels[inner] == number, _inside(box, inner), volume)
@@ -150,7 +152,7 @@ def _moved(line: Line, corner: np.ndarray) -> Line:
     return tuple(tuple((corner + point).tolist()) for point in line)
 
 
-def _density(mask: np.ndarray, volume: Volume, box: Box = ()) -> tuple[float | None, float | None]:
+def _density(mask: np.ndarray, volume: Volume, box: Box) -> tuple[float | None, float | None]:
     """Mean and standard deviation in HU inside a (z, y, x) bool mask of a box of the scan."""
     if volume.windowed is not None or not mask.any():
         return None, None

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from .lesions import pair_lesions
+from .postprocess import common_box
 from .surfaces import surface_distances
-from .volume import Segmentation, Volume
+from .volume import LIVER, TUMOR, Segmentation, Volume
 
 DETECTED_IOU = 0.5  # LiTS: a lesion is detected where the pair's IoU is above this
 
@@ -139,10 +140,11 @@ def compare(
             f"{prediction.labels.shape}, {truth.labels.shape}, {volume.shape}"
         )
     pairs = _label_pairs(prediction.labels, truth.labels)
+    box = common_box(prediction.labels, truth.labels)
     scores = Scores(
         liver=_structure(_confusion(pairs.sum(axis=0), first=1)),
         tumor=_structure(_confusion(pairs.sum(axis=0), first=2)),
-        lesions=detect_lesions(prediction.tumor, truth.tumor),
+        lesions=detect_lesions(prediction.labels[box] == TUMOR, truth.labels[box] == TUMOR),
         slices=tuple(
             SliceScores(z, _overlap(_confusion(pair, first=1)), _overlap(_confusion(pair, first=2)))
             for z, pair in enumerate(pairs)
@@ -155,10 +157,12 @@ def add_surfaces(
     scores: Scores, prediction: Segmentation, truth: Segmentation, volume: Volume
 ) -> Scores:
     """The same scores with surface distances in mm; seconds for a large scan."""
+    box = common_box(prediction.labels, truth.labels)
+    found, true = prediction.labels[box], truth.labels[box]
     return replace(
         scores,
-        liver=_with_surfaces(scores.liver, prediction.liver, truth.liver, volume),
-        tumor=_with_surfaces(scores.tumor, prediction.tumor, truth.tumor, volume),
+        liver=_with_surfaces(scores.liver, found >= LIVER, true >= LIVER, volume),
+        tumor=_with_surfaces(scores.tumor, found == TUMOR, true == TUMOR, volume),
     )
 
 

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+Box = tuple[slice, slice, slice]
+
 REACH = 5  # network pixels around the liver in which a lower threshold may still find some
 
 
@@ -56,7 +58,23 @@ def number_parts(mask: np.ndarray) -> np.ndarray:
     return cc3d.connected_components(np.pad(mask, 1), connectivity=26)[1:-1, 1:-1, 1:-1]
 
 
-def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
+def common_box(*labels: np.ndarray) -> Box:
+    """The smallest box that holds what is not 0 in any of them; an empty one for nothing.
+
+    Args:
+        labels: (z, y, x) of one shape, read without a copy of their size.
+    """
+    boxes = [bounding_box(one) for one in labels if one.any()]
+    return (
+        tuple(
+            slice(min(one.start for one in axis), max(one.stop for one in axis))
+            for axis in zip(*boxes, strict=True)
+        )
+        or (slice(0, 0),) * 3
+    )
+
+
+def bounding_box(mask: np.ndarray) -> Box:
     """The smallest box that holds a (z, y, x) mask, which is not empty."""
     z = np.flatnonzero(mask.any(axis=(1, 2)))
     plane = mask[z[0] : z[-1] + 1].any(axis=0)

@@ -34,8 +34,8 @@ def surface_distances(
     A surface voxel shares a face with the background; beyond the scan there is background.
 
     Args:
-        prediction, truth: (z, y, x) bool.
-        volume: for its spacing.
+        prediction, truth: (z, y, x) bool of the scan or a box of it.
+        volume: the scan, for its spacing.
 
     Returns:
         None where a mask is empty or a spacing needed is unknown.
@@ -46,7 +46,7 @@ def surface_distances(
     box = bounding_box(prediction | truth)
     masks = [np.pad(mask[box], 1).astype(np.uint8) for mask in (prediction, truth)]
     if spacing_mm.z is None:
-        if len(prediction) > 1:
+        if volume.shape[0] > 1:
             return None
         masks, spacing_mm = [mask[1] for mask in masks], spacing_mm[1:]
     found, true = (_surface(mask, spacing_mm) for mask in masks)

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 from . import colors
 from .measurements import Measurements
 from .metrics import Scores
-from .postprocess import number_parts
-from .volume import Segmentation, Spacing
+from .postprocess import bounding_box, common_box, number_parts
+from .volume import LIVER, TUMOR, Segmentation, Spacing
 
 NAMES, COLORS = ("Liver", "Tumor"), (colors.LIVER, colors.TUMOR)
 LIVER_STEP_MM, TUMOR_STEP_MM = 3.0, 1.5  # finer shows the voxels, not the organ
@@ -84,16 +84,19 @@ def surfaces(
         truth: on the same grid.
     """
     figure = go.Figure()
+    box = common_box(*(one.labels for one in (prediction, truth) if one))
+    found = prediction.labels[box]
     parts = [
-        ("Liver", prediction.liver, colors.LIVER, 0.25, LIVER_STEP_MM),
-        ("Tumors found", prediction.tumor, colors.TUMOR, 1.0, TUMOR_STEP_MM),
+        ("Liver", found >= LIVER, colors.LIVER, 0.25, LIVER_STEP_MM),
+        ("Tumors found", found == TUMOR, colors.TUMOR, 1.0, TUMOR_STEP_MM),
     ]
     if truth is not None:
-        missed = missed_tumors(prediction.tumor, truth.tumor)
+        missed = missed_tumors(found == TUMOR, truth.labels[box] == TUMOR)
         parts.append(("Tumors missed", missed, colors.FALSE_NEGATIVE, 1.0, TUMOR_STEP_MM))
     for name, mask, color, opacity, step_mm in parts:
         if mask.any():
             vertices, faces = surface(mask, spacing, step_mm)
+            vertices += np.multiply([axis.start for axis in box], spacing)
             figure.add_mesh3d(
                 **dict(zip("zyx", vertices.T, strict=True)),
                 **dict(zip("ijk", faces.T, strict=True)),
@@ -144,8 +147,7 @@ def surface(mask: np.ndarray, spacing: Spacing, step_mm: float) -> tuple[np.ndar
     from skimage.measure import marching_cubes
 
     steps = [max(1, round(step_mm / side)) for side in spacing]
-    occupied = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-    box = tuple(slice(int(one[0]), int(one[-1]) + 1) for one in occupied)
+    box = bounding_box(mask)
     coarse = block_means(mask[box], steps)
     smooth = gaussian_filter(np.pad(coarse, 2), SMOOTHING_VOXELS)
     pitch = np.multiply(steps, spacing)

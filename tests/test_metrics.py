@@ -1,10 +1,12 @@
 """Scores on masks small enough to be worked out on paper."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from liverseg.measurements import measure
 from liverseg.metrics import add_surfaces, compare
 from liverseg.volume import Segmentation, Spacing, Volume
 
@@ -230,3 +232,17 @@ def test_scores_survive_json_with_null_for_undefined():
 def test_masks_of_different_shapes_are_a_programmers_error():
     with pytest.raises(ValueError, match="one shape"):
         compare(ROW_TRUTH, labels((1, 1, 9)), scan(ROW))
+
+
+def test_scoring_and_measuring_make_no_copy_of_a_scans_size():
+    shape = (32, 256, 256)
+    found = labels(shape, liver=((8, 16), (40, 90), (40, 90)), tumor=((9, 12), (50, 60), (50, 60)))
+    true = labels(shape, liver=((8, 16), (42, 92), (40, 90)), tumor=((9, 12), (52, 60), (50, 60)))
+    volume = scan(shape, Spacing(2, 1, 1))
+    compare(found, true, volume)  # imports are not counted
+    tracemalloc.start()
+    measure(found, volume)
+    compare(found, true, volume)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < found.labels.nbytes / 2

@@ -103,7 +103,7 @@ def failures(evaluation: Evaluation, remarks: dict[str, str]) -> list[str]:
             words = f"{patient['case']}, {structure}: Dice {_dice(patient, structure):.3f}"
             if structure == "tumor":
                 words += f" ({detection(patient['tumor'])})"
-            sentences.append(f"{words} {remarks.get(patient['case'], '')}".rstrip())
+            sentences.append(f"{words}. {remarks.get(patient['case'], '')}".rstrip())
     return sentences
 
 

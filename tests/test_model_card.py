@@ -104,7 +104,7 @@ def test_the_worst_patients_come_with_the_reason_where_someone_looked(weights):
     write_results(weights, remarks={"p3": "A cyst was taken for a tumor."})
     text = model_card(weights).text
     assert "- p3, liver: Dice 0.911 A cyst was taken for a tumor." in text
-    assert "- p3, tumor: Dice 0.123 (1 of 3 tumors detected, 1 false) A cyst was" in text
+    assert "- p3, tumor: Dice 0.123 (1 of 3 tumors detected, 1 false). A cyst was" in text
 
 
 def test_it_names_uses_terms_and_the_split(weights):

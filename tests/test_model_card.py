@@ -81,16 +81,17 @@ def test_its_tables_say_the_same(weights):
     assert "| p4 | 0.955 | – | – | not annotated |" in lines
 
 
-def test_calibration_is_shown_of_validation_patients(weights):
-    write_results(weights)
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_calibration_is_shown_of_the_patients_it_was_measured_on(weights, split):
+    assert "## Calibration\n\nNot measured." in model_card(weights).text
+    write_results(weights, split=split)
     text = model_card(weights).text
     # said 0.05 and 0.95, true 0.025 and 0.75 of 80 and 20 voxels
     assert "expected calibration error: liver 0.060, tumor inside the found liver 0.060" in text
-    assert text.split("## Calibration")[1].split("##")[0].strip() == "Not measured."
-    write_results(weights, split="val")
-    lines = model_card(weights).text.split("## Calibration")[1].splitlines()
+    lines = text.split("## Calibration")[1].splitlines()
     assert "| 0.050 | 0.025 | 160 |" in lines  # of two scans
     assert "| 0.950 | 0.750 | 40 |" in lines
+    assert any(f"{split} patients" in line for line in lines)
 
 
 def test_results_of_other_weights_do_not_count(weights):
@@ -103,7 +104,7 @@ def test_results_of_other_weights_do_not_count(weights):
 def test_the_worst_patients_come_with_the_reason_where_someone_looked(weights):
     write_results(weights, remarks={"p3": "A cyst was taken for a tumor."})
     text = model_card(weights).text
-    assert "- p3, liver: Dice 0.911 A cyst was taken for a tumor." in text
+    assert "- p3, liver: Dice 0.911. A cyst was taken for a tumor." in text
     assert "- p3, tumor: Dice 0.123 (1 of 3 tumors detected, 1 false). A cyst was" in text
 
 

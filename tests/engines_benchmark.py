@@ -23,6 +23,7 @@ from onnxruntime import quantization
 
 from liverseg.bench import SPEED, keep
 from liverseg.engine import OnnxEngine, load_network, thread_count
+from liverseg.model import build_resunet
 from liverseg.quantize import agreement, phantoms, slices_for
 from liverseg.weights import load_config
 
@@ -45,7 +46,9 @@ class Calibration(quantization.CalibrationDataReader):
 def candidates(model, calibration: np.ndarray, folder: Path) -> Iterator[tuple[str, Callable]]:
     """Names of candidates, and what makes them run."""
     saved = str(folder / "saved")
-    model.export(saved, verbose=False)
+    fixed = build_resunet(calibration.shape[1:], load_config().recipe.filters)  # LiteRT needs it
+    fixed.set_weights(model.get_weights())
+    fixed.export(saved, verbose=False)
     exported = folder / "float.onnx"
 
     def tensorflow() -> Run:

@@ -29,7 +29,13 @@ from liverseg.service import Service
 from liverseg.studies import MAX_AGE_S, Study
 from liverseg.takeaway import KINDS, offered
 from liverseg.view import slice_curves, surfaces
-from liverseg.viewer import LiverViewer, pack_preview, pack_result, pack_scan, private_folder
+from liverseg.viewer import (
+    LiverViewer,
+    pack_preview,
+    pack_result,
+    pack_scan_steps,
+    private_folder,
+)
 from liverseg.widgets import (
     CSS,
     Upload,
@@ -247,13 +253,13 @@ class Page:
         except UploadError as error:
             yield {self.scan: refused(str(error)), self.series: gr.Radio(visible=False)}
             raise
-        yield self._opened(request.session_hash)
+        yield from self._opened(request.session_hash)
 
     @speaking
     def open_series(self, series: int, request: gr.Request):
         """Shows the chosen series."""
         self.service.open_series(request.session_hash, series)
-        return self._opened(request.session_hash)
+        yield from self._opened(request.session_hash)
 
     @speaking
     def open_synthetic(self, seed: int, request: gr.Request):
@@ -269,7 +275,8 @@ class Page:
     def _open_case(self, visitor: str, case: Case):
         yield {self.status: {"stage": "Making the synthetic case"}}
         self.service.open_synthetic(visitor, case)
-        yield {**self._opened(visitor), self.status: None}
+        yield from self._opened(visitor)
+        yield {self.status: None}
 
     @speaking
     def open_truth(self, upload, request: gr.Request):
@@ -290,12 +297,13 @@ class Page:
                 yield {**self._results(visitor), self.truth: said(TRUTH_READ)}
             yield {self.surfaces: self._surfaces_wanted(visitor)}
 
-    def _opened(self, visitor: str) -> dict:
-        """The page with a scan that was just read."""
+    def _opened(self, visitor: str):
+        """The page with a scan that was just read: its middle slice first."""
         study = self.service.studies.of(visitor)
-        shown = pack_scan(study.volume, study.served, study.case)
+        for shown in pack_scan_steps(study.volume, study.served, study.case):
+            yield {self.viewer: shown}
         self.service.studies.update(visitor, shown=shown)
-        return {
+        yield {
             **self._results(visitor),
             self.scan: said(describe(study.volume)),
             self.series: gr.Radio(visible=False),

@@ -8,7 +8,14 @@ import pytest
 from liverseg.cascade import Step
 from liverseg.measurements import measure
 from liverseg.metrics import compare
-from liverseg.viewer import LiverViewer, pack_preview, pack_result, pack_scan, private_folder
+from liverseg.viewer import (
+    LiverViewer,
+    pack_preview,
+    pack_result,
+    pack_scan,
+    pack_scan_steps,
+    private_folder,
+)
 from liverseg.viewer.component import HERE, SCRIPTS, joined_scripts
 from liverseg.viewer.packing import middle_out
 from liverseg.volume import Probability, Segmentation, Source, Spacing, Volume
@@ -25,9 +32,11 @@ def unpacked(file, shape):
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def unpacked_scan(file, shape):
+def unpacked_scan(files, shape):
     """(z, y, x), slices in the order in which they are stored."""
-    return np.cumsum(unpacked(file, (shape[0], -1)), axis=1, dtype=np.uint8).reshape(shape)
+    _, *plane = shape
+    differences = [unpacked(file, (-1, np.prod(plane))) for file in files]
+    return np.cumsum(np.concatenate(differences), axis=1, dtype=np.uint8).reshape(shape)
 
 
 def a_volume(hu, **settings):
@@ -63,7 +72,17 @@ def test_a_picture_keeps_all_its_grey_values(folder):
     assert len(np.unique(unpacked_scan(value["ct"], hu.shape))) == 256
 
 
-def test_slices_lie_in_the_file_from_the_middle_outwards(folder):
+def test_the_middle_slice_comes_before_all_others_are_packed(folder):
+    steps = pack_scan_steps(a_volume(np.zeros((5, 2, 2))), folder)
+    first = next(steps)
+    assert unpacked_scan(first["ct"], (1, 2, 2)).shape == (1, 2, 2)
+    (value,) = steps
+    assert value["ct"][0] == first["ct"][0]
+    assert value["id"] == first["id"]
+    assert len(pack_scan(a_volume(np.zeros((1, 2, 2))), folder)["ct"]) == 1
+
+
+def test_slices_lie_in_the_files_from_the_middle_outwards(folder):
     assert middle_out(5) == [2, 1, 3, 0, 4]
     assert middle_out(4) == [2, 1, 3, 0]
     hu = np.zeros((5, 2, 2), np.int16) + np.arange(5).reshape(5, 1, 1) * 100

@@ -23,7 +23,7 @@ from browser import open_browser
 from playwright.sync_api import sync_playwright
 
 from liverseg.phantom import make_phantom
-from liverseg.viewer import LiverViewer, pack_result, pack_scan, private_folder
+from liverseg.viewer import LiverViewer, pack_result, pack_scan_steps, private_folder
 from liverseg.volume import Segmentation, Volume
 
 COUNTS = (130, 400)
@@ -38,7 +38,7 @@ LABELS = ("liver", "tumor")
 # that changed, all pictures are decoded and a frame has gone by.
 WATCH = """(input) => {
   const pictures = () => [...document.querySelectorAll("#pictures img")];
-  const shown = () => document.querySelector(".lv-slice")?.innerText ?? pictures()[0]?.src;
+  const shown = () => document.querySelector(".lv-slice")?.textContent ?? pictures()[0]?.src;
   const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   window.step = (event) => new Promise((done) => {
     const before = shown();
@@ -126,8 +126,8 @@ def viewer_page(volume: Volume, labels: Segmentation) -> gr.Blocks:
 
     def load():
         folder = private_folder()
-        scan = pack_scan(volume, folder)
-        yield scan
+        for scan in pack_scan_steps(volume, folder):
+            yield scan
         yield pack_result(scan, labels, labels, folder=folder)
 
     with gr.Blocks() as demo:

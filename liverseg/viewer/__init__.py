@@ -1,7 +1,7 @@
 """The CT viewer of the page: a canvas in the browser, fed by Python with a little JSON and files.
 
     folder = private_folder()                         # one per visitor's scan
-    value = pack_scan(volume, folder)                 # shows the scan
+    for value in pack_scan_steps(volume, folder):     # shows the middle slice, then the scan
     value = pack_preview(value, step, folder=folder)  # for each Step with labels: masks appear
     value = pack_result(value, result, truth, scores, measurements, folder=folder)
 
@@ -15,6 +15,13 @@ as detail, and follow it with `lv:slice`, sent whenever the slice changes and in
 """
 
 from .component import LiverViewer
-from .packing import pack_preview, pack_result, pack_scan, private_folder
+from .packing import pack_preview, pack_result, pack_scan, pack_scan_steps, private_folder
 
-__all__ = ["LiverViewer", "pack_preview", "pack_result", "pack_scan", "private_folder"]
+__all__ = [
+    "LiverViewer",
+    "pack_preview",
+    "pack_result",
+    "pack_scan",
+    "pack_scan_steps",
+    "private_folder",
+]

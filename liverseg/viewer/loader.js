@@ -11,9 +11,11 @@ export function createLoader(store) {
   let abort = new AbortController();
   let shownLabels = null; // path of the final masks that are in the study
   let previews = new Set(); // paths
-  let queue = Promise.resolve(); // masks arrive in the order in which they were sent
+  // Masks arrive in the order in which they were sent, and so do slices.
+  let queue = Promise.resolve();
+  let slices = Promise.resolve();
 
-  async function show(value) {
+  function show(value) {
     if (!value) {
       abort.abort();
       store.set({ value: null, study: null, phase: "empty" });
@@ -25,7 +27,7 @@ export function createLoader(store) {
     const { study } = store.state;
     const { signal } = abort;
     queue = queue.then(() => takeMasks(value, study, signal)).catch(fail);
-    if (isNew) await takeScan(value, study, signal).catch(fail);
+    slices = slices.then(() => takeSlices(value, study, signal)).catch(fail);
   }
 
   function begin(value) {
@@ -33,24 +35,27 @@ export function createLoader(store) {
     abort = new AbortController();
     shownLabels = null;
     previews = new Set();
-    queue = Promise.resolve();
+    queue = slices = Promise.resolve();
     const study = new Study(value);
     const half = (count) => Math.floor(count / 2);
     store.set({ study, z: half(study.slices), y: half(study.height), x: half(study.width) });
   }
 
-  async function takeScan({ ct }, study, signal) {
+  async function takeSlices({ ct }, study, signal) {
     const order = middleOut(study.slices);
-    await readBlocks(ct.url, study.area, signal, (index, block) => {
-      const z = order[index];
-      addUp(block, study.slice(study.ct, z));
-      if (index === 0) {
-        study.findBody(z);
-        store.touch("body");
-      }
-      store.touch("voxels");
-    });
-    study.complete = true;
+    for (const file of ct) {
+      if (study.files.has(file.path)) continue;
+      study.files.add(file.path);
+      await readBlocks(file.url, study.area, signal, (_, block) => {
+        const z = order[study.arrived++];
+        addUp(block, study.slice(study.ct, z));
+        if (study.arrived === 1) {
+          study.findBody(z);
+          store.touch("body");
+        }
+        store.touch("voxels");
+      });
+    }
     settle(study);
   }
 
@@ -71,9 +76,9 @@ export function createLoader(store) {
   }
 
   // Once scan and masks of the newest value are here, the phase is that of the value.
-  function settle({ complete, maskedBy }) {
+  function settle({ arrived, slices, maskedBy }) {
     const { value } = store.state;
-    if (complete && maskedBy === value) store.set({ phase: value.state });
+    if (arrived === slices && maskedBy === value) store.set({ phase: value.state });
   }
 
   async function takeResult({ labels, thresholds }, study, signal) {

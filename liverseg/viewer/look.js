@@ -108,8 +108,3 @@ export function rgbOf(color) {
 export function pixel(red, green, blue) {
   return (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
 }
-
-// (64,) 1 for the mask bytes that a layer holds.
-export function memberTable(member) {
-  return Uint8Array.from({ length: 64 }, (_, byte) => (member(byte) ? 1 : 0));
-}

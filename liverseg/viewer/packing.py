@@ -1,15 +1,17 @@
 """A scan and its results as the browser gets them: small JSON and gzipped bytes in files.
 
 The CT travels once, as 8 bits a voxel with most of the levels between -200 and 300 HU, where the
-error is at most 1.3 HU. Slices are stored from the middle outwards, so that the first ones can be
-looked at while the others still arrive; each as its differences from pixel to pixel, which packs to
-four fifths in half the time. Prediction and truth share a byte: prediction + 4 truth.
+error is at most 1.3 HU. Slices are stored from the middle outwards, the first one in a file of its
+own, so that it can be looked at while the others are packed and arrive; each as its differences
+from pixel to pixel, which packs to four fifths in half the time. Prediction and truth share a byte:
+prediction + 4 truth.
 """
 
 import gzip
 import hashlib
 import secrets
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +41,13 @@ def private_folder() -> Path:
 
 
 def pack_scan(volume: Volume, folder: Path, case: "Case | None" = None) -> dict:
-    """A scan for the viewer, without any mask.
+    """A scan for the viewer, without any mask; see `pack_scan_steps`."""
+    *_, value = pack_scan_steps(volume, folder, case)
+    return value
+
+
+def pack_scan_steps(volume: Volume, folder: Path, case: "Case | None" = None) -> Iterator[dict]:
+    """A scan for the viewer: its middle slice at once, then all of it.
 
     Args:
         volume: the scan.
@@ -48,7 +56,8 @@ def pack_scan(volume: Volume, folder: Path, case: "Case | None" = None) -> dict:
     """
     levels = _levels(volume)
     positions = volume.source.positions_mm if volume.source else None
-    return {
+    order = middle_out(len(volume.hu))
+    value = {
         "id": secrets.token_hex(8),
         "case": asdict(case) if case else None,
         "shape": list(volume.shape),
@@ -57,12 +66,16 @@ def pack_scan(volume: Volume, folder: Path, case: "Case | None" = None) -> dict:
         "affine": _affine(volume),
         "windowed": list(volume.windowed) if volume.windowed else None,
         "levels": [list(pair) for pair in levels],
-        "ct": _write_scan(volume.hu, levels, folder),
+        "ct": [],
         "state": "scan",
         "progress": None,
         "previews": [],
         "result": None,
     }
+    for some in filter(None, (order[:1], order[1:])):
+        file = _write_slices(volume.hu, some, levels, folder)
+        value = {**value, "ct": [*value["ct"], file]}
+        yield value
 
 
 def pack_preview(value: dict, step: "Step", *, folder: Path) -> dict:
@@ -150,15 +163,17 @@ def _levels(volume: Volume) -> tuple[tuple[int, int], ...]:
     return CT_LEVELS
 
 
-def _write_scan(hu: np.ndarray, levels: tuple[tuple[int, int], ...], folder: Path) -> dict:
-    """Gzipped grey levels of (z, y, x) int16 HU, one slice at a time."""
+def _write_slices(
+    hu: np.ndarray, order: list[int], levels: tuple[tuple[int, int], ...], folder: Path
+) -> dict:
+    """Gzipped grey levels of some slices of (z, y, x) int16 HU, one at a time."""
     table = np.interp(np.arange(HU_MIN, HU_MAX + 1), *zip(*levels, strict=True))
     table = table.round().astype(np.uint8)
     # differences repeat themselves in air only: looking for anything else would be in vain
     packer = zlib.compressobj(1, wbits=GZIP_WBITS, strategy=zlib.Z_RLE)
     path = folder / f"{secrets.token_hex(16)}.bin"
     with path.open("wb") as file:
-        for z in middle_out(len(hu)):
+        for z in order:
             gray = np.take(table, hu[z] - np.int16(HU_MIN)).ravel()
             file.write(packer.compress(np.diff(gray, prepend=np.uint8(0))))
         file.write(packer.flush())

@@ -26,9 +26,10 @@ export class Study {
     this.ct = new Uint8Array(slices * this.area);
     this.masks = new Uint8Array(slices * this.area);
     this.counts = new Uint32Array(slices * MASK_BYTES); // voxels of each slice by mask byte
-    for (let z = 0; z < slices; z++) this.recount(z);
+    for (let z = 0; z < slices; z++) this.table(z)[0] = this.area;
     this.body = { left: 0, right: width, top: 0, bottom: height };
-    this.complete = false; // whether all of the CT has arrived
+    this.files = new Set(); // paths of those whose slices are here or on their way
+    this.arrived = 0; // slices of the CT, from the middle outwards
     this.maskedBy = null; // the value whose masks are the ones here
     this.probability = null; // {liver, tumor}: {corner, shape, values}
   }

@@ -1,7 +1,7 @@
 // One plane's picture on its canvas: voxels, outlines, and what is drawn on top of them.
 
-import { outline } from "./contours.js";
-import { memberTable, pixel } from "./look.js";
+import { outlines } from "./contours.js";
+import { pixel } from "./look.js";
 import { toPicture, toVoxel, voxelIndex } from "./planes.js";
 
 const FONT = "system-ui, sans-serif";
@@ -164,14 +164,13 @@ export class PlaneView {
   paintOutlines(slice, shown) {
     const { context } = this;
     const place = new DOMMatrix([this.stepX, 0, 0, this.stepY, this.left, this.top]);
-    context.lineCap = "round";
-    for (const layer of shown) {
-      if (!layer.outline) continue;
-      const lines = new Path2D();
-      const member = memberTable(layer.member);
-      lines.addPath(outline(this.study.masks, this.plane, slice, member), place);
-      stroke(context, lines, layer.color, 1.75, layer.outline);
-    }
+    const layers = shown.filter((layer) => layer.outline);
+    const members = layers.map((layer) => layer.member);
+    outlines(this.study.masks, this.plane, slice, members).forEach((lines, k) => {
+      const placed = new Path2D();
+      placed.addPath(lines, place);
+      stroke(context, placed, layers[k].color, 1.75, layers[k].outline);
+    });
   }
 
   // Letters at the edges and the scale bar.

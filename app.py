@@ -204,7 +204,8 @@ class Page:
         example = self.example.click(
             self.open_synthetic, self.seed, [*everything, self.status], **reading, **status
         )
-        self.viewer.open_case(self.open_case, None, [*everything, self.status], **reading, **status)
+        asked = [*everything, self.status, self.panel]
+        self.viewer.open_case(self.open_case, None, asked, **reading, **status)
         busy = [self.panel, self.segment, self.cancel]
         rest = [self.segment, self.cancel, self.viewer, self.status]
         runs = []
@@ -270,6 +271,7 @@ class Page:
     def open_case(self, request: gr.Request, event: gr.EventData):
         """Shows the synthetic case that a lesson asks for."""
         case = Case(int(event.number), event.size, event.contrast)
+        yield {self.panel: gr.Sidebar(open=False)}
         yield from self._open_case(request.session_hash, case)
 
     def _open_case(self, visitor: str, case: Case):

@@ -31,7 +31,7 @@ def main() -> None:
         page.click("#synthetic")
         page.click("#lv-tab-tumors")
         page.click('.lv-lesions [data-status="detected"]')
-        expect(page.locator("#status .meta-text, #status .meta-text-center")).to_be_hidden()
+        expect(page.locator("#status .stage")).to_be_empty()
         page.screenshot(path=PICTURE, type="jpeg", quality=85)
         browser.close()
 

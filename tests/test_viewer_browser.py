@@ -415,6 +415,16 @@ def test_layers_have_keys_and_space_hides_them(viewer):
     assert viewer.get_attribute("[data-layer=truth] button", "aria-pressed") == "true"
 
 
+@pytest.mark.parametrize("keys", ["o", "[", "]", "+", "-", "1r", "+r"])
+def test_keys_for_style_opacity_and_zoom(viewer, keys):
+    press(viewer, "+")  # so that there is something to zoom out of
+    pictures = [colors(viewer).tobytes()]
+    for key in keys:
+        press(viewer, key)
+        pictures.append(colors(viewer).tobytes())
+    assert pictures[-1] != pictures[-2]
+
+
 def test_outline_and_opacity_change_the_picture(viewer):
     press(viewer, "g")
     filled = colored(viewer)
@@ -677,22 +687,78 @@ def test_a_picture_has_no_other_planes(viewer):
     assert not viewer.is_visible("[data-plane=coronal]")
 
 
-def test_the_picture_can_be_saved_with_scale_and_legend(viewer, tmp_path):
-    with viewer.expect_download() as download:
-        press(viewer, "s")
-    assert download.value.suggested_filename == f"liverseg-slice-{MIDDLE + 1}.png"
-    path = tmp_path / "picture.png"
+# Collects what is written on any canvas: [words, x, y].
+LISTEN_TO_WORDS = """() => {
+  window.written = [];
+  const fillText = CanvasRenderingContext2D.prototype.fillText;
+  CanvasRenderingContext2D.prototype.fillText = function (...of) {
+    written.push(of);
+    fillText.apply(this, of);
+  };
+}"""
+
+
+def saved_picture(page, folder):
+    """The PNG (y, x, BGR), and all words on it."""
+    page.evaluate("window.written = []")
+    with page.expect_download() as download:
+        press(page, "s")
+    path = folder / download.value.suggested_filename
     download.value.save_as(path)
-    picture = cv2.imread(str(path))
+    return cv2.imread(str(path)), page.evaluate("window.written")
+
+
+def mm_per_pixel(page, reach):
+    """Of the axial picture on screen, from what the cursor is told at both sides of its middle."""
+    x, y = middle(page)
+    places = []
+    for dx in (-reach, reach):
+        page.mouse.move(x + dx, y)
+        settle(page)
+        places.append(cursor(page)[1])
+    return (places[1] - places[0]) / (2 * reach)
+
+
+@pytest.mark.parametrize(("zoom", "reach"), [(0, 200), (3, 400)])
+def test_the_saved_picture_has_a_true_scale_and_a_legend(viewer, tmp_path, zoom, reach):
+    for _ in range(zoom):
+        press(viewer, "+")
+    mm = mm_per_pixel(viewer, reach)
+    viewer.evaluate(LISTEN_TO_WORDS)
+    picture, written = saved_picture(viewer, tmp_path)
     box = viewer.locator("[data-plane=axial]").bounding_box()
-    height = round(2 * box["height"])
-    assert picture.shape[1] == round(2 * box["width"])
+    width, height = round(2 * box["width"]), round(2 * box["height"])
+    assert picture.shape[1] == width
     assert picture.shape[0] > height
+
+    ((words, center, _),) = [of for of in written if re.fullmatch(r"\d+ mm", of[0])]
+    bright = picture[height - 32].min(axis=1) > 200  # the bar has dark edges
+    start = end = round(2 * center)
+    while bright[start - 1]:
+        start -= 1
+    while bright[end]:
+        end += 1
+    assert (start + end) / 4 == pytest.approx(center, abs=1)
+    assert (end - start) / 2 * mm == pytest.approx(int(words.split()[0]), rel=0.03)
+
     legend = picture[height:].reshape(-1, 3)
-    for name in ("liver", "tumor", "truth"):
-        rgb = [int(PALETTE[name][k : k + 2], 16) for k in (1, 3, 5)]
+    said = [of[0] for of in written]
+    for layer, name in (("liver", "liver"), ("tumor", "tumor"), ("truth", "ground truth")):
+        rgb = [int(PALETTE[layer][k : k + 2], 16) for k in (1, 3, 5)]
         assert (legend[:, ::-1] == rgb).all(axis=1).sum() > 100
+        assert name in said
+    dice = text(viewer, "[data-number=liver-dice-scan]")
+    assert f"of the scan: liver {dice}" in " ".join(said)
+    assert any("not for diagnosis" in words for words in said)
     assert (picture[:height].max(axis=2) > picture[:height].min(axis=2) + 20).any()
+
+
+def test_a_layer_that_is_off_is_not_in_the_saved_legend(viewer, tmp_path):
+    press(viewer, "t")
+    viewer.evaluate(LISTEN_TO_WORDS)
+    _, written = saved_picture(viewer, tmp_path)
+    assert {"liver", "ground truth"} <= {of[0] for of in written}
+    assert "tumor" not in {of[0] for of in written}
 
 
 def test_a_truth_without_a_result_is_shown_and_not_scored(viewer):
@@ -929,6 +995,46 @@ def test_a_class_opens_the_same_synthetic_case_by_number_and_difficulty(viewer):
     assert text(viewer, ".lv-running").startswith("2 rounds")
     viewer.fill("[name=lv-case]", "-1")
     assert viewer.is_disabled("[data-action=find-case]")
+
+
+def test_a_link_opens_the_same_case_with_its_tumors_hidden(viewer):
+    viewer.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_lesson(viewer, "find")
+    assert not viewer.is_visible("[data-action=find-link]")  # an upload is in no address
+    viewer.fill("[name=lv-case]", "12")
+    viewer.select_option("[name=lv-size]", "small")
+    viewer.click("[data-action=find-case]")
+    viewer.wait_for_selector("[data-action=find-link]")
+    viewer.focus("[data-action=find-link]")
+    viewer.keyboard.press("Enter")
+    viewer.wait_for_function("document.querySelector('.lv-link').innerText !== ''")
+    assert text(viewer, ".lv-link") == "The link is copied."
+    link = viewer.evaluate("navigator.clipboard.readText()")
+    assert link == f"{viewer.url}?case=12&size=small&contrast=any"
+    viewer.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+    viewer.click("[data-action=find-link]")
+    viewer.wait_for_function("document.querySelector('.lv-link').innerText.includes('?case=12')")
+    begin = viewer.url
+    viewer.goto(link)
+    words = "This is case 12: small tumors."
+    viewer.wait_for_function(f"document.querySelector('.lv-case')?.innerText === '{words}'")
+    viewer.wait_for_selector(".lv[data-phase=scan]")
+    settle(viewer)
+    assert colored(viewer) == 0
+    assert viewer.is_enabled("[data-action=find-start]")
+    viewer.goto(begin)
+
+
+@pytest.mark.parametrize("query", ["case=", "case=-1", "case=x", "case=1e9", "size=small"])
+def test_a_link_to_no_case_opens_none(viewer, query):
+    asked = []
+    viewer.on("request", lambda request: asked.append(request.url))
+    begin = viewer.url
+    viewer.goto(f"{begin}?{query}")
+    viewer.wait_for_load_state("networkidle")
+    assert not any("queue/join" in url for url in asked)
+    assert text(viewer, ".lv-message") == "Open a CT scan or a synthetic case"
+    viewer.goto(begin)
 
 
 def test_a_lesson_gives_nothing_away_in_numbers_lists_or_keys(viewer, case):

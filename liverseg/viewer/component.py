@@ -42,6 +42,7 @@ SCRIPTS = (
     "nifti",
     "lessons",
     "drawing",
+    "links",
     "finding",
     "misleading",
     "main",

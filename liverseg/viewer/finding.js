@@ -1,6 +1,7 @@
 // Find the tumors: click where one is; then hits, misses and false calls are counted.
 
 import { lesionRow, slicesOf } from "./lesions.js";
+import { copied, linkTo } from "./links.js";
 import { components } from "./masks3d.js";
 import { TRUTH, TUMOR } from "./study.js";
 import { stroke, write } from "./view.js";
@@ -22,9 +23,14 @@ export function createFinding(root, store, palette, actions, openCase) {
   let timer = null;
 
   const numberField = panel.querySelector("[name=lv-case]");
+  const choice = (name) => panel.querySelector(`[name=lv-${name}]`);
   button("find-case").addEventListener("click", () => {
-    const chosen = (name) => panel.querySelector(`[name=lv-${name}]`).value;
-    openCase({ number: numberField.valueAsNumber, size: chosen("size"), contrast: chosen("contrast") });
+    const [size, contrast] = [choice("size").value, choice("contrast").value];
+    openCase({ number: numberField.valueAsNumber, size, contrast });
+  });
+  button("find-link").addEventListener("click", async () => {
+    const link = linkTo(state.value.case, location);
+    text("link").textContent = (await copied(link)) ? "The link is copied." : link;
   });
   numberField.addEventListener("input", writeCase);
   // The next click on "Open" brings a case that was not seen yet.
@@ -56,6 +62,8 @@ export function createFinding(root, store, palette, actions, openCase) {
     const { value } = state;
     button("find-case").disabled = !numberField.validity.valid || !numberField.value;
     text("case").textContent = value?.case ? inWords(value.case) : value ? "Your own scan." : "";
+    button("find-link").hidden = !value?.case;
+    text("link").textContent = "";
   }
 
   function click(voxel) {
@@ -135,6 +143,16 @@ export function createFinding(root, store, palette, actions, openCase) {
   }
 
   return {
+    // Opens the case that a link asks for; what there is not in it is chosen for it.
+    open({ number, size, contrast }) {
+      numberField.value = number;
+      for (const [name, value] of Object.entries({ size, contrast })) {
+        choice(name).value = value;
+        if (!choice(name).value) choice(name).value = "any";
+      }
+      writeCase();
+      button("find-case").click();
+    },
     // The tumors stay hidden until the search is over, also in the next scan.
     enter() {
       stop();

@@ -2,7 +2,7 @@
 
 import { DRAWN } from "./study.js";
 
-// lessons: {name: {enter(), leave(), ...}}, filled in by those who make them.
+// lessons: {name: {enter(), leave(), ...}}; returns a function that opens one, or with null none.
 export function createLessons(root, store, lessons) {
   const { state } = store;
   const menu = root.querySelector(".lv-menu");
@@ -23,6 +23,7 @@ export function createLessons(root, store, lessons) {
     }
     root.querySelector(".lv-menu + .lv-hint").hidden = truth;
   });
+  return open;
 
   function open(name) {
     const { study, lesson } = state;

@@ -6,6 +6,7 @@ import { createDrawing } from "./drawing.js";
 import { createFinding } from "./finding.js";
 import { createLesions } from "./lesions.js";
 import { createLessons } from "./lessons.js";
+import { linkedCase } from "./links.js";
 import { createLoader } from "./loader.js";
 import { PRESETS } from "./look.js";
 import { writeMeanings } from "./meanings.js";
@@ -60,7 +61,7 @@ export function start({ element, props, watch, trigger }) {
   };
   const marks = [lesions.mark, lessons.draw.mark, lessons.find.mark];
   const stage = createStage(root, store, palette, actions, marks);
-  createLessons(root, store, lessons);
+  const openLesson = createLessons(root, store, lessons);
   Object.assign(actions, { stage, save: () => save(stage, store, palette) });
   createStrip(root, store, palette, actions.goTo);
   createNumbers(root, store);
@@ -76,6 +77,11 @@ export function start({ element, props, watch, trigger }) {
   watch("value", () => loader.show(props.value));
   loader.show(props.value);
   store.touch(...Object.keys(store.state)); // everything is drawn once, an empty viewer too
+  const linked = linkedCase(location);
+  if (!linked) return;
+  store.set({ tab: "teach" });
+  openLesson("find");
+  lessons.find.open(linked);
 }
 
 // What keys, buttons and gestures can do.

@@ -262,7 +262,7 @@ def browse(url: str, cases: list[Case], of_leaver: Case) -> list[Visit]:
 
 def look_at(page: Page, visit: Visit, case: Case, now: float) -> None:
     """Notes what a person's page shows now."""
-    place = re.search(r"queue: (\d+)/", page.inner_text("#status"))
+    place = re.search(r"Place (\d+) of", page.inner_text("#status"))
     note_place(visit, int(place[1]) - 1 if place else None)
     shown = page.locator("#numbers th[scope=row]", has_text=re.compile("^Liver volume$"))
     if page.locator('.lv[data-phase="result"]').count() and shown.count():

@@ -111,7 +111,7 @@ def surfaces(
     from_the_front = {"eye": {"x": 0.25, "y": -1.25, "z": 0.3}}
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0.98},
+        legend={"x": 0, "y": 1},
         scene={"aspectmode": "data", "camera": from_the_front, **hidden},
         uirevision="surfaces",
     )

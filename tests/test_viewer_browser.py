@@ -462,10 +462,12 @@ def test_masks_come_while_the_picture_stays(viewer):
     before = [box.bounding_box() for box in places.all()]
     show(viewer, "preview")
     assert colored(viewer) > 1000
-    assert text(viewer, ".lv-message") == "Outlining the liver"
+    assert viewer.get_attribute(".lv-progress", "aria-valuenow") == "100"
+    assert viewer.is_visible(".lv-progress")
+    assert number(viewer, "liver-volume") is None  # of half a liver
     assert number(viewer, "liver-dice-scan") is None
     show(viewer, "result")
-    assert text(viewer, ".lv-message") == ""
+    assert not viewer.is_visible(".lv-progress")
     assert number(viewer, "liver-dice-scan") is not None
     assert shown_slice(viewer) == MIDDLE + 1
     assert [box.bounding_box() for box in places.all()] == before

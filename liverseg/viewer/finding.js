@@ -116,7 +116,9 @@ export function createFinding(root, store, palette, actions, openCase) {
 
   function outcome() {
     const { found, wrong, missed } = count();
-    return `${found} of ${lesions.length} found, ${missed} missed, ${plural(wrong, "false call")}`;
+    const called = plural(wrong, "false call");
+    if (!lesions.length) return `The truth has no tumors; ${called}`;
+    return `${found} of ${lesions.length} found, ${missed} missed, ${called}`;
   }
 
   // A tumor of the truth in words; a click leads to it.

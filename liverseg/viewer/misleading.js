@@ -43,7 +43,8 @@ export function createMisleading(root, store) {
   function change() {
     const { study, z } = state;
     for (const name of ["grow", "across", "down"]) {
-      field(name).nextElementSibling.textContent = `${numberOf(name).toFixed(0)} ${study.spacing ? "mm" : "px"}`;
+      const amount = numberOf(name).toFixed(0).replace("-", "−");
+      field(name).nextElementSibling.textContent = `${amount} ${study.spacing ? "mm" : "px"}`;
     }
     dropped = new Set(field("drop").value === "" ? [] : lesions[Number(field("drop").value)]);
     const running = waiting.length > 0;

@@ -32,7 +32,7 @@ export function createNumbers(root, store) {
 
   // What a lesson hides is not given away in numbers.
   const open = () => !store.state.allowed;
-  const predicted = () => open() && ["preview", "result"].includes(store.state.value?.state);
+  const predicted = () => open() && store.state.value?.state === "result";
 
   function writeDice(where, counts) {
     const result = store.state.value?.result;

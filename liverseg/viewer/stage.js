@@ -198,7 +198,7 @@ function writeWords(root, store) {
     const { study, z } = state;
     part("slice").textContent = study ? `Slice ${z + 1} / ${study.slices}` : "";
     const mm = study ? study.positionMm(z) : null;
-    part("position").textContent = mm === null ? "" : `${mm.toFixed(1)} mm`;
+    part("position").textContent = mm === null ? "" : `${mm.toFixed(1).replace("-", "−")} mm`;
   });
   store.on(["study"], () => (part("unknown").textContent = whatIsUnknown(state.study)));
   store.on(["study", "window"], () => {
@@ -212,7 +212,7 @@ function writeWords(root, store) {
   });
   store.on(["phase", "value"], () => {
     const progress = state.value?.progress;
-    part("message").textContent = MESSAGES[state.phase] || progress?.stage || "";
+    part("message").textContent = MESSAGES[state.phase] || "";
     part("progress").hidden = !progress;
     if (!progress) return;
     const done = progress.total ? progress.done / progress.total : 0;

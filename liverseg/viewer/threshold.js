@@ -163,7 +163,7 @@ function bestOf(name, dice) {
     if (dice[levelOf(percent / 100)] > dice[levelOf(best)]) best = percent / 100;
   }
   const value = dice[levelOf(best)];
-  return Number.isNaN(value) ? `no ${name}` : `${name} ${value.toFixed(3)} at ${best.toFixed(2)}`;
+  return value > 0 ? `${name} ${value.toFixed(3)} at ${best.toFixed(2)}` : `no ${name}`;
 }
 
 function drawCurves(canvas, curves, thresholds, palette) {

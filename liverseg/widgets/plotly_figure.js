@@ -5,6 +5,7 @@
 const plot = element.querySelector(".plot");
 
 let asked = false;
+let seen = false;
 let slice = null; // the viewer's
 
 function mark() {
@@ -43,14 +44,20 @@ async function draw() {
   }
 }
 
+// In a tab that nobody looks at, nothing is done: scrolling through slices stays light.
+function follow() {
+  if (seen && props.linked && plot.dataset.ready) Plotly.relayout(plot, { shapes: mark() });
+}
+
 new ResizeObserver(() => {
+  seen = plot.offsetWidth > 0;
   if (props.value === "wanted") ask();
-  else if (plot.offsetWidth && plot.dataset.ready) Plotly.Plots.resize(plot);
+  else if (seen && plot.dataset.ready) Plotly.Plots.resize(plot).then(follow);
 }).observe(plot);
 
 document.addEventListener("lv:slice", ({ detail }) => {
   slice = detail;
-  if (props.linked && plot.dataset.ready) Plotly.relayout(plot, { shapes: mark() });
+  follow();
 });
 
 if (props.linked) document.dispatchEvent(new CustomEvent("lv:where"));

@@ -8,6 +8,7 @@ const FONT = "system-ui, sans-serif";
 const INK = "rgba(255, 255, 255, 0.85)";
 const HALO = "rgba(0, 0, 0, 0.6)";
 const ZOOM_MAX = 16;
+const NARROW = 260; // CSS pixels, in which the words at the top leave no room for a letter
 
 export class PlaneView {
   constructor(canvas) {
@@ -181,7 +182,7 @@ export class PlaneView {
       const { left, right, top, bottom } = plane.letters;
       write(context, left, 12, height / 2);
       write(context, right, width - 12, height / 2);
-      write(context, top, width / 2, 14);
+      if (width > NARROW) write(context, top, width / 2, 14);
       write(context, bottom, width / 2, height - 14);
     }
     if (study.spacing) this.paintScale();

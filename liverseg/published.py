@@ -2,7 +2,7 @@
 
     python -m liverseg publish
 
-Numbers come from weights/results.json, weights/ablations.json and weights/speed.json and are typed
+Numbers come from results.json, ablations.json, speed.json and viewer.json in weights/ and are typed
 in nowhere. Results count only for exactly the weights and thresholds that are here.
 """
 
@@ -16,7 +16,7 @@ from .explain import UNDEFINED, written
 from .model_card import RESULTS, Evaluation, evaluations, interval, model_card
 from .weights import NETWORKS, Weights, load_config
 
-ABLATIONS, SPEED_FILE = "ablations.json", "speed.json"
+ABLATIONS, SPEED_FILE, VIEWER_FILE = "ablations.json", "speed.json", "viewer.json"
 README = Path(__file__).resolve().parent.parent / "README.md"
 NOT_MEASURED = "Scores on patients never seen have not been measured with these weights."
 
@@ -128,7 +128,16 @@ def ablation_text(weights: Weights) -> str:
 
 def speed_text(weights: Weights) -> str:
     """Markdown: the tables of `python -m liverseg bench`."""
-    tables = _read(weights, SPEED_FILE)
+    return _tables_text(weights, SPEED_FILE)
+
+
+def viewer_text(weights: Weights) -> str:
+    """Markdown: the tables of tests/viewer_benchmark.py."""
+    return _tables_text(weights, VIEWER_FILE)
+
+
+def _tables_text(weights: Weights, name: str) -> str:
+    tables = _read(weights, name)
     return "\n".join(map(table_text, tables)).strip() if tables else "Not measured yet."
 
 
@@ -143,7 +152,12 @@ def filled(text: str, weights: Weights) -> str:
 
     A marked part lies between `<!-- measured: NAME -->` and `<!-- end -->`.
     """
-    parts = {"results": results_text, "ablations": ablation_text, "speed": speed_text}
+    parts = {
+        "results": results_text,
+        "ablations": ablation_text,
+        "speed": speed_text,
+        "viewer": viewer_text,
+    }
 
     def fill(mark: re.Match) -> str:
         return f"{mark[1]}\n{parts[mark[2]](weights)}\n{mark[3]}"

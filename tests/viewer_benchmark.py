@@ -1,8 +1,9 @@
 """Measures the viewer in a browser beside `gr.Slider` with `gr.AnnotatedImage`, in one run.
 
-    PYTHONPATH=. python tests/viewer_benchmark.py
+    PYTHONPATH=. python tests/viewer_benchmark.py --out weights/viewer.json
+    python -m liverseg publish
 
-Prints Markdown. A time runs from the input event to the end of the frame in which the new slice was
+A time runs from the input event to the end of the frame in which the new slice was
 painted. Milliseconds are this machine's, ratios travel. The scan is a phantom of 50 slices,
 repeated.
 """
@@ -10,6 +11,7 @@ repeated.
 import argparse
 import contextlib
 import itertools
+import json
 import os
 import statistics
 import sys
@@ -23,6 +25,7 @@ from browser import open_browser
 from playwright.sync_api import sync_playwright
 
 from liverseg.phantom import make_phantom
+from liverseg.published import table_text
 from liverseg.viewer import LiverViewer, pack_result, pack_scan_steps, private_folder
 from liverseg.volume import Segmentation, Volume
 
@@ -89,13 +92,17 @@ HAS_PICTURE = """() => {
 
 
 def main(argv: list[str]) -> None:
-    """Prints the tables as Markdown."""
+    """Prints the tables as Markdown, and writes them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slices", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--out", type=Path, help="a JSON file for the tables")
     arguments = parser.parse_args(argv)
-    print_tables(measure(arguments.slices, arguments.size, arguments.steps))
+    found = tables(measure(arguments.slices, arguments.size, arguments.steps))
+    print("\n".join(map(table_text, found)))
+    if arguments.out:
+        arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(counts, size: int, steps: int) -> dict:
@@ -107,6 +114,10 @@ def measure(counts, size: int, steps: int) -> dict:
             scan = repeated_phantom(count, size)
             for name, build in (("viewer", viewer_page), ("gradio", gradio_page)):
                 with served(build(*scan)) as url:
+                    with contextlib.closing(open_browser(playwright)) as browser:
+                        measure_page(
+                            browser, url, name, 0, 1
+                        )  # Gradio imports more when first used
                     for latency in (0, LATENCY_MS):
                         with contextlib.closing(open_browser(playwright)) as browser:
                             one = measure_page(browser, url, name, latency, steps)
@@ -234,31 +245,32 @@ def page_memory_mb(browser) -> float:
     return max(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def print_tables(found: dict) -> None:
-    """Median and 95th percentile of each way to scroll, then the rest."""
+def tables(found: dict) -> list[dict]:
+    """As {"title", "heads", "rows"}: each way to scroll, then the rest."""
     counts = sorted({count for count, _, _ in found})
     runs = list(itertools.product(counts, (0, LATENCY_MS)))
     heads = [f"{count} slices{f', +{latency} ms' if latency else ''}" for count, latency in runs]
-    print_row("Input to painted slice, median / p95, ms", *heads)
-    print_row("---", *["--:"] * len(heads))
-    for name in ("viewer", "gradio"):
-        for way in ways(name):
-            print_row(
-                f"{TITLES[name]}, {way}",
-                *[two(found[count, name, latency]["ms"][way]) for count, latency in runs],
-            )
-    print_row("times faster, slider, median", *[f"{speedup(found, *run):.1f}" for run in runs])
-    print()
-    print_row("", *heads)
-    print_row("---", *["--:"] * len(heads))
-    for title, key in (
-        ("load to first slice, s", lambda one: f"{one['first_s']:.1f}"),
-        ("slices painted in a burst", lambda one: one["painted"]),
-        ("requests while scrolling", lambda one: one["requests"]),
-        ("browser memory without and with the scan, MB", lambda one: two_mb(one["memory_mb"])),
-    ):
-        for name in ("viewer", "gradio"):
-            print_row(f"{TITLES[name]}: {title}", *[key(found[c, name, ms]) for c, ms in runs])
+    steps = [
+        [f"{TITLES[name]}, {way}", *[two(found[count, name, ms]["ms"][way]) for count, ms in runs]]
+        for name in ("viewer", "gradio")
+        for way in ways(name)
+    ]
+    faster = ["times faster, slider, median", *[f"{speedup(found, *run):.1f}" for run in runs]]
+    rest = [
+        [f"{TITLES[name]}: {title}", *[str(key(found[count, name, ms])) for count, ms in runs]]
+        for title, key in (
+            ("load to first slice, s", lambda one: f"{one['first_s']:.1f}"),
+            ("slices painted in a burst", lambda one: one["painted"]),
+            ("requests while scrolling", lambda one: one["requests"]),
+            ("browser without and with the scan, MB", lambda one: two_mb(one["memory_mb"])),
+        )
+        for name in ("viewer", "gradio")
+    ]
+    title = "Input to painted slice, median / p95, ms"
+    return [
+        {"title": title, "heads": ["", *heads], "rows": [*steps, faster]},
+        {"title": "The rest", "heads": ["", *heads], "rows": rest},
+    ]
 
 
 TITLES = {"viewer": "liverseg", "gradio": "`gr.AnnotatedImage`"}
@@ -281,11 +293,6 @@ def speedup(found: dict, count: int, latency: int) -> float:
         for name in ("gradio", "viewer")
     ]
     return medians[0] / medians[1]
-
-
-def print_row(*cells) -> None:
-    """One line of a Markdown table."""
-    print("|", " | ".join(str(cell) for cell in cells), "|", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@
 // that Python draws as soon as somebody looks (the event "wanted").
 const plot = element.querySelector(".plot");
 
+const WIDE = 600; // CSS pixels
+
 let asked = false;
 let seen = false;
 let slice = null; // the viewer's
@@ -31,6 +33,9 @@ async function draw() {
   if (!props.value) return clear();
   const { data, layout } = JSON.parse(props.value);
   const { color, fontFamily: family } = getComputedStyle(element);
+  const { eye = {} } = layout.scene?.camera || {};
+  const away = Math.max(1, WIDE / plot.offsetWidth); // so that a narrow picture shows all
+  for (const axis of Object.keys(eye)) eye[axis] *= away;
   const quiet = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
   const settings = { responsive: true, displaylogo: false, displayModeBar: false };
   const font = { color, family, size: 14 };

@@ -16,6 +16,7 @@ from .volume import LIVER, TUMOR, Segmentation, Spacing
 
 NAMES, COLORS = ("Liver", "Tumor"), (colors.LIVER, colors.TUMOR)
 LIVER_STEP_MM, TUMOR_STEP_MM = 3.0, 1.5  # finer shows the voxels, not the organ
+LONGEST_SIDE = 1.15  # of the 3-D figure, whose camera is about 1.3 away
 SMOOTHING_VOXELS = 0.8
 
 
@@ -93,10 +94,12 @@ def surfaces(
     if truth is not None:
         missed = missed_tumors(found == TUMOR, truth.labels[box] == TUMOR)
         parts.append(("Tumors missed", missed, colors.FALSE_NEGATIVE, 1.0, TUMOR_STEP_MM))
+    shown = []
     for name, mask, color, opacity, step_mm in parts:
         if mask.any():
             vertices, faces = surface(mask, spacing, step_mm)
             vertices += np.multiply([axis.start for axis in box], spacing)
+            shown.append(vertices)
             figure.add_mesh3d(
                 **dict(zip("zyx", vertices.T, strict=True)),
                 **dict(zip("ijk", faces.T, strict=True)),
@@ -109,10 +112,13 @@ def surfaces(
             )
     hidden = {axis: {"visible": False} for axis in ("xaxis", "yaxis", "zaxis")}
     from_the_front = {"eye": {"x": 0.25, "y": -1.25, "z": 0.3}}
+    size = np.ptp(np.concatenate(shown), axis=0)
+    # in true proportion; Plotly's own would let a flat scan reach beyond the picture
+    proportion = dict(zip("zyx", LONGEST_SIDE * size / size.max(), strict=True))
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
         legend={"x": 0, "y": 1},
-        scene={"aspectmode": "data", "camera": from_the_front, **hidden},
+        scene={"aspectratio": proportion, "camera": from_the_front, **hidden},
         uirevision="surfaces",
     )
     return figure

@@ -78,6 +78,15 @@ def test_the_3d_figure_shows_liver_found_and_missed_tumors():
     assert found["Tumors missed"]["color"] == colors.FALSE_NEGATIVE
 
 
+def test_a_flat_scan_is_as_wide_in_3d_as_any_other_and_in_true_proportion():
+    labels = np.full((3, 40, 80), LIVER, np.uint8)
+    figure = surfaces(Segmentation(labels), SPACING)
+    ratio = figure.layout.scene.aspectratio
+    (liver,) = figure.data
+    sizes = [np.ptp(liver[axis]) for axis in "xyz"]
+    np.testing.assert_allclose([ratio.x, ratio.y, ratio.z], np.divide(sizes, max(sizes)) * 1.15)
+
+
 def test_the_3d_figure_is_not_mirrored():
     """x grows to the patient's left, y to the back, z to the head: a right-handed system."""
     volume, segmentation = a_case()

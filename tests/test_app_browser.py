@@ -178,6 +178,7 @@ def test_a_lesson_opens_a_synthetic_case_of_the_chosen_difficulty(visitor, monke
     page.click("[data-action=find-case]")
     words = "This is case 5: large tumors, clear."
     expect(page.locator(".lv-case")).to_have_text(words, timeout=PATIENCE_MS)
+    expect(page.locator("#panel.open")).to_have_count(0)
     of, how = asked[0]
     assert of == (5,)
     assert how == {"diameter_mm": SIZES_MM["large"], "contrast_hu": CONTRASTS_HU["clear"]}
@@ -240,6 +241,26 @@ def test_cancel_stops_the_work_and_brings_back_what_was_there(visitor, slow_netw
     assert len(slow_networks) == done < 2 * SHAPE[0]
     visitor.page.click("#another")
     visitor.segment()
+
+
+def test_who_waits_sees_a_place_in_the_queue_in_our_words(
+    chromium, served, slow_networks, tmp_path
+):
+    ann, bob = (Visitor(chromium, served) for _ in range(2))
+    for seed, visitor in enumerate((ann, bob), start=21):
+        (tmp_path / str(seed)).mkdir()
+        visitor.open_scan(written_case(tmp_path / str(seed), seed) / "PATIENT_DICOM.zip")
+    ann.page.click("#segment")
+    expect(ann.page.locator('.lv[data-phase="preview"]')).to_be_visible(timeout=PATIENCE_MS)
+    bob.page.click("#segment")
+    words = bob.page.locator("#status .stage")
+    expect(words).to_have_text("Place 1 of 1 in the queue", timeout=PATIENCE_MS)
+    assert bob.page.inner_text("#status").strip() == words.inner_text()
+    ann.wait_for_result()
+    bob.wait_for_result()
+    expect(words).to_be_empty()
+    for visitor in (ann, bob):
+        visitor.context.close()
 
 
 def test_closing_the_tab_stops_the_work_and_frees_the_scan(

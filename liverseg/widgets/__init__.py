@@ -72,7 +72,12 @@ def plotly_figure(*, linked: bool = False, **settings) -> gr.HTML:
     """Draws a figure's `to_json()`; `linked` ones follow and steer the viewer's slice."""
     # Relative, so that it holds behind any proxy or mount point.
     script = f'<script src="gradio_api/file={PLOTLY_JS}"></script>'
-    return component("plotly_figure", linked=linked, head=script, **settings)
+    template = (HERE / "plotly_figure.html").read_text(encoding="utf-8")
+    # In the template and not in `props`, of which Gradio forgets all but the value where a tab is
+    # first opened after the value came.
+    if linked:
+        template = template.replace("<div", "<div data-linked")
+    return component("plotly_figure", template=template, head=script, **settings)
 
 
 def prepare_gradio() -> None:

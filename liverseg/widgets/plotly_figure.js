@@ -3,15 +3,14 @@
 // document with the slice's index as detail. The value is a figure as JSON, or "wanted" for one
 // that Python draws as soon as somebody looks (the event "wanted").
 const plot = element.querySelector(".plot");
-
+const linked = "linked" in plot.dataset;
 const WIDE = 600; // CSS pixels
-
 let asked = false;
 let seen = false;
 let slice = null; // the viewer's
 
 function mark() {
-  if (!props.linked || slice === null) return [];
+  if (!linked || slice === null) return [];
   const line = { color: getComputedStyle(element).color, width: 1 };
   return [{ type: "line", x0: slice + 1, x1: slice + 1, yref: "paper", y0: 0, y1: 1, line }];
 }
@@ -42,7 +41,7 @@ async function draw() {
   await Plotly.react(plot, data, { ...layout, ...quiet, font, shapes: mark() }, settings);
   if (plot.dataset.ready) return;
   plot.dataset.ready = "yes";
-  if (props.linked) {
+  if (linked) {
     plot.on("plotly_click", ({ points }) => {
       document.dispatchEvent(new CustomEvent("lv:goto", { detail: points[0].x - 1 }));
     });
@@ -51,7 +50,7 @@ async function draw() {
 
 // In a tab that nobody looks at, nothing is done: scrolling through slices stays light.
 function follow() {
-  if (seen && props.linked && plot.dataset.ready) Plotly.relayout(plot, { shapes: mark() });
+  if (seen && linked && plot.dataset.ready) Plotly.relayout(plot, { shapes: mark() });
 }
 
 new ResizeObserver(() => {
@@ -65,6 +64,6 @@ document.addEventListener("lv:slice", ({ detail }) => {
   follow();
 });
 
-if (props.linked) document.dispatchEvent(new CustomEvent("lv:where"));
+if (linked) document.dispatchEvent(new CustomEvent("lv:where"));
 watch("value", draw);
 draw();

@@ -14,6 +14,7 @@ AIR_HU = -900  # a padding value below this cannot be tissue
 SLOPES = (0.01, 100.0)
 MAX_INTERCEPT = 40_000.0
 TOO_HIGH, TOO_LOW = 0.05, 0.8  # shares of a scan; padding outside the circle is low and is 21 %
+LEAST_RANGE_HU = 100  # fat and liver lie further apart
 MAX_LABELS = 120  # distinct values a label map may have (TotalSegmentator has 118)
 
 
@@ -117,6 +118,20 @@ def _padded(stored: np.ndarray, padding: Padding, rescale: Rescale) -> np.ndarra
     touches[border] = True
     touches[0] = False
     return touches[regions]
+
+
+def check_range(hu: np.ndarray) -> None:
+    """NotAScan where int16 values, stored without an offset, cannot be of a body.
+
+    With an offset they are what a scanner wrote, and may show a detail without fat and air.
+    """
+    low, high = int(hu.min()), int(hu.max())
+    if low >= 0 or high - low < LEAST_RANGE_HU:
+        raise NotAScan(
+            f"The values go from {low} to {high}, but Hounsfield units of a body go below 0 (air, "
+            "fat) and above (organs, bone): this is no CT, or its values were changed. Upload the "
+            "original CT."
+        )
 
 
 def looks_like_labels(slices: Iterable[np.ndarray]) -> bool:

@@ -27,7 +27,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from .archive import BIG, Member
 from .errors import BrokenFile, NotAScan, TooLarge, TruthMismatch
-from .hounsfield import Tally, clipped, looks_like_labels
+from .hounsfield import Tally, check_range, clipped, looks_like_labels
 from .limits import LIMITS
 from .stack import MAX_OBLIQUE_DEGREES, Plane, tilt_notices
 from .volume import Source, Spacing, Volume
@@ -128,9 +128,25 @@ def read_labels(member: Member, max_voxels: int) -> tuple[np.ndarray, Layout]:
             if not np.array_equal(target, values):
                 raise TruthMismatch(
                     "The ground truth holds other values than labels (0 background, 1 liver, "
-                    "2 tumor); it may be a scan. Upload the label map."
+                    "2 tumor); it may be a scan or a probability map. Upload the label map."
                 )
     return labels, layout
+
+
+def as_stored(
+    labels: np.ndarray, layout: Layout, axcodes: tuple[str, str, str] | None
+) -> np.ndarray:
+    """Labels whose header does not know how they lie as if they were stored like another file.
+
+    Args:
+        labels: (z, y, x) as `read_labels` gives them.
+        layout: theirs.
+        axcodes: in which the other file is stored; LPS, as DICOM is, where there is none.
+    """
+    to_stored = ornt_transform(LPS, axcodes2ornt(layout.axcodes))
+    stored = apply_orientation(labels.transpose(2, 1, 0), to_stored)
+    to_lps = ornt_transform(axcodes2ornt(axcodes or "LPS"), LPS)
+    return apply_orientation(stored, to_lps).transpose(2, 1, 0)
 
 
 @contextmanager
@@ -247,12 +263,7 @@ def _check_values(hu: np.ndarray, tally: Tally) -> None:
             "The NIfTI file holds a mask (only a few different values), not a scan. Upload the CT "
             "here and the mask into the ground-truth box."
         )
-    if hu.min() >= 0:
-        raise NotAScan(
-            f"The NIfTI file holds values from {hu.min()} to {hu.max()}, but Hounsfield units of a "
-            "body go below 0 (air, fat): it is no CT, or its values were changed. Convert the "
-            "original CT."
-        )
+    check_range(hu)
 
 
 def _notices(layout: Layout) -> tuple[str, ...]:

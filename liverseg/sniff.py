@@ -10,7 +10,8 @@ Kind = Literal[
     "nifti",
     "png",
     "jpeg",
-    "other scan format",
+    "MetaImage file",
+    "NRRD file",
     "picture of another format",
     "archive",
     "other file",
@@ -19,11 +20,14 @@ Kind = Literal[
 _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"\xff\xd8\xff", "jpeg"),
-    (b"NRRD", "other scan format"),
-    (b"ObjectType", "other scan format"),  # MetaImage
+    (b"NRRD", "NRRD file"),
+    (b"ObjectType", "MetaImage file"),
     (b"II*\0", "picture of another format"),  # TIFF
     (b"MM\0*", "picture of another format"),
     (b"GIF8", "picture of another format"),
+    (b"BM", "picture of another format"),  # Windows bitmap
+    (b"RIFF", "picture of another format"),  # WebP
+    (b"\0\0\0\x0cjP  ", "picture of another format"),  # JPEG 2000
     (b"Rar!", "archive"),
     (b"7z\xbc\xaf\x27\x1c", "archive"),
     (b"PK", "archive"),  # deeper than archives are opened

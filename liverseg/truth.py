@@ -7,7 +7,8 @@ import numpy as np
 from .archive import Member
 from .dicom.masks import structure_of
 from .errors import TruthMismatch
-from .nifti import Layout, read_labels
+from .hounsfield import MAX_LABELS
+from .nifti import Layout, as_stored, read_labels
 from .picture import natural_order, read_picture_masks
 from .placement import STACKED_AS_STORED, resampled, resampled_notice, same_grid, size_mismatch
 from .volume import LIVER, TUMOR, Segmentation, Volume
@@ -16,11 +17,39 @@ ANY_LABELS = 100_000_000  # voxels that a label map may have for any scan
 MOST_DETAIL = 8  # times the scan's voxels that a label map on a finer grid may have
 NOT_LABELS = (
     "The ground truth holds {found}, but labels are needed: 0 background, 1 liver, 2 tumor; or one "
-    "mask. Upload the label map drawn on this scan."
+    "mask. Save the liver, and its tumors if there are any, as such a label map."
 )
 
 
-def nifti_truth(member: Member, volume: Volume) -> Segmentation:
+def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, int]:
+    """The label map among NIfTI files, and how many files were not needed.
+
+    Several are joined where their names say which is the liver and which its tumors.
+    """
+    found, refusals = [], []
+    for member in members:
+        try:
+            found.append((structure_of(member.parts[-1].split(".")[0]), _one(member, volume)))
+        except TruthMismatch as refusal:
+            refusals.append(refusal)
+    if not found:
+        raise refusals[0]
+    if len(found) == 1:
+        return found[0][1], len(refusals)
+    named = {structure: truth for structure, truth in found if structure}
+    if not named or len(named) < sum(structure is not None for structure, _ in found):
+        raise TruthMismatch(
+            f"The ground truth holds {len(found)} NIfTI label maps, and their names do not say "
+            "which is the liver (liver) and which its tumors (liver_tumor). Upload one label map."
+        )
+    labels = np.zeros(volume.shape, np.uint8)
+    for structure, truth in named.items():
+        labels[truth.liver] = np.maximum(labels[truth.liver], structure)
+    notices = dict.fromkeys(notice for truth in named.values() for notice in truth.notices)
+    return Segmentation(labels, notices=tuple(notices)), len(members) - len(named)
+
+
+def _one(member: Member, volume: Volume) -> Segmentation:
     """NIfTI labels: 0/1/2, or one mask."""
     labels, layout = read_labels(member, max(ANY_LABELS, MOST_DETAIL * volume.hu.size))
     labels = as_labels(labels)
@@ -31,7 +60,8 @@ def nifti_truth(member: Member, volume: Volume) -> Segmentation:
 def as_labels(values: np.ndarray) -> np.ndarray:
     """Values of a mask as background, liver and tumor.
 
-    0/1/2 stay; of one other value the mask is the liver; of two, the higher is the tumor.
+    0/1/2 stay; of one other value the mask is the liver; of two the higher is the tumor, if it is
+    a grey value and not the number of an organ.
 
     Args:
         values: uint8, any shape.
@@ -44,6 +74,8 @@ def as_labels(values: np.ndarray) -> np.ndarray:
         return values
     if len(found) > 2:
         raise TruthMismatch(NOT_LABELS.format(found=f"{len(found)} different values"))
+    if len(found) == 2 and found[1] <= MAX_LABELS:
+        raise TruthMismatch(NOT_LABELS.format(found=f"the values {found[0]} and {found[1]}"))
     lookup = np.zeros(256, np.uint8)
     lookup[found] = (LIVER, TUMOR)[: len(found)]
     return lookup[values]
@@ -52,14 +84,16 @@ def as_labels(values: np.ndarray) -> np.ndarray:
 def _on_grid(
     labels: np.ndarray, layout: Layout, volume: Volume
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    affine = layout.affine if layout.is_oriented and layout.is_sized else None
-    known = affine is not None and volume.source is not None and volume.source.affine is not None
-    if known and same_grid(affine, layout.shape, volume):
-        return labels, ()
-    if known:
-        return resampled(labels, affine, volume), (resampled_notice(layout.shape),)
-    if layout.shape != volume.shape:
-        raise size_mismatch(layout.shape, volume)
+    is_placed = layout.is_oriented and layout.is_sized
+    if is_placed and volume.source.affine is not None:
+        if same_grid(layout.affine, layout.shape, volume):
+            return labels, ()
+        if not layout.is_identity:
+            return resampled(labels, layout.affine, volume), (resampled_notice(layout.shape),)
+    if not is_placed or layout.is_identity:  # as arrays are saved without the scan's header
+        labels = as_stored(labels, layout, volume.source.axcodes)
+    if labels.shape != volume.shape:
+        raise size_mismatch(labels.shape, volume)
     return labels, (STACKED_AS_STORED,)
 
 

@@ -20,13 +20,20 @@ from .nifti import read_nifti
 from .picture import read_pictures
 from .sniff import kind_of
 from .truth import nifti_truth, picture_truth
-from .volume import TUMOR, Segmentation, Source, Volume
+from .volume import LIVER, Segmentation, Source, Volume
 
 NO_TUMORS = (
     "The ground truth has no tumors, so every tumor found counts as false. If its tumors were not "
     "drawn, pay no attention to the tumor scores."
 )
+SAVE_AS = "Save the scan as NIfTI (.nii.gz) or DICOM."
+ONLY_TUMORS = (
+    "The ground truth has tumors and no liver around them, so the scores of the liver say nothing."
+)
+EMPTY = "The ground truth is empty: there is neither liver nor tumor in it to compare with."
 ADVICE = {
+    "MetaImage file": SAVE_AS,
+    "NRRD file": SAVE_AS,
     "archive": "Unpack the archive, or make an ordinary zip of it.",
     "DICOMDIR file": "It only lists the files of a CD; upload the whole folder or CD.",
     CONTOURS: "Upload the CT here; contours become a ground truth once converted to a DICOM SEG.",
@@ -34,8 +41,8 @@ ADVICE = {
     "localizer": "A scout view is no scan; export the axial series.",
     "multi-frame file without positions": "Export the scan as single slices or as NIfTI.",
     "other file": "Upload an abdominal CT as DICOM, NIfTI, PNG or JPG.",
-    "other scan format": "Save the scan as NIfTI (.nii.gz) or DICOM.",
     "perfusion map": "Export the CT slices from which the map was made.",
+    "projection of many slices (MIP)": "Export the CT slices that were projected.",
     "picture of another format": "Save the slices as PNG, or better upload the DICOM series.",
     "segmentation": "Upload the CT here and the segmentation into the ground-truth box.",
 }
@@ -104,12 +111,8 @@ def read_truth(paths: Paths, volume: Volume) -> Segmentation:
             truth = read_seg(contents.segs, volume)
         elif contents.slices:
             truth = read_masks(contents.slices, volume)
-        elif len(contents.niftis) > 1:
-            raise TruthMismatch(
-                f"The ground truth holds {len(contents.niftis)} NIfTI files. Upload one label map."
-            )
         elif contents.niftis:
-            truth = nifti_truth(contents.niftis[0], volume)
+            truth, contents.left_out["NIfTI file"] = nifti_truth(contents.niftis, volume)
         elif contents.pictures:
             truth = picture_truth(contents.pictures, volume)
         else:
@@ -119,9 +122,17 @@ def read_truth(paths: Paths, volume: Volume) -> Segmentation:
                 "DICOM masks, a NIfTI label map or PNG masks."
                 + (" Convert the contours to one of these, with 3D Slicer say." if contours else "")
             )
-    no_tumors = (NO_TUMORS,) if truth.labels.max() < TUMOR else ()
     left_out = _left_out_notice(contents.left_out)
-    return replace(truth, notices=(*left_out, *truth.notices, *no_tumors))
+    return replace(truth, notices=(*left_out, *truth.notices, *_lacks(truth)))
+
+
+def _lacks(truth: Segmentation) -> tuple[str, ...]:
+    """What a ground truth does not hold, and so cannot tell."""
+    if not truth.liver.any():
+        return (EMPTY,)
+    if not truth.tumor.any():
+        return (NO_TUMORS,)
+    return () if (truth.labels == LIVER).any() else (ONLY_TUMORS,)
 
 
 def _survey(members: list[Member], classify: Classify) -> _Contents:
@@ -192,7 +203,8 @@ def _no_scan(left_out: Counter) -> UploadError:
         )
     if set(left_out) == {"damaged file"}:
         return BrokenFile("The files are cut or damaged and cannot be read. Upload fresh copies.")
-    advice = ADVICE.get(left_out.most_common(1)[0][0], ADVICE["other file"])
+    telling = (kind for kind, _ in left_out.most_common() if kind in ADVICE.keys() - {"other file"})
+    advice = ADVICE[next(telling, "other file")]
     return NotAScan(f"No CT images were found{_found(left_out)}. {advice}")
 
 

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+from highdicom.legacy import LegacyConvertedEnhancedCTImage
 from make_dicom import (
     COLUMNS,
     GDCM_SYNTAXES,
@@ -177,6 +178,50 @@ def test_two_phases_or_reconstructions_in_one_series_are_told_apart(tmp_path, at
     assert len(refusal.value.choices) == 2
 
 
+def a_study_each(count: int) -> list:
+    """As ITK writes a series unless told otherwise."""
+    return [changed(dataset, StudyInstanceUID=generate_uid()) for dataset in series(count)]
+
+
+def a_series_each(count: int) -> list:
+    """As some anonymisers leave one."""
+    return [changed(dataset, SeriesInstanceUID=generate_uid()) for dataset in series(count)]
+
+
+@pytest.mark.parametrize("make", [a_study_each, a_series_each])
+def test_slices_that_each_claim_to_be_a_series_are_put_together_and_that_is_said(tmp_path, make):
+    volume = read_scan(write(make(5), tmp_path / "scan"))
+    assert np.array_equal(volume.hu, expected(5))
+    assert volume.spacing == pytest.approx((5.0, 0.7, 0.8))
+    assert "put together by their positions" in notices(volume)
+    assert volume.source.headers == ()  # a DICOM SEG refers to one series
+
+
+@pytest.mark.parametrize("odd", [{"gap": True}, {"PixelSpacing": [0.9, 0.9]}, {"place": True}])
+def test_lone_slices_that_make_no_stack_stay_a_choice(tmp_path, odd):
+    slices = a_series_each(5)
+    if "gap" in odd:
+        del slices[2]
+    elif "place" in odd:
+        changed(slices[2], ImagePositionPatient=[-100, -200, 5])
+    else:
+        changed(slices[2], **odd)
+    with pytest.raises(SeveralSeries):
+        read_scan(write(slices, tmp_path / "scan"))
+
+
+@pytest.mark.parametrize(
+    "image_type", [["DERIVED", "SECONDARY", "REFORMATTED", "MIP"], ["DERIVED", "X", "CT_SOM5 MIP"]]
+)
+def test_a_projection_is_left_out_and_refused_alone(tmp_path, image_type):
+    write(series(4), tmp_path / "scan")
+    projections = series(3, ImageType=image_type, SeriesInstanceUID=generate_uid())
+    write(projections, tmp_path / "mip")
+    assert notices(read_scan(tmp_path)) == "Left out: 3 projections of many slices (MIP)."
+    with pytest.raises(NotAScan, match="Export the CT slices that were projected"):
+        read_scan(tmp_path / "mip")
+
+
 def test_a_localizer_and_a_sagittal_series_are_left_out_and_counted(tmp_path):
     scan = write(series(4), tmp_path)
     write([ct(0, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])], tmp_path / "scout")
@@ -187,9 +232,10 @@ def test_a_localizer_and_a_sagittal_series_are_left_out_and_counted(tmp_path):
     assert notices(volume) == "Left out: 2 non-axial slices, 1 localizer."
 
 
-def test_a_lone_localizer_is_refused_as_one(tmp_path):
+@pytest.mark.parametrize("word", ["LOCALIZER", "SCOUT", "REF_SURVIEW"])
+def test_a_lone_localizer_is_refused_as_one(tmp_path, word):
     with pytest.raises(NotAScan, match="1 localizer"):
-        read_scan(write([ct(0, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])], tmp_path / "a"))
+        read_scan(write([ct(0, ImageType=["ORIGINAL", "PRIMARY", word])], tmp_path / "a"))
 
 
 def test_a_slice_without_position_among_others_is_left_out(tmp_path):
@@ -354,6 +400,33 @@ def test_a_lone_slice_without_geometry_is_read_without_mm(tmp_path):
     assert "nothing is given in mm" in notices(volume)
 
 
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+        "BitsAllocated",
+        "BitsStored",
+        "HighBit",
+        "PixelRepresentation",
+        "Modality",
+        "ImageType",
+        "RescaleType",
+        "SliceThickness",
+        "FrameOfReferenceUID",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "InstanceNumber",
+    ],
+)
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70"])
+def test_an_attribute_that_a_writer_left_out_does_not_matter(tmp_path, keyword, syntax):
+    slices = [changed(dataset, **{keyword: None}) for dataset in series(3, syntax=syntax)]
+    volume = read_scan(write(slices, tmp_path / "scan"))
+    assert np.array_equal(volume.hu, expected(3))
+    assert volume.notices == ()
+
+
 def test_a_series_without_positions_is_ordered_by_instance_number(tmp_path):
     slices = series(4, ImagePositionPatient=None, ImageOrientationPatient=None)
     volume = read_scan(write(slices[::-1], tmp_path / "scan"))
@@ -428,6 +501,22 @@ def test_an_absurd_rescale_is_refused(tmp_path, rescale):
     slices = series(3, RescaleSlope=slope, RescaleIntercept=intercept)
     with pytest.raises(NotAScan, match="Hounsfield"):
         read_scan(write(slices, tmp_path / "scan"))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+def test_a_lost_offset_is_refused(tmp_path, dtype):
+    """The stored values were copied with intercept 0, so air would be 24 HU."""
+    slices = [
+        ct(5.0 * k, stored=(body(k) - INTERCEPT).astype(dtype), RescaleIntercept=0)
+        for k in range(3)
+    ]
+    with pytest.raises(NotAScan, match=r"go from 24 to \d+.*go below 0"):
+        read_scan(write(slices, tmp_path / "scan"))
+
+
+def test_a_small_detail_without_air_and_fat_is_read(tmp_path):
+    detail = [ct(5.0 * k, hu=body(k)[3:11, 4:14] + 30) for k in range(3)]
+    assert read_scan(write(detail, tmp_path / "scan")).hu.min() >= 0
 
 
 def test_fractional_slopes_of_each_slice_are_applied(tmp_path):
@@ -548,6 +637,32 @@ def test_an_enhanced_ct_is_read_by_its_per_frame_groups(tmp_path):
     assert volume.spacing == pytest.approx((5, 0.7, 0.8))
     assert volume.source.positions_mm[:, 2] == pytest.approx((0, 5, 10, 15, 20))
     assert volume.source.headers == ()
+
+
+def test_a_legacy_converted_ct_is_read(tmp_path):
+    """As highdicom, and archives, turn a series of old into one file."""
+    slices = series(4)
+    for k, dataset in enumerate(slices):
+        for keyword in ("StudyID", "AccessionNumber", "StudyDate", "StudyTime", "Manufacturer"):
+            setattr(dataset, keyword, "")
+        for keyword in ("PatientBirthDate", "PatientSex", "ReferringPhysicianName"):
+            setattr(dataset, keyword, "")
+        dataset.SeriesNumber, dataset.AcquisitionNumber = 1, k
+    converted = LegacyConvertedEnhancedCTImage(
+        slices, generate_uid(), series_number=2, sop_instance_uid=generate_uid(), instance_number=1
+    )
+    volume = read_scan(write([converted], tmp_path / "scan"))
+    assert np.array_equal(volume.hu, expected(4))
+    assert volume.spacing == pytest.approx((5.0, 0.7, 0.8))
+
+
+def test_a_concatenation_of_enhanced_files_is_one_scan(tmp_path):
+    first, second = enhanced(4), enhanced(4)
+    for groups in second.PerFrameFunctionalGroupsSequence:
+        groups.PlanePositionSequence[0].ImagePositionPatient[2] += 20
+    volume = read_scan(write([first, second], tmp_path / "scan"))
+    assert np.array_equal(volume.hu, np.concatenate([expected(4), expected(4)]))
+    assert volume.spacing.z == pytest.approx(5)
 
 
 @pytest.mark.parametrize("table", ["none", "basic", "extended"])

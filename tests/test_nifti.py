@@ -101,6 +101,17 @@ def test_the_sform_counts_before_the_qform(tmp_path):
     assert read_scan(save(image, tmp_path)).spacing == pytest.approx(SPACING_MM)
 
 
+def test_a_qform_of_no_numbers_is_said_to_be_guessed(tmp_path):
+    image = nifti(scan(), "LAS")
+    image.header["sform_code"], image.header["qform_code"] = 0, 1
+    content = bytearray(_with_header(image))
+    content[256:268] = np.full(3, np.nan, "<f4").tobytes()  # the quaternion
+    (tmp_path / "scan.nii").write_bytes(content)
+    volume = read_scan(tmp_path)
+    assert np.array_equal(volume.hu, scan())
+    assert "guessed" in notices(volume)
+
+
 @pytest.mark.parametrize(
     "bad", [np.zeros((4, 4)), np.full((4, 4), np.nan), np.diag([1e9, 1, 1, 1])]
 )
@@ -220,6 +231,14 @@ def test_values_without_air_and_fat_are_no_hounsfield_units(tmp_path, offset):
     """An MR image, or a CT whose offset was lost."""
     with pytest.raises(NotAScan, match="go below 0"):
         read_scan(save(nifti(scan() + offset), tmp_path))
+
+
+@pytest.mark.parametrize("changed", ["normalised", "empty"])
+def test_values_without_any_contrast_are_no_hounsfield_units(tmp_path, changed):
+    hu = scan().astype(np.float32)
+    hu = (hu - hu.mean()) / hu.std() * 3 if changed == "normalised" else np.full_like(hu, -1000)
+    with pytest.raises(NotAScan, match="this is no CT"):
+        read_scan(save(nifti(hu, dtype=np.float32), tmp_path))
 
 
 def test_a_mask_beside_the_scan_is_left_out(tmp_path):

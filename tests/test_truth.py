@@ -239,6 +239,19 @@ def test_a_tumor_of_another_organ_is_not_one_of_the_liver(scan, tmp_path):
     assert not truth.tumor.any()
 
 
+@pytest.mark.parametrize("label", ["Segment_1", "segmentation", ""])
+def test_a_lone_segment_without_a_name_is_taken_as_liver_and_that_is_said(scan, tmp_path, label):
+    truth = read_truth(write([seg({label: labels() > 0})], tmp_path / "seg"), scan)
+    assert np.array_equal(truth.liver, labels() > 0)
+    assert "taken as liver" in truth.notices[0]
+
+
+def test_two_segments_without_names_are_refused(scan, tmp_path):
+    found = seg({"Segment_1": labels() > 0, "Segment_2": labels() == TUMOR})
+    with pytest.raises(TruthMismatch, match="Name the segments"):
+        read_truth(write([found], tmp_path / "seg"), scan)
+
+
 def test_seg_without_positions_is_broken(scan, tmp_path):
     found = seg({"Liver": labels() > 0})
     for groups in found.PerFrameFunctionalGroupsSequence:
@@ -284,6 +297,78 @@ def test_masks_and_grey_labels_are_understood(scan, tmp_path, stored, meant):
     found = np.minimum(labels(), len(stored) - 1)
     truth = read_truth(save_nifti(np.array(stored, np.uint8)[found], tmp_path), scan)
     assert np.array_equal(truth.labels, np.array(meant, np.uint8)[found])
+
+
+@pytest.mark.parametrize("values", [(0, 1, 5), (0, 5, 10), (0, 3, 2), (0, 0, 255, 6, 7)])
+def test_numbers_of_organs_are_not_taken_for_a_tumor(scan, tmp_path, values):
+    """TotalSegmentator has 5 for the liver, and 1 for the spleen."""
+    found = np.array(values, np.uint8)[np.arange(COUNT * 12 * 16).reshape(labels().shape) % 3]
+    found[0, 0, : len(values)] = values
+    with pytest.raises(TruthMismatch, match="0 background, 1 liver, 2 tumor"):
+        read_truth(save_nifti(found, tmp_path), scan)
+
+
+def named_masks(folder, **masks):
+    """A folder of NIfTI masks by name."""
+    folder.mkdir()
+    for name, mask in masks.items():
+        save_nifti(mask, folder).rename(folder / f"{name}.nii.gz")
+    return folder
+
+
+def test_nifti_masks_are_joined_by_their_names(scan, tmp_path):
+    found = labels()
+    folder = named_masks(
+        tmp_path / "a", liver=found == LIVER, liver_tumor=found == TUMOR, spleen=found == 0
+    )
+    truth = read_truth(folder, scan)
+    assert np.array_equal(truth.labels, found)
+    assert truth.notices == ("Left out: 1 NIfTI file.",)
+
+
+def test_nifti_masks_whose_names_say_nothing_are_refused(scan, tmp_path):
+    with pytest.raises(TruthMismatch, match="2 NIfTI label maps, and their names do not say"):
+        read_truth(named_masks(tmp_path / "a", one=labels() > 0, two=labels() == TUMOR), scan)
+
+
+def test_the_scan_beside_its_labels_is_left_out(scan, tmp_path):
+    hu = np.stack([body(k) for k in range(COUNT)])
+    folder = tmp_path / "lits"
+    folder.mkdir()
+    save_nifti(hu, folder, dtype=np.int16).rename(folder / "volume-0.nii.gz")
+    save_nifti(labels(), folder).rename(folder / "segmentation-0.nii.gz")
+    truth = read_truth(folder, scan)
+    assert np.array_equal(truth.labels, labels())
+    assert truth.notices == ("Left out: 1 NIfTI file.",)
+
+
+@pytest.mark.parametrize("axcodes", ["LPS", "LAS", "RAS", "PIR"])
+def test_labels_saved_without_the_scans_header_are_laid_on_as_the_scan_is_stored(tmp_path, axcodes):
+    """`nibabel.Nifti1Image(labels, np.eye(4))`, made from the scan's array."""
+    lps = [
+        nibabel.Nifti1Image(one, LPS_TO_RAS @ np.diag([0.8, 0.7, 5.0, 1.0]))
+        for one in (
+            np.stack([body(k) for k in range(COUNT)]).transpose(2, 1, 0),
+            labels().transpose(2, 1, 0),
+        )
+    ]
+    ornts = [nibabel.orientations.axcodes2ornt(codes) for codes in ("LPS", axcodes)]
+    turn = nibabel.orientations.ornt_transform(*ornts)
+    stored, masks = (image.as_reoriented(turn) for image in lps)
+    nibabel.save(stored, tmp_path / "scan.nii")
+    nibabel.save(nibabel.Nifti1Image(np.asarray(masks.dataobj), np.eye(4)), tmp_path / "truth.nii")
+    truth = read_truth(tmp_path / "truth.nii", read_scan(tmp_path / "scan.nii"))
+    assert np.array_equal(truth.labels, labels())
+    assert "as they are stored" in truth.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [((), "is empty"), ((LIVER,), "has no tumors"), ((TUMOR,), "no liver around")],
+)
+def test_what_a_truth_does_not_hold_is_said(scan, tmp_path, kept, words):
+    found = np.where(np.isin(labels(), kept), labels(), 0)
+    assert words in " ".join(read_truth(save_nifti(found, tmp_path), scan).notices)
 
 
 def test_nifti_labels_on_another_grid_are_resampled_and_said(scan, tmp_path):

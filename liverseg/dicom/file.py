@@ -41,6 +41,9 @@ DAMAGE = (
     struct.error,
 )
 
+# What some anonymisers and old writers leave out, as image_slice takes it.
+MEANT = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "PixelRepresentation": 0}
+
 MAX_READS = 400_000  # an enhanced CT of 1000 frames takes 100 000
 MAX_ITEMS = 200_000  # of sequences; an enhanced CT has about 20 a frame
 
@@ -101,6 +104,10 @@ def read_dataset(member: Member, pixel_bytes: int) -> Dataset:
             syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
             dataset.file_meta.TransferSyntaxUID = syntax
         UID(dataset.file_meta.TransferSyntaxUID)
+        bits = dataset.get("BitsAllocated") or 16
+        for keyword, value in (MEANT | {"BitsAllocated": bits, "BitsStored": bits}).items():
+            if dataset.get(keyword) in (None, ""):
+                setattr(dataset, keyword, value)
     except DAMAGE:
         raise _broken() from None
     return dataset

@@ -30,6 +30,7 @@ NOT_CT_IMAGES = frozenset(kind for kind in MODALITIES.values() if kind.endswith(
 LOCALIZER_WORDS = {"LOCALIZER", "SCOUT", "REF_SURVIEW", "TOPOGRAM", "SURVIEW"}
 SCREEN_WORDS = {"SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE"}
 MAP_WORDS = {"RCBF", "RCBV", "CBF", "CBV", "MTT", "TTP", "TMAX", "TTD", "PERFUSION", "PERMEABILITY"}
+PROJECTION_WORDS = {"MIP", "MINIP", "MAXIP", "MAX_IP", "MIN_IP"}
 HU_TYPES = {"HU", "HU_MOD", "US"}  # of RescaleType; US is "unspecified"
 LOSSY_SYNTAXES = {
     "1.2.840.10008.1.2.4.50",
@@ -72,6 +73,8 @@ def check_contents(dataset: Dataset) -> None:
         raise NotASlice("localizer")
     if words & MAP_WORDS:
         raise NotASlice("perfusion map")
+    if PROJECTION_WORDS & {part for word in words for part in word.split()}:
+        raise NotASlice("projection of many slices (MIP)")
     if str(dataset.get("RescaleType") or "HU").strip().upper() not in HU_TYPES:
         raise NotASlice("map of another quantity than HU")
 

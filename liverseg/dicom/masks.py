@@ -17,6 +17,7 @@ from .pixels import stored_values
 from .slice import CtSlice, image_slice
 
 MASK_VALUES = 3  # distinct values that a mask may have
+UNNAMED = "The names of the masks do not say what they show; they were taken as liver."
 NOT_A_TUMOR = re.compile("cyst|kyst|metastasectom")
 OTHER_STRUCTURES = re.compile(
     "adrenal|aorta|artery|biliary|bladder|bone|colon|duoden|gallbladder|heart|hyperplas|intestin|"
@@ -60,7 +61,7 @@ def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
     notices: tuple[str, ...] = ()
     if LIVER not in structures and TUMOR not in structures:
         structures = _unnamed(slices)
-        notices = ("The names of the masks do not say what they show; they were taken as liver.",)
+        notices = (UNNAMED,)
     named = [
         (one, structure) for one, structure in zip(slices, structures, strict=True) if structure
     ]

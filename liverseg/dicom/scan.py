@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 
 from ..errors import BrokenFile, NotAScan, TooLarge
-from ..hounsfield import Rescale, Tally, looks_like_labels, to_hu
+from ..hounsfield import Rescale, Tally, check_range, looks_like_labels, to_hu
 from ..limits import LIMITS
 from ..stack import (
     AS_STORED,
@@ -96,6 +96,8 @@ def _check_values(hu: np.ndarray, kept: list[CtSlice], tally: Tally) -> None:
             "These DICOM files hold a mask (only a few different values), not a scan. Upload the "
             "CT here and the mask into the ground-truth box."
         )
+    if not any(one.rescale is not None and one.rescale.intercept < 0 for one in kept):
+        check_range(hu)
 
 
 def _volume(hu: np.ndarray, kept: list[CtSlice]) -> Volume:
@@ -123,7 +125,8 @@ def _volume(hu: np.ndarray, kept: list[CtSlice]) -> Volume:
         last = len(kept) - 1
         affine[:3, 2] = (corners[-1] - corners[0]) / last if last else first.plane.normal
     y_mm, x_mm = (float(np.linalg.norm(step)) for step in (grids[0].step_y, grids[0].step_x))
-    headers = () if first.frame is not None else tuple(one.header for one in kept)
+    may_be_referred_to = first.frame is None and not _are_joined(kept)
+    headers = tuple(one.header for one in kept) if may_be_referred_to else ()
     return Volume(
         hu,
         Spacing(gaps.spacing_mm, y_mm, x_mm),
@@ -132,7 +135,17 @@ def _volume(hu: np.ndarray, kept: list[CtSlice]) -> Volume:
     )
 
 
+def _are_joined(kept: list[CtSlice]) -> bool:
+    """Whether the slices say that they belong to different series."""
+    return len({one.series for one in kept}) > 1
+
+
 def _notices(kept: list[CtSlice]) -> Iterator[str]:
+    if _are_joined(kept):
+        yield (
+            "Every slice says that it is a series of its own; they were put together by their "
+            "positions."
+        )
     if any(one.rescale is None for one in kept):
         yield (
             "The files do not say how their values become Hounsfield units; they were taken as "

@@ -1,6 +1,8 @@
 """DICOM SEG as ground truth: frames by position and segment number, never by their order."""
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pydicom.dataset import Dataset
 
@@ -11,13 +13,14 @@ from ..placement import MaskPlane, assembled
 from ..stack import grid_of, orientation_of
 from ..volume import LIVER, TUMOR, Segmentation, Volume
 from .file import DAMAGE, HEAD_BYTES, read_dataset, read_header
-from .masks import OTHER_STRUCTURES
+from .masks import OTHER_STRUCTURES, UNNAMED
 from .pixels import decoded
 from .slice import flattened, pixel_mm_of, plane_of
 
 LIVER_CODES = {"T-62000", "10200004"}  # SNOMED-RT and SNOMED-CT: liver
 TUMOR_CODES = {"M-80003", "M-80000", "108369006", "4147007", "86049000", "52988006"}
 TUMOR_WORDS = ("tumor", "tumour", "lesion", "neoplasm", "metasta", "mass", "carcinoma", "hcc")
+NO_NAME = re.compile(r"(segment|segmentation|mask|label|roi)?[ _-]*\d*")
 FRACTION = 0.5  # from which a fractional segment counts
 
 
@@ -28,10 +31,17 @@ def read_seg(members: list[Member], volume: Volume) -> Segmentation:
         TruthMismatch: no segment is a liver or a tumor, or they lie on another grid.
         BrokenFile, NoDecoder: a file cannot be read.
     """
-    planes = []
+    planes, notices = [], ()
     for member in members:
         try:
-            planes += _planes(member)
+            header, _ = read_header(member, member.head(HEAD_BYTES))
+            structures = _structures(header)
+            if not structures and len(members) == 1 and _is_unnamed(header):
+                structures, notices = (
+                    {int(header.SegmentSequence[0].SegmentNumber): LIVER},
+                    (UNNAMED,),
+                )
+            planes += _planes(member, header, structures)
         except (*DAMAGE, StopIteration):
             raise BrokenFile(
                 "The DICOM SEG is damaged or lacks the positions of its frames. Export it again."
@@ -41,12 +51,11 @@ def read_seg(members: list[Member], volume: Volume) -> Segmentation:
             "No segment of the DICOM SEG is called liver or tumor. Name the segments or upload a "
             "label map."
         )
-    return assembled(planes, volume)
+    truth = assembled(planes, volume)
+    return replace(truth, notices=(*notices, *truth.notices))
 
 
-def _planes(member: Member) -> Iterator[MaskPlane]:
-    header, _ = read_header(member, member.head(HEAD_BYTES))
-    structures = _structures(header)
+def _planes(member: Member, header: Dataset, structures: dict[int, int]) -> Iterator[MaskPlane]:
     shape = int(header.Rows), int(header.Columns)
     frames = header.PerFrameFunctionalGroupsSequence
     voxels = len(frames) * shape[0] * shape[1]
@@ -73,7 +82,7 @@ def _planes(member: Member) -> Iterator[MaskPlane]:
 
 
 def _structures(dataset: Dataset) -> dict[int, int]:
-    """Segment number to LIVER or TUMOR, by code and label; a lone unnamed one is the liver."""
+    """Segment number to LIVER or TUMOR, by code and label."""
     found = {}
     for segment in dataset.SegmentSequence:
         types = segment.get("SegmentedPropertyTypeCodeSequence") or [Dataset()]
@@ -86,3 +95,9 @@ def _structures(dataset: Dataset) -> dict[int, int]:
         elif code in LIVER_CODES or "liver" in words:
             found[int(segment.SegmentNumber)] = LIVER
     return found
+
+
+def _is_unnamed(dataset: Dataset) -> bool:
+    """Whether there is one segment, with no more of a name than programs give by themselves."""
+    label = str(dataset.SegmentSequence[0].get("SegmentLabel", "")).strip().lower()
+    return len(dataset.SegmentSequence) == 1 and bool(NO_NAME.fullmatch(label))

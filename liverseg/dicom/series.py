@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from ..errors import BrokenFile, NotAScan, SeveralSeries
-from ..stack import MAX_OBLIQUE_DEGREES, has_repeats, repeated
+from ..stack import MAX_OBLIQUE_DEGREES, gaps_of, has_repeats, repeated
 from .pixels import stored_values
 from .slice import CtSlice
 
@@ -44,7 +44,7 @@ def _candidates(slices: list[CtSlice]) -> tuple[list[list[CtSlice]], Counter]:
     """Groups of slices that make a scan, the largest first, and what makes none, by kind."""
     left_out: Counter = Counter()
     candidates = []
-    groups = _groups(slices)
+    groups = _joined(_groups(slices))
     some_have_planes = any(group[0].plane for group in groups)
     for group in groups:
         reason = _reason_against(group, some_have_planes)
@@ -83,6 +83,31 @@ def _groups(slices: list[CtSlice]) -> list[list[CtSlice]]:
                 group.append(one)
         groups += parallel
     return groups
+
+
+def _joined(groups: list[list[CtSlice]]) -> list[list[CtSlice]]:
+    """Lone slices as one group where they make an evenly spaced stack.
+
+    Some programs, and ITK unless told otherwise, give each file a study or a series of its own.
+    """
+    ones = [one for group in groups for one in group]
+    first = ones[0]
+    if (
+        len(groups) < 3
+        or len(ones) > len(groups)
+        or not all(_are_alike(first, one) for one in ones)
+    ):
+        return groups
+    distances = np.sort(distances_mm(ones))
+    is_stack = not has_repeats(distances) and gaps_of(distances, distances).spacing_mm
+    return [ones] if is_stack else groups
+
+
+def _are_alike(first: CtSlice, second: CtSlice) -> bool:
+    """Whether two slices with positions could be neighbours in a stack."""
+    kinds = ((one.shape, one.pixel_mm, one.eight_bit) for one in (first, second))
+    known = first.plane is not None and second.plane is not None
+    return known and len(set(kinds)) == 1 and _are_parallel(first, second)
 
 
 def _are_parallel(first: CtSlice, second: CtSlice) -> bool:

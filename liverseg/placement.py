@@ -95,7 +95,7 @@ class MaskPlane:
 
     Attributes:
         structure: LIVER or TUMOR.
-        mask: (y, x) bool in LPS.
+        mask: (y, x) in LPS, 0 outside the structure.
         grid: where it lies, or None.
     """
 

@@ -140,6 +140,16 @@ def test_some_slices_without_mask_are_background(scan, tmp_path):
     assert not truth.liver[[0, 3, 4]].any()
 
 
+@pytest.mark.parametrize("nowhere", [False, True])
+def test_a_label_map_saved_as_dicom_keeps_its_tumors(scan, tmp_path, nowhere):
+    slices = [ct(5.0 * k, stored=plane, RescaleIntercept=0) for k, plane in enumerate(labels())]
+    for k, dataset in enumerate(slices):
+        dataset.InstanceNumber = k
+        if nowhere:
+            changed(dataset, ImagePositionPatient=None)
+    assert np.array_equal(read_truth(write(slices, tmp_path / "any"), scan).labels, labels())
+
+
 def test_masks_outside_the_scan_are_left_out_and_said(tmp_path):
     scan = read_scan(write(series(3), tmp_path / "scan"))
     truth = read_truth(write(mask_slices(labels() > 0), tmp_path / "liver"), scan)

@@ -10,7 +10,7 @@ from ..archive import Member, natural_key
 from ..errors import TruthMismatch
 from ..placement import MaskPlane, assembled
 from ..stack import AS_STORED, grid_of, orientation_of
-from ..volume import LIVER, TUMOR, Segmentation, Volume
+from ..volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
 from .file import DAMAGE
 from .kind import MODALITIES, NotASlice
 from .pixels import stored_values
@@ -66,7 +66,10 @@ def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
         (one, structure) for one, structure in zip(slices, structures, strict=True) if structure
     ]
     named.sort(key=lambda pair: (pair[0].number or 0, natural_key(pair[0].member)))
-    truth = assembled([_plane(one, structure) for one, structure in named], volume)
+    planes = [_plane(one, structure) for one, structure in named]
+    if TUMOR not in structures:
+        planes = _with_tumors(planes)
+    truth = assembled(planes, volume)
     return replace(truth, notices=(*notices, *truth.notices))
 
 
@@ -87,6 +90,14 @@ def _unnamed(slices: list[CtSlice]) -> list[int]:
     return [LIVER] * len(slices)
 
 
+def _with_tumors(planes: list[MaskPlane]) -> list[MaskPlane]:
+    """Adds the tumors of label maps, 0/1/2, that were saved as DICOM images."""
+    values = {value for plane in planes for value in np.unique(plane.mask).tolist()}
+    if not {LIVER, TUMOR} <= values <= {BACKGROUND, LIVER, TUMOR}:
+        return planes
+    return planes + [replace(plane, structure=TUMOR, mask=plane.mask == TUMOR) for plane in planes]
+
+
 def _plane(one: CtSlice, structure: int) -> MaskPlane:
     pixels = next(stored_values([one]))
     if len(np.unique(pixels)) > MASK_VALUES:
@@ -97,4 +108,4 @@ def _plane(one: CtSlice, structure: int) -> MaskPlane:
     known = one.plane is not None and one.pixel_mm is not None
     orientation = orientation_of(one.plane) if one.plane is not None else AS_STORED
     grid = grid_of(one.plane, one.pixel_mm, one.shape) if known else None
-    return MaskPlane(structure, orientation.apply(pixels > 0), grid)
+    return MaskPlane(structure, orientation.apply(pixels.clip(0, 255).astype(np.uint8)), grid)

@@ -26,7 +26,7 @@ from liverseg.numbers import describe, notices, number_table
 from liverseg.published import about
 from liverseg.scratch import Scratch
 from liverseg.service import Service
-from liverseg.studies import MAX_AGE_S, Study
+from liverseg.studies import MAX_AGE_S, SHARED_LIMIT, Study
 from liverseg.takeaway import KINDS, offered
 from liverseg.view import slice_curves, surfaces
 from liverseg.viewer import (
@@ -67,9 +67,8 @@ SCAN_HINT = """DICOM, NIfTI, PNG or JPG: drop files, a folder or a zip here.
 TRUTH_HINT = "Masks of the same scan: 3D-IRCADb folders, DICOM SEG, NIfTI or PNG."
 TRUTH_READ = "The ground truth is on the scan."
 TRUTH_WAITS = "Kept until the scan is here."
-HOUSE_RULES = f"""{LIMITS} One scan at a time: a new one takes the place of the last. Uploads are
-deleted as soon as they are read; the scan stays in memory while this page is open, for an hour at
-most."""
+HOUSE_RULES = f"""{LIMITS} {SHARED_LIMIT} Uploads are deleted as soon as they are read; the scan
+stays in memory while this page is open, for an hour after its last use at most."""
 BANNER = "<p><strong>liverseg</strong> <span>Teaching demo, not for diagnosis</span></p>"
 ABOUT = f"""
 **What it does.** Two small networks (ResUNets in Keras) look at every slice and its neighbors. The

@@ -76,18 +76,19 @@ class Service:
             SeveralSeries: the files wait for `open_series`.
             UploadError: the study stays as it was.
         """
+        self.studies.enter(visitor)
         return self._read_scan(visitor, self._received(visitor, received), series)
 
     def open_series(self, visitor: str, series: int) -> Study:
         """Reads one series of the upload for which `open_scan` raised SeveralSeries."""
-        waiting = self.studies.of(visitor).waiting
+        waiting = self.studies.enter(visitor).waiting
         if waiting is None or not waiting.is_dir():
             raise NothingOpen
         return self._read_scan(visitor, waiting, series)
 
     def open_synthetic(self, visitor: str, case: Case) -> Study:
         """Makes a synthetic case, with its ground truth, the visitor's scan."""
-        self.studies.of(visitor)
+        self.studies.enter(visitor)
         return self._opened(visitor, *case.make(), case)
 
     def open_truth(self, visitor: str, received: Received) -> Study:
@@ -95,6 +96,7 @@ class Service:
 
         Where there is no scan yet the files wait for it.
         """
+        self.studies.enter(visitor)
         files = self._received(visitor, received)
         study = self.studies.of(visitor)
         if study.volume is None:
@@ -111,7 +113,7 @@ class Service:
             visitor: whose.
             pause_s: Steps that follow faster than this are joined.
         """
-        volume = self.studies.of(visitor).volume
+        volume = self.studies.enter(visitor).volume
         if volume is None:
             raise NothingOpen
         for step in joined(self.steps(volume), pause_s):
@@ -138,7 +140,7 @@ class Service:
         from .measurements import measure
         from .metrics import compare
 
-        study = self.studies.of(visitor)
+        study = self.studies.enter(visitor)
         if study.prediction is None:
             raise NothingOpen
         found = {"measurements": measure(study.prediction, study.volume)}
@@ -151,7 +153,7 @@ class Service:
         """Adds the surface distances, which take longest, to the scores."""
         from .metrics import add_surfaces
 
-        study = self.studies.of(visitor)
+        study = self.studies.enter(visitor)
         if study.scores is None:
             return study
         scores = add_surfaces(study.scores, study.prediction, study.truth, study.volume)
@@ -165,7 +167,7 @@ class Service:
             kind: of file.
             folder: where to; the visitor's own by default.
         """
-        study = self.studies.of(visitor)
+        study = self.studies.enter(visitor)
         if study.measurements is None:
             raise NothingOpen
         return write_file(kind, study, self.engine.identity, folder or study.served)

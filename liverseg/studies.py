@@ -27,6 +27,12 @@ MAX_RESULT_BYTES = 2**30
 MAX_STUDIES = 200
 MAX_AGE_S = 60 * 60
 GRACE_S = 20  # a connection may break and come back; a closed tab does not
+LATE_S = 5  # an event that was on its way when its tab was closed arrives within these
+SHARED_LIMIT = (
+    "Every tab counts as a visitor, who has one scan at a time: a new one takes the place of the "
+    f"last. All visitors' scans together may take {MAX_STUDY_BYTES // 10**9} GB of memory; those "
+    "longest unused are given up first."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +82,8 @@ class Studies:
             the page serves files from.
         max_bytes: held for all visitors together; the newest study always stays.
         max_age_s: seconds without use after which a study is given up.
-        grace_s: the same after `leave`.
+        grace_s: seconds after `leave` until a study is given up.
+        late_s: seconds after `leave` in which an event that begins does not mean a return.
     """
 
     def __init__(
@@ -86,10 +93,12 @@ class Studies:
         max_bytes: int = MAX_STUDY_BYTES,
         max_age_s: float = MAX_AGE_S,
         grace_s: float = GRACE_S,
+        late_s: float = LATE_S,
     ):
         self._folder, self._served = folder, served
-        self._max_bytes, self._max_age_s, self._grace_s = max_bytes, max_age_s, grace_s
-        self._left: set[str] = set()
+        self._max_bytes, self._max_age_s = max_bytes, max_age_s
+        self._grace_s, self._late_s = grace_s, late_s
+        self._left: dict[str, float] = {}  # when; kept after his study is freed
         self._open: OrderedDict[str, tuple[float, Study]] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -100,11 +109,17 @@ class Studies:
         """The visitor's study; an empty one at first."""
         with self._lock:
             _, study = self._open.pop(visitor, (0.0, None))
-            self._left.discard(visitor)
             study = study or Study(_new_folder(self._folder), _new_folder(self._served))
             self._open[visitor] = (time.monotonic(), study)
             self._give_up_over_limit()
             return study
+
+    def enter(self, visitor: str) -> Study:
+        """The visitor's study at the beginning of an event: if he seemed to be gone, he is back."""
+        with self._lock:
+            if time.monotonic() - self._left.get(visitor, 0.0) > self._late_s:
+                self._left.pop(visitor, None)
+            return self.of(visitor)
 
     def update(self, visitor: str, **changes) -> Study:
         """Replaces fields of the visitor's study; without effect if he has left meanwhile."""
@@ -121,16 +136,16 @@ class Studies:
             return self._open[visitor][1]
 
     def leave(self, visitor: str) -> None:
-        """The visitor seems to be gone; unless he comes back `sweep` frees what was his."""
+        """The visitor seems to be gone; unless he comes back `sweep` frees what was his.
+
+        Also what his events leave behind that are still under way or only just begin.
+        """
         with self._lock:
-            if visitor in self._open:
-                self._left.add(visitor)
-                self._open[visitor] = (time.monotonic(), self._open[visitor][1])
+            self._left[visitor] = time.monotonic()
 
     def close(self, visitor: str) -> None:
         """Frees all that was the visitor's, in memory and on disk."""
         with self._lock:
-            self._left.discard(visitor)
             _, study = self._open.pop(visitor, (0.0, None))
         if study:
             shutil.rmtree(study.folder, ignore_errors=True)
@@ -140,13 +155,15 @@ class Studies:
         """Frees what was left, and what nobody used for too long."""
         now = time.monotonic()
         with self._lock:
-            stale = [
-                visitor
-                for visitor, (used, _) in self._open.items()
-                if now - used > (self._grace_s if visitor in self._left else self._max_age_s)
-            ]
+            unused = {visitor for visitor, (used, _) in self._open.items() if self._is_old(used)}
+            gone = {one for one, left in self._left.items() if now - left > self._grace_s}
+            stale = unused | (gone & self._open.keys())
+            self._left = {one: left for one, left in self._left.items() if not self._is_old(left)}
         for visitor in stale:
             self.close(visitor)
+
+    def _is_old(self, since: float) -> bool:
+        return time.monotonic() - since > self._max_age_s
 
     def _give_up_over_limit(self) -> None:
         total = sum(study.nbytes for _, study in self._open.values())

@@ -22,12 +22,13 @@ class Served:
     Attributes:
         url: of it.
         scratch: the folder that holds all it leaves on the disk.
-        service: behind it; only in this process.
+        page, service: its widgets and what is behind them; only in this process.
         process, log: only in a process of its own.
     """
 
     url: str
     scratch: Path
+    page: object = None
     service: object = None
     process: subprocess.Popen | None = None
     log: Path | None = None
@@ -43,7 +44,7 @@ def served_here(folder: Path):
     with mock.patch.dict(os.environ), Scratch(folder) as scratch:
         page = app.serve(scratch, server_name="127.0.0.1", server_port=free_port(), quiet=True)
         try:
-            yield Served(page.blocks.local_url, scratch.folder, page.service)
+            yield Served(page.blocks.local_url, scratch.folder, page, page.service)
         finally:
             page.blocks.close(verbose=False)
 

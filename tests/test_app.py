@@ -1,23 +1,31 @@
 """The page's server without a browser: the endpoint, what visitors can reach, start and stop."""
 
+import gzip
 import re
+import shutil
 import signal
+import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import nibabel
 import numpy as np
 import pytest
 from gradio_client import Client, exceptions, handle_file
-from page_server import answers, files_below, served_apart, served_here
+from page_server import answers, files_below, served_apart, served_here, wait_until
 
 from liverseg.cascade import segment
+from liverseg.cases import Case
 from liverseg.engine import load_engine
+from liverseg.limits import LIMITS
+from liverseg.measurements import measure
 from liverseg.metrics import compare
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks
+from liverseg.studies import SHARED_LIMIT
 from liverseg.upload import read_scan, read_truth
 
 SHAPE = (16, 128, 128)
@@ -106,12 +114,65 @@ def test_equal_scans_cost_one_segmentation(served, client, tmp_path, predicted):
     assert second == first
 
 
-def test_visitors_with_the_same_file_at_the_same_time_all_get_their_result(served, case):
-    with ThreadPoolExecutor(4) as pool:
-        clients = [Client(served.url, verbose=False) for _ in range(4)]
-        reports = [one for one, _ in pool.map(lambda one: analyze(one, [case[0]]), clients)]
-    assert reports[0]["measurements"]["liver_ml"] is not None
-    assert reports == [reports[0]] * 4
+def test_equal_uploads_at_the_same_time_cost_one_segmentation_and_share_nothing_else(
+    served, tmp_path, predicted
+):
+    """Six visitors, each with the file under a name of his own."""
+    scan, _ = zipped_case(tmp_path, seed=6)
+    names = [f"upload-of-{k}" for k in range(6)]
+    paths = [shutil.copy(scan, tmp_path / f"{name}.zip") for name in names]
+    volume = read_scan(scan)
+    expected = segment(volume, engine=served.service.engine)
+    once = dict(predicted)
+    assert once["liver"] > 0
+    clients = [Client(served.url, verbose=False, download_files=False) for _ in paths]
+    together = threading.Barrier(len(paths))
+
+    def visit(client, path):
+        together.wait()
+        return analyze(client, [path])
+
+    with ThreadPoolExecutor(len(paths)) as pool:
+        answers = list(pool.map(visit, clients, paths))
+    assert predicted == {network: 2 * count for network, count in once.items()}
+    reports, files = zip(*answers, strict=True)
+    assert reports == (reports[0],) * 6
+    assert reports[0]["measurements"]["liver_ml"] == measure(expected, volume).liver_ml
+    assert len({file["url"] for file in files}) == 6
+    for file in files:
+        labels = nibabel.Nifti1Image.from_bytes(gzip.decompress(httpx.get(file["url"]).content))
+        assert np.array_equal(np.asarray(labels.dataobj).T, expected.labels)
+    assert not any(name in str(answers) for name in names)
+
+
+class Copied:
+    """An upload of one file, which stays where it is."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def move_to(self, folder):
+        shutil.copy(self.path, folder)
+
+
+def test_a_known_scan_looks_like_a_new_one(served, tmp_path, predicted):
+    """All that the page shows two visitors with equal scans, but for their secret addresses."""
+    scan, _ = zipped_case(tmp_path, seed=7)
+    shown, spent = [], []
+    for visitor in ("first", "second"):
+        request = SimpleNamespace(session_hash=visitor)
+        served.service.open_scan(visitor, Copied(scan))
+        values = [served.page._opened(visitor)]
+        values += list(served.page.run(request))[-1:]
+        values += [served.page.score(request), served.page.score_surfaces(request)]
+        study, text = served.service.studies.of(visitor), re.sub("0x[0-9a-f]+", "", repr(values))
+        for own in (study.served.name, Path(study.shown["ct"]["path"]).name, study.shown["id"]):
+            assert own in text
+            text = text.replace(own, "")
+        shown.append(text)
+        spent.append(predicted["liver"])
+    assert spent[0] == spent[1] > 0
+    assert shown[0] == shown[1]
 
 
 @pytest.mark.parametrize(
@@ -182,15 +243,39 @@ def test_only_one_endpoint_is_documented(client):
     assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/segment"]
 
 
-def test_an_event_of_the_page_in_a_session_without_a_scan_says_so(served):
+def happened(served, session, name, data=()):
+    """What the server says to an event of the page in a session."""
     config = httpx.get(served.url + "config").json()
     names = {fn["api_name"]: fn["id"] for fn in config["dependencies"]}
-    with httpx.Client(base_url=served.url, timeout=30) as http:
-        body = {"data": [], "fn_index": names["score"], "session_hash": "guess"}
+    with httpx.Client(base_url=served.url, timeout=60) as http:
+        body = {"data": list(data), "fn_index": names[name], "session_hash": session}
         http.post("gradio_api/queue/join", json=body).raise_for_status()
-        with http.stream("GET", "gradio_api/queue/data?session_hash=guess") as stream:
-            said = next(line for line in stream.iter_lines() if "process_completed" in line)
-    assert "no scan open" in said
+        with http.stream("GET", f"gradio_api/queue/data?session_hash={session}") as stream:
+            return next(line for line in stream.iter_lines() if "process_completed" in line)
+
+
+def test_an_event_of_the_page_in_a_session_without_a_scan_says_so(served):
+    assert "no scan open" in happened(served, "guess", "score")
+
+
+def test_an_event_that_arrives_after_its_tab_was_closed_leaves_nothing(served, monkeypatch):
+    small = make_phantom(3, shape=(4, 64, 64))
+    monkeypatch.setattr(Case, "make", lambda case: small)
+    studies = served.service.studies
+    with httpx.stream("GET", f"{served.url}gradio_api/heartbeat/late") as heartbeat:
+        next(heartbeat.iter_lines())
+    wait_until(lambda: "late" in studies._left, 30)
+    before = len(studies)
+    assert '"success":true' in happened(served, "late", "open_synthetic", [3]).replace(" ", "")
+    assert len(studies) == before + 1
+    monkeypatch.setattr(studies, "_grace_s", -1)
+    studies.sweep()
+    assert len(studies) == before
+
+
+def test_the_page_states_the_limits(served):
+    page = " ".join(httpx.get(served.url + "config").text.replace("\\n", " ").split())
+    assert f"{LIMITS} {SHARED_LIMIT}" in page
 
 
 def test_the_page_stays_small_and_tidies_up_when_told_to_stop(tmp_path):

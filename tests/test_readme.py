@@ -7,6 +7,7 @@ import pytest
 
 from liverseg.__main__ import DEVELOPER_COMMANDS
 from liverseg.limits import LIMITS
+from liverseg.studies import SHARED_LIMIT
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,7 +19,7 @@ def test_the_space_runs_the_gradio_that_is_pinned():
 
 
 def test_the_limits_are_the_code_s():
-    assert str(LIMITS) in " ".join(README.split())
+    assert f"{LIMITS} {SHARED_LIMIT}" in " ".join(README.split())
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m liverseg (\w+)", README))))

@@ -1,14 +1,22 @@
 """The work behind the page, without a page."""
 
+import itertools
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
 from make_dicom import ct, series, write
 
 from liverseg import limits, service
+from liverseg.cascade import segment
+from liverseg.engine import load_engine
 from liverseg.errors import SeveralSeries, TooLarge
+from liverseg.phantom import make_phantom
+from liverseg.phantom.files import write_dicom
 from liverseg.service import Service
 
 
@@ -80,3 +88,93 @@ def test_a_truth_that_came_first_is_laid_on_the_scan(opened, tmp_path):
     assert study.truth.liver.sum() == 3 * 12
     assert study.waiting_truth is None
     assert files_of(opened, "ann") == []
+
+
+class Engine:
+    """The engine as `Service` sees it, with a call before each batch of the networks."""
+
+    def __init__(self, before):
+        self._engine, self._before = load_engine(), before
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    def predict(self, network, images):
+        self._before()
+        return self._engine.predict(network, images)
+
+
+def abdomen(folder, shift=0, **header):
+    """A small synthetic scan as an upload, moved to the side, with attributes in its headers."""
+    volume, _ = make_phantom(3, shape=(12, 96, 96))
+    for path in write_dicom(replace(volume, hu=np.roll(volume.hu, shift, axis=2)), folder):
+        dataset = pydicom.dcmread(path)
+        for keyword, value in header.items():
+            setattr(dataset, keyword, value)
+        dataset.save_as(path)
+    return Received(folder)
+
+
+def test_a_crash_in_one_scan_leaves_another_alone_that_runs_at_the_same_time(opened, tmp_path):
+    calls, both_run = itertools.count(), threading.Barrier(2, timeout=60)
+
+    def meet():
+        """Lets the first batches of both wait for each other; then one of them fails."""
+        if next(calls) < 2 and both_run.wait() == 0:
+            raise MemoryError
+
+    def run(visitor):
+        for _ in opened.segment(visitor, 0):
+            pass
+
+    opened._engine = Engine(meet)
+    opened.open_scan("ann", abdomen(tmp_path / "ann"))
+    opened.open_scan("bob", abdomen(tmp_path / "bob", shift=5))
+    with ThreadPoolExecutor(2) as pool:
+        runs = {visitor: pool.submit(run, visitor) for visitor in ("ann", "bob")}
+        (unlucky,) = (visitor for visitor, one in runs.items() if one.exception())
+    assert isinstance(runs[unlucky].exception(), MemoryError)
+    (lucky,) = runs.keys() - {unlucky}
+    study = opened.studies.of(lucky)
+    assert np.array_equal(study.prediction.labels, segment(study.volume).labels)
+    assert opened.studies.of(unlucky).prediction is None
+    run(unlucky)  # his scan is still there
+    assert opened.studies.of(unlucky).prediction.liver.any()
+
+
+def test_a_result_that_was_known_carries_nothing_of_the_visitor_for_whom_it_was_made(
+    opened, tmp_path
+):
+    """Equal voxels below other headers, as one file anonymised twice; the second run is saved."""
+    batches = []
+    opened._engine = Engine(lambda: batches.append(1))
+    headers = {
+        visitor: {
+            "PatientID": f"id of {visitor}",
+            "PatientName": f"{visitor}^",
+            "StudyInstanceUID": f"1.2.{number}",
+            "SeriesInstanceUID": f"1.2.{number}.1",
+        }
+        for number, visitor in enumerate(("ann", "bob"), start=10)
+    }
+    found, spent = {}, {}
+    for visitor, header in headers.items():
+        opened.open_scan(visitor, abdomen(tmp_path / visitor, **header))
+        for _ in opened.segment(visitor, 0):
+            pass
+        spent[visitor] = len(batches)
+        opened.score(visitor)
+        found[visitor] = {
+            kind: opened.take_away(visitor, kind).read_bytes()
+            for kind in ("json", "csv", "html", "seg")
+        }
+    assert spent["bob"] == spent["ann"] > 0
+    for kind in ("json", "csv", "html"):
+        assert found["ann"][kind] == found["bob"][kind]
+    for visitor, other in (("ann", "bob"), ("bob", "ann")):
+        seg = found[visitor]["seg"]
+        for keyword in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"):
+            assert headers[visitor][keyword].encode() in seg
+            assert headers[other][keyword].encode() not in seg
+    folders = [opened.studies.of(visitor) for visitor in headers]
+    assert len({folder for study in folders for folder in (study.folder, study.served)}) == 4

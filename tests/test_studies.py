@@ -109,16 +109,50 @@ def test_an_unused_study_is_swept(open_studies):
 
 
 def test_a_visitor_who_left_is_swept_soon_but_not_when_he_comes_back(open_studies):
-    studies = open_studies(grace_s=-1)
+    studies = open_studies(grace_s=-1, late_s=-1)
     for visitor in ("ann", "bob"):
-        studies.of(visitor)
+        studies.enter(visitor)
         studies.leave(visitor)
-    studies.of("ann")
+    studies.enter("ann")
     studies.sweep()
     assert len(studies) == 1
     studies.leave("ann")
     studies.sweep()
     assert len(studies) == 0
+
+
+@pytest.mark.parametrize("swept_before", [False, True])
+def test_an_event_on_its_way_when_the_tab_was_closed_does_not_bring_its_visitor_back(
+    open_studies, swept_before
+):
+    studies = open_studies(grace_s=-1)
+    studies.enter("ann")
+    studies.leave("ann")
+    if swept_before:
+        studies.sweep()
+    study = studies.enter("ann")
+    studies.update("ann", volume=a_volume())
+    studies.sweep()
+    assert len(studies) == 0
+    assert not study.folder.exists()
+
+
+def test_what_a_long_event_leaves_behind_after_its_visitor_left_is_swept(open_studies):
+    studies = open_studies(grace_s=-1, late_s=-1)
+    studies.enter("ann")
+    studies.leave("ann")
+    studies.sweep()
+    studies.of("ann")  # the event that began before goes on
+    studies.update("ann", volume=a_volume())
+    studies.sweep()
+    assert len(studies) == 0
+
+
+def test_who_has_left_is_forgotten_in_time(open_studies):
+    studies = open_studies(max_age_s=-1)
+    studies.leave("ann")
+    studies.sweep()
+    assert not studies._left
 
 
 def test_equal_voxels_have_one_key_and_whatever_changes_the_result_changes_it():

@@ -10,9 +10,6 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "liverseg"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-NETWORK_LIBRARIES = {"tensorflow", "keras"}
-MAY_IMPORT_NETWORKS = {"model.py", "training.py", "engine_keras.py"}
-
 
 def imported_libraries(path: Path) -> set[str]:
     names = set()

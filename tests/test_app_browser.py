@@ -16,9 +16,10 @@ from browser import open_browser
 from page_server import files_below, served_here, wait_until
 from playwright.sync_api import expect, sync_playwright
 
-from liverseg import phantom
+from liverseg import phantom, upload
 from liverseg.cascade import segment
 from liverseg.cases import CONTRASTS_HU, SIZES_MM
+from liverseg.measurements import measure
 from liverseg.metrics import compare
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks
@@ -303,14 +304,70 @@ def test_two_visitors_see_nothing_of_each_other(chromium, served, case, tmp_path
     bob.segment()
     assert ann.number("Liver volume", 0) != bob.number("Liver volume", 0)
     assert "Dice" not in bob.page.inner_text("#numbers")
-    of_ann = {url for url in ann.addresses if "/file=" in url and url.endswith(".bin")}
-    of_bob = {url for url in bob.addresses if "/file=" in url and url.endswith(".bin")}
-    assert of_ann and of_bob and not of_ann & of_bob
-    address = sorted(of_ann)[0]
+    for visitor in (ann, bob):
+        visitor.tab("Take away")
+        downloaded(visitor, "json", tmp_path)
+    of_ann, of_bob = (
+        {url for url in one.addresses if url.endswith((".bin", ".json")) and "/file=" in url}
+        for one in (ann, bob)
+    )
+    assert len(of_ann) > 3 and len(of_bob) > 3 and not of_ann & of_bob
+    folders = {url.rpartition("/")[0] for url in of_ann | of_bob}
+    assert len(folders) == 2  # each under a name of 256 random bits
+    for url in folders:
+        assert bob.context.request.get(url).status in (403, 404)
     ann.context.close()
-    time.sleep(1.5)
-    free_what_was_left(served)
-    assert bob.context.request.get(address).status in (403, 404)
+
+    def gone(urls):
+        free_what_was_left(served)
+        return all(bob.context.request.get(url).status in (403, 404) for url in urls)
+
+    wait_until(lambda: gone(of_ann), 30)
+    assert all(bob.context.request.get(url).status == 200 for url in of_bob)
+    bob.context.close()
+
+
+def test_a_drawing_stays_in_its_browser(chromium, served, case, tmp_path):
+    ann, bob = Visitor(chromium, served), Visitor(chromium, served)
+    found = {}
+    for visitor in (ann, bob):
+        visitor.open_scan(case / "PATIENT_DICOM.zip")
+        visitor.page.click("#lv-tab-teach")
+        visitor.page.click(".lv-menu [data-lesson=draw]")
+        asked = len(visitor.addresses)
+        if visitor is ann:
+            box = visitor.page.locator(".lv canvas").first.bounding_box()
+            visitor.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        with visitor.page.expect_download() as download:
+            visitor.page.click("[data-action=download]")
+        path = tmp_path / "drawing.nii.gz"
+        download.value.save_as(path)
+        found[visitor] = np.asarray(nibabel.load(path).dataobj).any()
+        assert all(url.startswith("blob:") for url in visitor.addresses[asked:])
+    assert found[ann] and not found[bob]
+    ann.context.close()
+    bob.context.close()
+
+
+def test_a_crash_in_one_upload_leaves_the_scan_alone_that_runs_meanwhile(
+    chromium, served, slow_networks, tmp_path, monkeypatch
+):
+    folder = written_case(tmp_path, seed=14)
+    ann, bob = Visitor(chromium, served), Visitor(chromium, served)
+    bob.open_scan(folder / "PATIENT_DICOM.zip")
+    bob.page.click("#segment")
+    expect(bob.page.locator('.lv[data-phase="preview"]')).to_be_visible(timeout=PATIENCE_MS)
+    with monkeypatch.context() as patch:
+        patch.setattr(upload, "read_series", lambda *_: 1 / 0)
+        ann.give("scan", folder / "PATIENT_DICOM.zip")
+        expect(ann.page.get_by_text("Something went wrong here")).to_be_visible()
+    assert bob.page.locator('.lv[data-phase="preview"]').count() == 1  # it still runs
+    bob.wait_for_result()
+    volume = read_scan(folder / "PATIENT_DICOM.zip")
+    expected = measure(segment(volume), volume).liver_ml
+    assert bob.number("Liver volume", 0) == f"{expected:,.0f}"
+    ann.open_scan(folder / "PATIENT_DICOM.zip")
+    ann.context.close()
     bob.context.close()
 
 

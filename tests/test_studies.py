@@ -41,6 +41,17 @@ def test_folders_are_private_and_do_not_give_away_the_session(open_studies):
     assert study.served.stat().st_mode & 0o777 == 0o700
 
 
+def test_nobody_can_guess_a_folder_from_those_of_others(tmp_path):
+    names = []
+    for process in "ab":
+        for name in ("private", "served"):
+            (tmp_path / process / name).mkdir(parents=True)
+        studies = Studies(tmp_path / process / "private", tmp_path / process / "served")
+        studies_of = [studies.of(visitor) for visitor in ("ann", "bob")]
+        names += [path.name for study in studies_of for path in (study.folder, study.served)]
+    assert len(set(names)) == 8
+
+
 def test_closing_frees_memory_and_files(open_studies):
     studies = open_studies()
     study = studies.of("ann")

@@ -114,6 +114,15 @@ def read_nifti(member: Member) -> Volume:
     return Volume(hu, layout.spacing, notices=_notices(layout), source=source)
 
 
+def announced_voxels(member: Member) -> int:
+    """How many voxels a scan's header announces; 0 where it cannot be read as one."""
+    try:
+        with _opened(member, LIMITS.voxels) as (_, layout):
+            return math.prod(layout.shape)
+    except (NotAScan, BrokenFile):
+        return 0
+
+
 def read_labels(member: Member, max_voxels: int) -> tuple[np.ndarray, Layout]:
     """A label map as (z, y, x) uint8 of its own values, and how it lies.
 

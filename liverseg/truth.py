@@ -24,29 +24,41 @@ NOT_LABELS = (
 def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, int]:
     """The label map among NIfTI files, and how many files were not needed.
 
-    Several are joined where their names say which is the liver and which its tumors.
+    Of several, those count whose names say liver or its tumors; of two, the scan does not.
     """
-    found, refusals = [], []
+    if len(members) == 1:
+        return _one(members[0], volume), 0
+    named = defaultdict(list)
     for member in members:
-        try:
-            found.append((structure_of(member.parts[-1].split(".")[0]), _one(member, volume)))
-        except TruthMismatch as refusal:
-            refusals.append(refusal)
-    if not found:
-        raise refusals[0]
-    if len(found) == 1:
-        return found[0][1], len(refusals)
-    named = {structure: truth for structure, truth in found if structure}
-    if not named or len(named) < sum(structure is not None for structure, _ in found):
-        raise TruthMismatch(
-            f"The ground truth holds {len(found)} NIfTI label maps, and their names do not say "
-            "which is the liver (liver) and which its tumors (liver_tumor). Upload one label map."
-        )
-    labels = np.zeros(volume.shape, np.uint8)
-    for structure, truth in named.items():
+        named[structure_of(member.parts[-1].split(".")[0])].append(member)
+    named.pop(None, None)
+    if named and max(map(len, named.values())) == 1:
+        return _joined(named, volume), len(members) - len(named)
+    if len(members) == 2:
+        maps = [truth for member in members if (truth := _if_labels(member, volume))]
+        if len(maps) == 1:
+            return maps[0], 1
+    raise TruthMismatch(
+        f"The ground truth holds {len(members)} NIfTI files, and their names do not say which is "
+        "the liver (liver) and which its tumors (liver_tumor). Upload one label map."
+    )
+
+
+def _joined(named: dict[int, list[Member]], volume: Volume) -> Segmentation:
+    """One mask for each structure as one segmentation."""
+    labels, notices = np.zeros(volume.shape, np.uint8), []
+    for structure, (member,) in named.items():
+        truth = _one(member, volume)
         labels[truth.liver] = np.maximum(labels[truth.liver], structure)
-    notices = dict.fromkeys(notice for truth in named.values() for notice in truth.notices)
-    return Segmentation(labels, notices=tuple(notices)), len(members) - len(named)
+        notices += truth.notices
+    return Segmentation(labels, notices=dict.fromkeys(notices))
+
+
+def _if_labels(member: Member, volume: Volume) -> Segmentation | None:
+    try:
+        return _one(member, volume)
+    except TruthMismatch:
+        return None
 
 
 def _one(member: Member, volume: Volume) -> Segmentation:

@@ -15,8 +15,9 @@ from .dicom.scan import read_series
 from .dicom.seg import read_seg
 from .dicom.series import choose, choose_series
 from .dicom.slice import CtSlice, ct_slices
-from .errors import BrokenFile, NotAScan, TruthMismatch, UploadError, WrongModality
-from .nifti import read_nifti
+from .errors import BrokenFile, NotAScan, TooLarge, TruthMismatch, UploadError, WrongModality
+from .limits import LIMITS
+from .nifti import announced_voxels, read_nifti
 from .picture import read_pictures
 from .sniff import kind_of
 from .truth import nifti_truth, picture_truth
@@ -172,6 +173,11 @@ def _read_niftis(members: list[Member], series: int | None) -> tuple[Volume, Cou
     if len(members) == 1:
         return read_nifti(members[0]), Counter()
     volumes, refusals = [], []
+    if sum(map(announced_voxels, members)) > LIMITS.voxels:
+        raise TooLarge(
+            f"The NIfTI files hold more than {LIMITS.voxels // 10**6} million voxels together. "
+            "Upload one scan at a time."
+        )
     for member in members:
         try:
             volumes.append(read_nifti(member))

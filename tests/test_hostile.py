@@ -376,6 +376,20 @@ def test_a_nifti_bomb(tmp_path, shape, dtype, as_truth):
     assert "refused" in harmless(save(stream.getvalue(), tmp_path), scan)
 
 
+@pytest.mark.parametrize("as_truth", [False, True])
+def test_many_niftis_at_the_limit(tmp_path, as_truth):
+    """Each alone could be a scan of thousands of slices, or its labels."""
+    scan = write(series(3), tmp_path / "scan") if as_truth else None
+    stream = BytesIO()
+    with gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=1) as packed:
+        packed.write(nifti_header((500, 500, 396), np.uint8 if as_truth else np.int16))
+        for _ in range(99 if as_truth else 198):
+            packed.write(bytes(1_000_000))
+    content = stream.getvalue()
+    path = zip_of(tmp_path, *((f"{k}.nii.gz", content) for k in range(40)))
+    assert "NIfTI files" in harmless(path, scan)
+
+
 def test_a_nifti_extension_bomb(tmp_path):
     head = nifti_header((64, 64, 8))
     struct.pack_into("<f", head, 108, 400_000_000.0)

@@ -337,8 +337,11 @@ def test_nifti_masks_are_joined_by_their_names(scan, tmp_path):
 
 
 def test_nifti_masks_whose_names_say_nothing_are_refused(scan, tmp_path):
-    with pytest.raises(TruthMismatch, match="2 NIfTI label maps, and their names do not say"):
+    with pytest.raises(TruthMismatch, match="2 NIfTI files, and their names do not say"):
         read_truth(named_masks(tmp_path / "a", one=labels() > 0, two=labels() == TUMOR), scan)
+    both = named_masks(tmp_path / "b", liver=labels() > 0, Liver=labels() > 0)
+    with pytest.raises(TruthMismatch, match="2 NIfTI files"):
+        read_truth(both, scan)
 
 
 def test_the_scan_beside_its_labels_is_left_out(scan, tmp_path):

@@ -27,6 +27,7 @@ NO_TUMORS = (
     "The ground truth has no tumors, so every tumor found counts as false. If its tumors were not "
     "drawn, pay no attention to the tumor scores."
 )
+MOST_NIFTIS = 2  # of the largest size: a scan and its label map
 SAVE_AS = "Save the scan as NIfTI (.nii.gz) or DICOM."
 ONLY_TUMORS = (
     "The ground truth has tumors and no liver around them, so the scores of the liver say nothing."
@@ -172,12 +173,11 @@ def _read_niftis(members: list[Member], series: int | None) -> tuple[Volume, Cou
     """The one scan among NIfTI files; masks beside it are left out."""
     if len(members) == 1:
         return read_nifti(members[0]), Counter()
-    volumes, refusals = [], []
-    if sum(map(announced_voxels, members)) > LIMITS.voxels:
+    if sum(map(announced_voxels, members)) > MOST_NIFTIS * LIMITS.voxels:
         raise TooLarge(
-            f"The NIfTI files hold more than {LIMITS.voxels // 10**6} million voxels together. "
-            "Upload one scan at a time."
+            f"{len(members)} NIfTI files hold too many voxels together. Upload one scan at a time."
         )
+    volumes, refusals = [], []
     for member in members:
         try:
             volumes.append(read_nifti(member))

@@ -184,7 +184,7 @@ def a_study_each(count: int) -> list:
 
 
 def a_series_each(count: int) -> list:
-    """As some anonymisers leave one."""
+    """As some anonymizers leave one."""
     return [changed(dataset, SeriesInstanceUID=generate_uid()) for dataset in series(count)]
 
 

@@ -145,7 +145,7 @@ def test_a_crash_in_one_scan_leaves_another_alone_that_runs_at_the_same_time(ope
 def test_a_result_that_was_known_carries_nothing_of_the_visitor_for_whom_it_was_made(
     opened, tmp_path
 ):
-    """Equal voxels below other headers, as one file anonymised twice; the second run is saved."""
+    """Equal voxels below other headers, as one file anonymized twice; the second run is saved."""
     batches = []
     opened._engine = Engine(lambda: batches.append(1))
     headers = {

@@ -41,7 +41,7 @@ DAMAGE = (
     struct.error,
 )
 
-# What some anonymisers and old writers leave out, as image_slice takes it.
+# What some anonymizers and old writers leave out, as image_slice takes it.
 MEANT = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "PixelRepresentation": 0}
 
 MAX_READS = 400_000  # an enhanced CT of 1000 frames takes 100 000

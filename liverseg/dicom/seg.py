@@ -37,10 +37,8 @@ def read_seg(members: list[Member], volume: Volume) -> Segmentation:
             header, _ = read_header(member, member.head(HEAD_BYTES))
             structures = _structures(header)
             if not structures and len(members) == 1 and _is_unnamed(header):
-                structures, notices = (
-                    {int(header.SegmentSequence[0].SegmentNumber): LIVER},
-                    (UNNAMED,),
-                )
+                structures = {int(header.SegmentSequence[0].SegmentNumber): LIVER}
+                notices = (UNNAMED,)
             planes += _planes(member, header, structures)
         except (*DAMAGE, StopIteration):
             raise BrokenFile(

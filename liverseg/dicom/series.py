@@ -92,11 +92,7 @@ def _joined(groups: list[list[CtSlice]]) -> list[list[CtSlice]]:
     """
     ones = [one for group in groups for one in group]
     first = ones[0]
-    if (
-        len(groups) < 3
-        or len(ones) > len(groups)
-        or not all(_are_alike(first, one) for one in ones)
-    ):
+    if not len(ones) == len(groups) > 2 or not all(_are_alike(first, one) for one in ones):
         return groups
     distances = np.sort(distances_mm(ones))
     is_stack = not has_repeats(distances) and gaps_of(distances, distances).spacing_mm

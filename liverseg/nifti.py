@@ -29,7 +29,7 @@ from .archive import BIG, Member
 from .errors import BrokenFile, NotAScan, TooLarge, TruthMismatch
 from .hounsfield import Tally, check_range, clipped, looks_like_labels
 from .limits import LIMITS
-from .stack import MAX_OBLIQUE_DEGREES, Plane, tilt_notices
+from .stack import FARTHEST_MM, MAX_OBLIQUE_DEGREES, Plane, tilt_notices
 from .volume import Source, Spacing, Volume
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -256,11 +256,13 @@ def _in_mm(affine: np.ndarray, header: nibabel.Nifti1Header) -> np.ndarray:
 
 
 def _is_usable(affine: np.ndarray) -> bool:
-    """Whether voxels have a size that a CT can have and axes that span a space."""
+    """Whether voxels have a size and a place that a CT can have, and axes that span a space."""
     if not np.isfinite(affine).all():
         return False
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     if sizes.min() < STEP_MM[0] or sizes.max() > STEP_MM[1]:
+        return False
+    if np.abs(affine[:3, 3]).max() > FARTHEST_MM:
         return False
     return abs(np.linalg.det(affine[:3, :3] / sizes)) > 0.1
 

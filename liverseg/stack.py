@@ -17,6 +17,7 @@ SAME_POSITION_MM = 0.01
 MAX_OBLIQUE_DEGREES = 20  # from here on a slice is no axial one
 NOTED_DEGREES = 0.5
 NOTED_OBLIQUE_DEGREES = 2
+FARTHEST_MM = 100_000  # from a scanner's origin; absurd positions swallow the distances in them
 SHIFT_MM = 1.0  # by which slices may lie off the line through the stack
 
 
@@ -49,7 +50,7 @@ def plane_from(
     position: tuple[float, ...] | None, orientation: tuple[float, ...] | None
 ) -> Plane | None:
     """The plane of DICOM's two attributes; None where they are missing or not a plane."""
-    if position is None or orientation is None:
+    if position is None or orientation is None or max(map(abs, position)) > FARTHEST_MM:
         return None
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
     lengths = np.linalg.norm(row), np.linalg.norm(column)

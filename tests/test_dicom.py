@@ -448,6 +448,15 @@ def test_an_orientation_that_is_none_counts_as_missing(tmp_path, orientation):
     assert volume.spacing is None
 
 
+def test_a_position_that_no_scanner_has_counts_as_missing(tmp_path):
+    slices = series(3)
+    for k, dataset in enumerate(slices):
+        dataset.ImagePositionPatient = [0, 0, -1e38 + k]
+    volume = read_scan(write(slices, tmp_path / "scan"))
+    assert volume.spacing is None
+    assert "nan" not in notices(volume)
+
+
 @pytest.mark.parametrize("spacing", [None, [0, 0], [0.7], [0.7, 0.8, 0.9], [700, 800], [-0.7, 0.8]])
 def test_an_unusable_pixel_spacing_gives_no_mm_at_all(tmp_path, spacing):
     volume = read_scan(write(series(4, PixelSpacing=spacing), tmp_path / "scan"))

@@ -113,7 +113,13 @@ def test_a_qform_of_no_numbers_is_said_to_be_guessed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bad", [np.zeros((4, 4)), np.full((4, 4), np.nan), np.diag([1e9, 1, 1, 1])]
+    "bad",
+    [
+        np.zeros((4, 4)),
+        np.full((4, 4), np.nan),
+        np.diag([1e9, 1, 1, 1]),
+        np.diag([0.8, 0.7, 5, 1]) - [[0] * 4, [0] * 4, [0, 0, 0, 1e38], [0] * 4],  # by the fuzzer
+    ],
 )
 def test_a_bad_sform_gives_way_to_the_qform(tmp_path, bad):
     image = nifti(scan(), "LPS")
@@ -126,6 +132,7 @@ def test_a_bad_sform_gives_way_to_the_qform(tmp_path, bad):
     volume = read_scan(path)
     assert np.array_equal(volume.hu, scan())
     assert volume.spacing == pytest.approx(SPACING_MM)
+    assert volume.notices == ()
 
 
 def _with_header(image: nibabel.Nifti1Image) -> bytes:

@@ -19,6 +19,8 @@ import keras
 import numpy as np
 from keras import ops
 
+RARE_PERCENT = 5  # of the images, whose extremes may be cut off
+
 
 class Convolution(NamedTuple):
     """A stride-1 or stride-2 convolution with "same" padding."""
@@ -154,28 +156,36 @@ def _last(layer: Convolution, width: int) -> Convolution:
 
 
 class FloatOperations:
-    """Computes in float32 and notes the range of every result.
-
-    Attributes:
-        ranges: (lowest, highest) of every result so far, in the order of `network`.
-    """
+    """Computes in float32 and notes the range of every result."""
 
     def __init__(self):
-        self.ranges: list[tuple[float, float]] = []
+        self._extremes: list[tuple[list, list]] = []  # of each result, of every image
         self._count = 0
 
+    @property
+    def ranges(self) -> list[tuple[float, float]]:
+        """(low, high) of every result, in the order of `network`: what most images stay within.
+
+        The few images beyond would make the steps of all others coarser.
+        """
+        return [
+            (
+                float(np.percentile(low, RARE_PERCENT)),
+                float(np.percentile(high, 100 - RARE_PERCENT)),
+            )
+            for low, high in self._extremes
+        ]
+
     def run(self, layers: Layers, filters: tuple[int, ...], image: np.ndarray) -> np.ndarray:
-        """`network` on one batch; ranges grow to hold its results."""
+        """`network` on one batch, whose results count in the ranges."""
         self._count = 0
         return ops.convert_to_numpy(network(self, layers, filters, image))
 
     def _noted(self, x):
-        low, high = float(ops.min(x)), float(ops.max(x))
-        if self._count == len(self.ranges):
-            self.ranges.append((low, high))
-        else:
-            before = self.ranges[self._count]
-            self.ranges[self._count] = (min(low, before[0]), max(high, before[1]))
+        if self._count == len(self._extremes):
+            self._extremes.append(([], []))
+        for known, found in zip(self._extremes[self._count], (ops.min, ops.max), strict=True):
+            known.extend(ops.convert_to_numpy(found(x, axis=(1, 2, 3))))
         self._count += 1
         return x
 

@@ -115,9 +115,7 @@ def measure(counts, size: int, steps: int) -> dict:
             for name, build in (("viewer", viewer_page), ("gradio", gradio_page)):
                 with served(build(*scan)) as url:
                     with contextlib.closing(open_browser(playwright)) as browser:
-                        measure_page(
-                            browser, url, name, 0, 1
-                        )  # Gradio imports more when first used
+                        measure_page(browser, url, name, 0, 1)  # Gradio imports when first used
                     for latency in (0, LATENCY_MS):
                         with contextlib.closing(open_browser(playwright)) as browser:
                             one = measure_page(browser, url, name, latency, steps)

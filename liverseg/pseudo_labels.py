@@ -12,8 +12,8 @@ from .cascade import level
 from .data import UNANNOTATED, Case
 from .engine import Engine
 from .postprocess import remove_doubtful
-from .preprocess import from_network, to_network
-from .samples import neighbors, tumor_view
+from .preprocess import from_network
+from .samples import case_input, tumor_view
 from .volume import LIVER, TUMOR
 
 SURE, LIKELY, UNLIKELY = 0.85, 0.5, 0.03  # a tumor's peak, its voxels, and liver
@@ -32,11 +32,8 @@ def label_surely(case: Case, engine: Engine) -> Case:
         return case
     square, window_hu = tumor_view(case, engine.recipe)
     for z in np.flatnonzero(unknown.any(axis=(1, 2))):
-        below, above = neighbors(case, z, engine.recipe.neighbor_mm)
-        channels = [
-            to_network(case.hu[k], square, engine.recipe.size, window_hu) for k in (below, z, above)
-        ]
-        (probability,) = engine.predict("tumor", [np.stack(channels, -1)])
+        image = case_input(case, z, square, window_hu, engine.recipe)
+        (probability,) = engine.predict("tumor", [image])
         values = from_network(np.rint(probability * 255).astype(np.uint8), square, labels[z].shape)
         tumor = np.where(unknown[z], values, 0)[None]
         remove_doubtful(tumor, level(LIKELY), 1, level(SURE))

@@ -59,6 +59,15 @@ def neighbors(case: Case, z: int, distance_mm: float) -> tuple[int, int]:
     return found[0], found[1]
 
 
+def case_input(
+    case: Case, z: int, square: Square, window_hu: tuple[int, int], recipe: Recipe
+) -> np.ndarray:
+    """(size, size, 3) float32 in [0, 1]: a slice of a case as a network sees it."""
+    below, above = neighbors(case, z, recipe.neighbor_mm)
+    channels = [to_network(case.hu[k], square, recipe.size, window_hu) for k in (below, z, above)]
+    return np.stack(channels, -1)
+
+
 def is_picture(case: Case) -> bool:
     """Whether its slices stand alone."""
     return len(case.z_mm) == 1 or bool(np.diff(case.z_mm).min() >= APART_MM)

@@ -21,7 +21,7 @@ from .nifti import announced_voxels, read_nifti
 from .picture import read_pictures
 from .sniff import kind_of
 from .truth import nifti_truth, picture_truth
-from .volume import LIVER, Segmentation, Source, Volume
+from .volume import LIVER, TUMOR, Segmentation, Source, Volume
 
 NO_TUMORS = (
     "The ground truth has no tumors, so every tumor found counts as false. If its tumors were not "
@@ -130,9 +130,10 @@ def read_truth(paths: Paths, volume: Volume) -> Segmentation:
 
 def _lacks(truth: Segmentation) -> tuple[str, ...]:
     """What a ground truth does not hold, and so cannot tell."""
-    if not truth.liver.any():
+    highest = truth.labels.max()
+    if highest < LIVER:
         return (EMPTY,)
-    if not truth.tumor.any():
+    if highest < TUMOR:
         return (NO_TUMORS,)
     return () if (truth.labels == LIVER).any() else (ONLY_TUMORS,)
 

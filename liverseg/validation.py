@@ -9,8 +9,8 @@ import numpy as np
 
 from .config import Recipe
 from .data import UNANNOTATED, Case
-from .preprocess import Square, cut, to_network, whole_slice
-from .samples import View, neighbors, tumor_view
+from .preprocess import Square, cut, whole_slice
+from .samples import View, case_input, tumor_view
 from .volume import BACKGROUND, TUMOR
 
 EVERY = {"liver": 4, "tumor": 2}  # slices
@@ -62,7 +62,9 @@ def outputs(model, network, case: Case, recipe: Recipe, view: View = tumor_view)
         square, window_hu = view(case, recipe)
     labels = np.stack([_labels_to_network(case.labels[k], square, recipe.size) for k in z])
     probability = [
-        model.predict_on_batch(np.stack([_input(case, k, square, recipe, window_hu) for k in part]))
+        model.predict_on_batch(
+            np.stack([case_input(case, k, square, window_hu, recipe) for k in part])
+        )
         for part in np.array_split(z, -(-len(z) // BATCH))
     ]
     liver = labels != BACKGROUND
@@ -79,12 +81,6 @@ def _slices(network, case: Case) -> np.ndarray:
         known = ~(case.labels == UNANNOTATED).any(axis=(1, 2))
         z = z[known & case.labels.any(axis=(1, 2))]
     return z[:: EVERY[network]]
-
-
-def _input(case: Case, z: int, square: Square, recipe: Recipe, window_hu) -> np.ndarray:
-    below, above = neighbors(case, z, recipe.neighbor_mm)
-    channels = [to_network(case.hu[k], square, recipe.size, window_hu) for k in (below, z, above)]
-    return np.stack(channels, -1)
 
 
 def _labels_to_network(labels: np.ndarray, square: Square, size: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packed import pack_scan
 
 from liverseg.cascade import Step
 from liverseg.measurements import measure
@@ -12,7 +13,6 @@ from liverseg.viewer import (
     LiverViewer,
     pack_preview,
     pack_result,
-    pack_scan,
     pack_scan_steps,
     private_folder,
 )

@@ -10,6 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 from browser import open_browser
+from packed import pack_scan
 from playwright.sync_api import sync_playwright
 from scipy import ndimage
 
@@ -19,7 +20,7 @@ from liverseg.explain import EXPLANATIONS
 from liverseg.measurements import Measurements, measure
 from liverseg.metrics import Scores, compare
 from liverseg.phantom import make_phantom
-from liverseg.viewer import LiverViewer, pack_preview, pack_result, pack_scan, private_folder
+from liverseg.viewer import LiverViewer, pack_preview, pack_result, private_folder
 from liverseg.viewer.component import PALETTE
 from liverseg.volume import LIVER, TUMOR, Probability, Segmentation, Spacing, Volume
 

@@ -15,13 +15,12 @@ as detail, and follow it with `lv:slice`, sent whenever the slice changes and in
 """
 
 from .component import LiverViewer
-from .packing import pack_preview, pack_result, pack_scan, pack_scan_steps, private_folder
+from .packing import pack_preview, pack_result, pack_scan_steps, private_folder
 
 __all__ = [
     "LiverViewer",
     "pack_preview",
     "pack_result",
-    "pack_scan",
     "pack_scan_steps",
     "private_folder",
 ]

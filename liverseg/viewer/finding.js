@@ -3,6 +3,7 @@
 import { lesionRow, slicesOf } from "./lesions.js";
 import { copied, linkTo } from "./links.js";
 import { components } from "./masks3d.js";
+import { fixed } from "./numbers.js";
 import { TRUTH, TUMOR } from "./study.js";
 import { stroke, write } from "./view.js";
 
@@ -135,7 +136,7 @@ export function createFinding(root, store, palette, actions, openCase) {
 
   function runningScore() {
     const { found, lesions: all, wrong, rounds } = running;
-    return `${plural(rounds, "round")}: ${found} of ${all} found, ${plural(wrong, "false call")}; score ${String(found - wrong).replace("-", "−")}`;
+    return `${plural(rounds, "round")}: ${found} of ${all} found, ${plural(wrong, "false call")}; score ${fixed(found - wrong, 0)}`;
   }
 
   function stop() {

@@ -43,7 +43,7 @@ export function createMisleading(root, store) {
   function change() {
     const { study, z } = state;
     for (const name of ["grow", "across", "down"]) {
-      const amount = numberOf(name).toFixed(0).replace("-", "−");
+      const amount = fixed(numberOf(name), 0);
       field(name).nextElementSibling.textContent = `${amount} ${study.spacing ? "mm" : "px"}`;
     }
     dropped = new Set(field("drop").value === "" ? [] : lesions[Number(field("drop").value)]);

@@ -6,7 +6,7 @@ import { PREDICTION, TRUTH } from "./study.js";
 export const NONE = "–";
 
 export const fixed = (value, digits) =>
-  value === null || value === undefined ? NONE : value.toFixed(digits);
+  value === null || value === undefined ? NONE : value.toFixed(digits).replace("-", "−");
 
 export function createNumbers(root, store) {
   const cells = new Map();

@@ -40,14 +40,8 @@ def private_folder() -> Path:
     return folder
 
 
-def pack_scan(volume: Volume, folder: Path, case: "Case | None" = None) -> dict:
-    """A scan for the viewer, without any mask; see `pack_scan_steps`."""
-    *_, value = pack_scan_steps(volume, folder, case)
-    return value
-
-
 def pack_scan_steps(volume: Volume, folder: Path, case: "Case | None" = None) -> Iterator[dict]:
-    """A scan for the viewer: its middle slice at once, then all of it.
+    """A scan for the viewer, without any mask: its middle slice at once, then all of it.
 
     Args:
         volume: the scan.
@@ -82,7 +76,7 @@ def pack_preview(value: dict, step: "Step", *, folder: Path) -> dict:
     """The scan with the masks found so far, and what is being done.
 
     Args:
-        value: from `pack_scan` or the `pack_preview` before.
+        value: from `pack_scan_steps` or the `pack_preview` before.
         step: from `segment_steps`; its labels are added to those of the steps before.
         folder: the scan's.
     """

@@ -3,6 +3,7 @@
 import { listenToGestures } from "./gestures.js";
 import { isThere } from "./layers.js";
 import { errorLayers, heatTable, pixelTable, shownLayers } from "./look.js";
+import { fixed } from "./numbers.js";
 import { planesOf } from "./planes.js";
 import { takePicture } from "./snapshot.js";
 import { DRAWN, PREDICTION } from "./study.js";
@@ -198,7 +199,7 @@ function writeWords(root, store) {
     const { study, z } = state;
     part("slice").textContent = study ? `Slice ${z + 1} / ${study.slices}` : "";
     const mm = study ? study.positionMm(z) : null;
-    part("position").textContent = mm === null ? "" : `${mm.toFixed(1).replace("-", "−")} mm`;
+    part("position").textContent = mm === null ? "" : `${fixed(mm, 1)} mm`;
   });
   store.on(["study"], () => (part("unknown").textContent = whatIsUnknown(state.study)));
   store.on(["study", "window"], () => {
@@ -232,7 +233,7 @@ function whatIsUnknown(study) {
 function wordsFor(study, voxel, z, withLabels) {
   const index = voxel.z * study.area + voxel.y * study.width + voxel.x;
   const hu = Math.round(study.hu[study.ct[index]]);
-  const words = [study.windowed ? `grey ${study.ct[index]}` : `${String(hu).replace("-", "−")} HU`];
+  const words = [study.windowed ? `grey ${study.ct[index]}` : `${fixed(hu, 0)} HU`];
   const { spacing } = study;
   if (spacing) {
     const depth = voxel.z === z ? "" : `  z ${study.positionMm(voxel.z).toFixed(1)}`;

@@ -240,7 +240,7 @@ class Page:
 
     @speaking
     def open_scan(self, upload, request: gr.Request):
-        """Shows an uploaded scan, or asks which of its series it shall be."""
+        """Shows an uploaded scan, asks which of its series it shall be, or says what is wrong."""
         try:
             self.service.open_scan(request.session_hash, Upload.of(upload))
         except SeveralSeries as error:
@@ -252,7 +252,7 @@ class Page:
             return
         except UploadError as error:
             yield {self.scan: refused(str(error)), self.series: gr.Radio(visible=False)}
-            raise
+            return
         yield from self._opened(request.session_hash)
 
     @speaking
@@ -287,7 +287,7 @@ class Page:
             study = self.service.open_truth(visitor, Upload.of(upload))
         except UploadError as error:
             yield {self.truth: refused(str(error))}
-            raise
+            return
         if study.truth is None:
             yield {self.truth: said(TRUTH_WAITS)}
         elif study.prediction is None:

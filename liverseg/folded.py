@@ -8,8 +8,9 @@ Two exact rewritings of `model.py`:
   convolutions of the upsampled part are done before the upsampling, at a quarter of the pixels.
   The 3x3 convolution of it becomes four 2x2 convolutions (`int8.py`).
 
-`network` is written once, over abstract operations: `FloatOperations` here computes it with
-keras.ops and notes the range of every result; `Int8Operations` writes it as an ONNX graph.
+`network` is written once, over abstract operations: `FloatOperations` (activations.py) computes it
+with keras.ops and notes what every result is like; `Int8Operations` (int8.py) writes it as an ONNX
+graph.
 """
 
 from collections.abc import Iterator
@@ -17,9 +18,6 @@ from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
-from keras import ops
-
-RARE_PERCENT = 5  # of the images, whose extremes may be cut off
 
 
 class Convolution(NamedTuple):
@@ -153,65 +151,3 @@ def _without_last(layer: Convolution, width: int) -> Convolution:
 
 def _last(layer: Convolution, width: int) -> Convolution:
     return Convolution(layer.kernel[:, :, -width:], layer.bias)
-
-
-class FloatOperations:
-    """Computes in float32 and notes the range of every result."""
-
-    def __init__(self):
-        self._extremes: list[tuple[list, list]] = []  # of each result, of every image
-        self._count = 0
-
-    @property
-    def ranges(self) -> list[tuple[float, float]]:
-        """(low, high) of every result, in the order of `network`: what most images stay within.
-
-        The few images beyond would make the steps of all others coarser.
-        """
-        return [
-            (
-                float(np.percentile(low, RARE_PERCENT)),
-                float(np.percentile(high, 100 - RARE_PERCENT)),
-            )
-            for low, high in self._extremes
-        ]
-
-    def run(self, layers: Layers, filters: tuple[int, ...], image: np.ndarray) -> np.ndarray:
-        """`network` on one batch, whose results count in the ranges."""
-        self._count = 0
-        return ops.convert_to_numpy(network(self, layers, filters, image))
-
-    def _noted(self, x):
-        if self._count == len(self._extremes):
-            self._extremes.append(([], []))
-        for known, found in zip(self._extremes[self._count], (ops.min, ops.max), strict=True):
-            known.extend(ops.convert_to_numpy(found(x, axis=(1, 2, 3))))
-        self._count += 1
-        return x
-
-    def affine_relu(self, x, affine):
-        """See `Operations`."""
-        scale, shift = (part.astype(np.float32) for part in affine)
-        return self._noted(ops.relu(x * scale + shift))
-
-    def convolution(self, x, layer, stride=1, relu=False):
-        """See `Operations`."""
-        x = _convolution(x, layer, stride)
-        return self._noted(ops.relu(x) if relu else x)
-
-    def convolution_of_upsampled(self, x, layer):
-        """See `Operations`."""
-        return self._noted(_convolution(ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2), layer))
-
-    def add(self, x, y, relu=False):
-        """See `Operations`."""
-        return self._noted(ops.relu(x + y) if relu else x + y)
-
-    def probability(self, x, layer):
-        """See `Operations`."""
-        return ops.sigmoid(_convolution(x, layer))
-
-
-def _convolution(x, layer: Convolution, stride: int = 1):
-    kernel, bias = (part.astype(np.float32) for part in layer)
-    return ops.conv(x, kernel, strides=stride, padding="same", data_format="channels_last") + bias

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .activations import Activation, scale_and_zero
 from .folded import Affine, Convolution
 
 RUNTIME = "com.microsoft"  # ONNX Runtime's own operations
@@ -22,11 +23,19 @@ BIAS_MAX = 2**30
 
 
 class Quantized(NamedTuple):
-    """A tensor of the graph, (n, y, x, channels): value = scale * (integer - zero)."""
+    """A tensor of the graph, (n, y, x, channels): value = factors * scale * (integer - zero).
+
+    Attributes:
+        name: in the graph.
+        scale, zero: of all channels.
+        factors, mean: (channels,), see `Activation`.
+    """
 
     name: str
     scale: float
     zero: int
+    factors: np.ndarray
+    mean: np.ndarray
 
 
 class Int8Operations:
@@ -35,19 +44,21 @@ class Int8Operations:
     A ReLU costs nothing: the range of its result begins at 0, where unsigned integers end.
 
     Args:
-        ranges: of every result, as `folded.FloatOperations` noted them.
+        activations: of `FloatOperations`.
     """
 
-    def __init__(self, ranges: list[tuple[float, float]]):
-        self._ranges = iter(ranges)
+    def __init__(self, activations: list[Activation]):
+        self._activations = iter(activations)
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
 
     def image(self) -> Quantized:
         """The graph's input "image", (n, y, x, 3) float32 in [0, 1], y and x free."""
+        found = next(self._activations)
         scale, zero = scale_and_zero(UNIT_RANGE)
         name = self._append("QuantizeLinear", ["image", *self._integers(scale, zero)])
-        return Quantized(name, scale, zero)
+        plain = np.ones_like(found.factors)
+        return Quantized(name, scale, zero, plain, found.mean * found.factors)
 
     def model(self, probability: Quantized) -> onnx.ModelProto:
         """The finished graph with its output "probability", (n, y, x, 1) float32."""
@@ -65,8 +76,10 @@ class Int8Operations:
 
     def affine_relu(self, x: Quantized, affine: Affine) -> Quantized:
         """A convolution of each channel on its own."""
-        layer = Convolution(affine.scale[None, None, None], affine.shift)
-        return self._convolution(x, layer, next(self._ranges), groups=len(affine.scale))
+        to = next(self._activations)
+        scale = affine.scale * x.factors / to.factors
+        layer = Convolution(scale[None, None, None], affine.shift / to.factors)
+        return self._convolution(x, layer, to, groups=len(scale))
 
     def convolution(
         self, x: Quantized, layer: Convolution, stride: int = 1, relu: bool = False
@@ -76,15 +89,17 @@ class Int8Operations:
             pads = (0, 0, 0, 0)
         else:  # at stride 2 "same" padding puts the odd pixel at the end
             pads = (1, 1, 1, 1) if stride == 1 else (0, 0, 1, 1)
-        return self._convolution(x, layer, next(self._ranges), stride, pads)
+        to = next(self._activations)
+        return self._convolution(x, _between(x, layer, to), to, stride, pads)
 
     def convolution_of_upsampled(self, x: Quantized, layer: Convolution) -> Quantized:
         """Even and odd rows each by a convolution before the upsampling, then interleaved."""
-        value_range, width = next(self._ranges), layer.kernel.shape[-1]
+        to, width = next(self._activations), layer.kernel.shape[-1]
+        layer = _between(x, layer, to)
         if layer.kernel.shape[0] == 1:
-            rows = 2 * [self._twice_a_pixel(x, layer, value_range)]
+            rows = 2 * [self._twice_a_pixel(x, layer, to)]
         else:
-            rows = [self._upsampled_row(x, layer, odd, value_range) for odd in (0, 1)]
+            rows = [self._upsampled_row(x, layer, odd, to) for odd in (0, 1)]
         name = self._append("Concat", [row.name for row in rows], axis=2)
         before = self._append("Shape", [x.name], end=3)
         after = self._append("Mul", [before, self._constant(np.array([1, 2, 2], np.int64))])
@@ -93,28 +108,33 @@ class Int8Operations:
 
     def add(self, x: Quantized, y: Quantized, relu: bool = False) -> Quantized:
         """See `folded.Operations`."""
-        scale, zero = scale_and_zero(next(self._ranges))
+        to = next(self._activations)
+        scale, zero = scale_and_zero(to[:2])
         inputs = [part for q in (x, y) for part in (q.name, *self._integers(q.scale, q.zero))]
         name = self._append("QLinearAdd", inputs + self._integers(scale, zero), RUNTIME)
-        return Quantized(name, scale, zero)
+        return Quantized(name, scale, zero, to.factors, to.mean)
 
     def probability(self, x: Quantized, layer: Convolution) -> Quantized:
         """See `folded.Operations`."""
-        logit = self._convolution(x, layer, LOGIT_RANGE)
+        to = Activation(*LOGIT_RANGE, factors=np.ones(1), mean=np.zeros(1))
+        logit = self._convolution(x, _between(x, layer, to), to)
         scale, zero = scale_and_zero(UNIT_RANGE)
         inputs = [
             logit.name,
             *self._integers(logit.scale, logit.zero),
             *self._integers(scale, zero),
         ]
-        return Quantized(self._append("QLinearSigmoid", inputs, RUNTIME), scale, zero)
+        name = self._append("QLinearSigmoid", inputs, RUNTIME)
+        return logit._replace(name=name, scale=scale, zero=zero)
 
-    def _twice_a_pixel(self, x: Quantized, layer: Convolution, value_range) -> Quantized:
+    def _twice_a_pixel(self, x: Quantized, layer: Convolution, to: Activation) -> Quantized:
         """(n, y, 2 x channels): a row of the upsampled 1x1 convolution."""
         twice = Convolution(np.tile(layer.kernel, 2), np.tile(layer.bias, 2))
-        return self._flat(self._convolution(x, twice, value_range))
+        return self._flat(self._convolution(x, twice, to))
 
-    def _upsampled_row(self, x: Quantized, layer: Convolution, odd: int, value_range) -> Quantized:
+    def _upsampled_row(
+        self, x: Quantized, layer: Convolution, odd: int, to: Activation
+    ) -> Quantized:
         """(n, y, 2 x channels): the even or the odd rows of the upsampled 3x3 convolution.
 
         Of three neighbours among the upsampled pixels two are the same pixel of `x`, so that their
@@ -126,7 +146,7 @@ class Int8Operations:
         kernel = _paired(layer.kernel, 0, odd)
         both = np.concatenate([_paired(kernel, 1, 1), _paired(kernel, 1, 0)], axis=-1)
         between = Convolution(both, np.tile(layer.bias, 2))
-        pixels = self._convolution(x, between, value_range, pads=(1 - odd, 1, odd, 1))
+        pixels = self._convolution(x, between, to, pads=(1 - odd, 1, odd, 1))
         width = len(layer.bias)
         row = self._flat(pixels)
         cut = [self._constant(np.array([n], np.int64)) for n in (width, -width, 2)]
@@ -136,13 +156,14 @@ class Int8Operations:
         self,
         x: Quantized,
         layer: Convolution,
-        value_range: tuple[float, float],
+        to: Activation,
         stride: int = 1,
         pads: tuple[int, int, int, int] = (0, 0, 0, 0),
         groups: int = 1,
     ) -> Quantized:
-        scale, zero = scale_and_zero(value_range)
-        weights, weight_scales, bias = integer_weights(layer, x.scale)
+        scale, zero = scale_and_zero(to[:2])
+        mean = x.mean if groups > 1 else x.mean[:, None]
+        weights, weight_scales, bias = integer_weights(layer, x.scale, mean)
         inputs = [
             *[x.name, *self._integers(x.scale, x.zero)],
             self._constant(weights.transpose(3, 2, 0, 1)),
@@ -161,7 +182,7 @@ class Int8Operations:
             pads=pads,
             group=groups,
         )
-        return Quantized(name, scale, zero)
+        return Quantized(name, scale, zero, to.factors, to.mean)
 
     def _flat(self, x: Quantized) -> Quantized:
         """(n, y, x channels)."""
@@ -187,21 +208,17 @@ class Int8Operations:
         ]
 
 
-def scale_and_zero(value_range: tuple[float, float]) -> tuple[float, int]:
-    """The scale and zero point of 8 bits over a range, which is grown to hold 0 exactly."""
-    low, high = min(value_range[0], 0.0), max(value_range[1], 0.0)
-    scale = float(np.float32(max(high - low, 1e-6) / 255))
-    return scale, int(np.clip(round(-low / scale), 0, 255))
-
-
 def integer_weights(
-    layer: Convolution, x_scale: float
+    layer: Convolution, x_scale: float, x_mean: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights and bias of a convolution as integers.
+
+    What rounding the weights changes on average is taken off the bias (Nagel et al., 2019).
 
     Args:
         layer: the convolution.
         x_scale: of its input.
+        x_mean: of its input, broadcast over (channels in, channels out).
 
     Returns:
         int8 kernel, its scale for every output channel, int32 bias in units of x_scale * scale.
@@ -211,7 +228,15 @@ def integer_weights(
     scales = np.maximum(scales, np.abs(bias) / (x_scale * BIAS_MAX))  # so that the bias fits
     scales = np.maximum(scales, 1e-12)
     weights = np.rint(kernel / scales).astype(np.int8)
-    return weights, scales, np.rint(bias / (x_scale * scales)).astype(np.int32)
+    bias = bias - ((weights * scales - kernel) * x_mean).sum(axis=(0, 1, 2))
+    bias = np.rint(bias / (x_scale * scales)).clip(-BIAS_MAX, BIAS_MAX)
+    return weights, scales, bias.astype(np.int32)
+
+
+def _between(x: Quantized, layer: Convolution, to: Activation) -> Convolution:
+    """The convolution from the input in units of its factors to the result in units of its own."""
+    kernel, bias = layer
+    return Convolution(kernel * x.factors[:, None] / to.factors, bias / to.factors)
 
 
 def _paired(kernel: np.ndarray, axis: int, odd: int) -> np.ndarray:

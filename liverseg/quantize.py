@@ -1,6 +1,6 @@
 """`python -m liverseg export`: the trained networks as the fast engine's 8-bit files.
 
-    weights + calibration slices → range of every result → int8 ONNX graph → weights folder
+    weights + calibration slices → what every result is like → int8 ONNX graph → weights folder
 
 The files' names and sha256 go into the folder's config.json.
 """
@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from .activations import FloatOperations
 from .config import Recipe
 from .engine import Network, load_network, open_session
-from .folded import FloatOperations, Layers, network
+from .folded import Layers, network
 from .int8 import Int8Operations
 from .preprocess import NetworkInput, tumor_square, tumor_window, whole_slice
 from .volume import Volume
@@ -85,7 +86,7 @@ def quantized(
         floats.run(Layers(reference), recipe.filters, images[start : start + BATCH])
         for start in range(0, len(images), BATCH)
     ]
-    integers = Int8Operations(floats.ranges)
+    integers = Int8Operations(floats.activations())
     probability = network(integers, Layers(reference), recipe.filters, integers.image())
     return integers.model(probability), np.concatenate(expected)
 

@@ -14,13 +14,15 @@ from .augment import placement, random_bend, random_contrast, random_intensity, 
 from .config import Recipe
 from .data import APART_MM, UNANNOTATED, Case
 from .preprocess import Square, around, to_network, tumor_window, whole_slice
-from .synthetic_tumors import insert_tumors
+from .synthetic_tumors import insert_cysts, insert_tumors
 from .volume import BACKGROUND, LIVER, TUMOR
 
 FARTHEST_MM = 9.0  # a slice farther away is no neighbour
 NEIGHBOR_MM = (1.0, 5.5)  # where `Recipe.neighbor_mm` is jittered
 LONE_CHANCE = 0.08  # of a slice that repeats itself, as a single picture does
 LESION_CHANCE = 0.35  # of tumors drawn into a liver that the liver network shall outline whole
+CYST_CHANCE = 0.2  # of fluid drawn into what the tumor network shall not take for a tumor
+PICTURE_LIVER_HU = 100.0  # assumed where HU are not the scanner's, to know what fluid looks like
 CONTRAST_CHANCE = 0.25  # of another phase of contrast agent than the scan's
 PICTURE_CHANCE = 0.2  # of a picture instead of a slice of a scan
 
@@ -105,8 +107,8 @@ class LiverSamples:
         mask = _resize_mask(case.labels[z] != BACKGROUND, self.recipe.size)
         full = self.recipe.size
         if has_liver[z] and rng.random() < self.synthetic:
-            pixel_mm, (low, high) = case.pixel_mm * square.side / full, self.recipe.window_hu
-            insert_tumors(rng, image, mask > 0.5, pixel_mm, distance_mm, high - low)
+            lesion = case.pixel_mm * square.side / full, distance_mm, self.recipe.window_hu
+            insert_tumors(rng, image, mask > 0.5, *lesion)
         center = (full - 1) / 2 + rng.uniform(-0.08, 0.08, 2) * full
         scale, degrees = np.exp(rng.uniform(-0.25, 0.27)), rng.uniform(-13, 13)
         bend = random_bend(rng, full, 0.035 * full) if rng.random() < 0.3 else None
@@ -182,10 +184,14 @@ class TumorSamples:
         channels, distance_mm = _channels(rng, case, z)
         image, masks, scale = self._crop(rng, case, z, channels, size, real)
         liver, tumor, unknown = np.moveaxis(masks, -1, 0)
+        window_hu = self._window[case.name]
+        if picture:
+            window_hu = tuple(hu + PICTURE_LIVER_HU for hu in self.recipe.tumor_window_hu)
+        lesion = case.pixel_mm / scale, distance_mm, window_hu
         if not real and rng.random() < self.synthetic / (1 - self.real):
-            width = self.recipe.tumor_window_hu[1] - self.recipe.tumor_window_hu[0]
-            pixel_mm = case.pixel_mm / scale
-            tumor = insert_tumors(rng, image, liver, pixel_mm, distance_mm, width)
+            tumor = insert_tumors(rng, image, liver, *lesion)
+        if rng.random() < CYST_CHANCE:
+            insert_cysts(rng, image, liver & ~tumor & ~unknown, *lesion)
         weight = (tumor | ~unknown).astype(np.float32)
         return Sample(random_intensity(rng, image), tumor, weight)
 

@@ -1,4 +1,4 @@
-"""Tumors drawn into real livers while training: any size and contrast, labels exact.
+"""Tumors and cysts drawn into real livers while training: any size and contrast, labels exact.
 
 A 2.5-D form of the generator of Hu et al., "Label-Free Liver Tumor Segmentation" (CVPR 2023): an
 ellipsoid with a wavy outline, its texture and its edge, cut by the three slices of one input.
@@ -13,6 +13,8 @@ RADII_MM = (4, 8, 16, 32)  # tiny, small, medium, large
 CHANCES = (0.3, 0.3, 0.25, 0.15)  # of each
 MOST = (6, 4, 2, 1)  # of each in one slice
 DARKER_HU, BRIGHTER_HU = (18.0, 85.0), (15.0, 50.0)  # mean difference to the liver
+FLUID_HU = (-10.0, 22.0)  # of cysts, bile and beds of removed tumors
+SOLID_HU = 28.0  # no annotated tumor of the training patients is darker
 BRIGHTER_CHANCE = 0.1
 RIM_CHANCE = 0.15
 LARGEST_PART = 0.6  # of the liver in this slice
@@ -25,7 +27,7 @@ def insert_tumors(
     liver: np.ndarray,
     pixel_mm: float,
     neighbor_mm: float,
-    window_width_hu: float,
+    window_hu: tuple[float, float],
 ) -> np.ndarray:
     """Draws tumors into the liver, in place.
 
@@ -35,39 +37,82 @@ def insert_tumors(
         liver: (y, x) bool of this slice.
         pixel_mm: side of a pixel of `image`.
         neighbor_mm: distance of the other two slices; 0 where they repeat this one.
-        window_width_hu: what [0, 1] spans.
+        window_hu: what [0, 1] spans.
 
     Returns:
         (y, x) bool, the tumors in this slice.
     """
     label = np.zeros(liver.shape, bool)
-    places = np.argwhere(cv2.erode(liver.astype(np.uint8), np.ones((5, 5), np.uint8)))
+    places = _places(liver)
     if len(places) < SMALLEST_LIVER:
         return label
+    low, high = window_hu
     kind = rng.choice(len(RADII_MM), p=CHANCES)
     brighter = rng.random() < BRIGHTER_CHANCE
-    contrast = rng.uniform(*BRIGHTER_HU) if brighter else -rng.uniform(*DARKER_HU)
+    liver_hu = low + float(np.median(image[..., 1][liver])) * (high - low)
+    darkest_hu = np.clip(liver_hu - SOLID_HU, *DARKER_HU)
+    contrast = rng.uniform(*BRIGHTER_HU) if brighter else -rng.uniform(DARKER_HU[0], darkest_hu)
     edge, rim = rng.uniform(0.7, 2.0), rng.random() < RIM_CHANCE
     roughness = rng.uniform(0.05, 0.3)
     for _ in range(rng.integers(1, MOST[kind] + 1)):
         radii_mm = RADII_MM[kind] * rng.uniform(0.75, 1.25, 3)
-        outline, depth_mm = _ellipsoid(rng, places, radii_mm, liver, pixel_mm)
+        masks = _cuts(rng, places, radii_mm, liver, pixel_mm, neighbor_mm)
         texture = np.clip(1 + roughness * noise(rng, len(liver), COARSE), 0, 2)
-        for channel, z_mm in enumerate((-neighbor_mm, 0.0, neighbor_mm)):
-            mask = outline < 1 - ((z_mm - depth_mm) / radii_mm[2]) ** 2
-            mask &= liver
+        for channel, mask in enumerate(masks):
             strength = _soft(mask, edge, _rim_width(radii_mm, pixel_mm) if rim else None)
-            image[..., channel] += strength * texture * (contrast / window_width_hu)
-            if channel == 1:
-                label |= mask
+            image[..., channel] += strength * texture * (contrast / (high - low))
+        label |= masks[1]
     np.clip(image, 0, 1, out=image)
     return label
 
 
-def _ellipsoid(rng, places, radii_mm, liver, pixel_mm) -> tuple[np.ndarray, float]:
-    """Squared distance from a tumor's axis over its wavy outline, and how far off-slice it lies.
+def insert_cysts(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    liver: np.ndarray,
+    pixel_mm: float,
+    neighbor_mm: float,
+    window_hu: tuple[float, float],
+) -> None:
+    """Draws into the liver, in place, what is no tumor: fluid, even and with a sharp outline.
 
-    `radii_mm` shrink in place where the tumor would fill the liver.
+    Args:
+        rng, image, liver, pixel_mm, neighbor_mm, window_hu: see `insert_tumors`; nothing is drawn
+            outside `liver`, from which tumors are left out.
+    """
+    places = _places(liver)
+    if len(places) < SMALLEST_LIVER:
+        return
+    low, high = window_hu
+    kind = rng.choice(len(RADII_MM), p=CHANCES)
+    fluid = (rng.uniform(*FLUID_HU) - low) / (high - low)
+    edge = rng.uniform(0.5, 1.2)
+    masks = np.zeros((3, *liver.shape), bool)
+    for _ in range(rng.integers(1, MOST[kind] + 1)):
+        radii_mm = RADII_MM[kind] * rng.uniform(0.75, 1.25, 3)
+        masks |= _cuts(rng, places, radii_mm, liver, pixel_mm, neighbor_mm)
+    for channel, mask in enumerate(masks):
+        tissue = cv2.GaussianBlur(image[..., channel], (0, 0), 2.0)  # the noise stays
+        image[..., channel] += _soft(mask, edge, None) * (fluid - tissue)
+    np.clip(image, 0, 1, out=image)
+
+
+def _places(liver: np.ndarray) -> np.ndarray:
+    """(n, 2) pixels where something may be drawn."""
+    return np.argwhere(cv2.erode(liver.astype(np.uint8), np.ones((5, 5), np.uint8)))
+
+
+def _cuts(rng, places, radii_mm, liver, pixel_mm, neighbor_mm) -> np.ndarray:
+    """(3, y, x) bool of a lesion in the slice below, this one and the one above."""
+    outline, depth_mm = _ellipsoid(rng, places, radii_mm, liver, pixel_mm)
+    z_mm = np.array([-neighbor_mm, 0.0, neighbor_mm])[:, None, None]
+    return liver & (outline < 1 - ((z_mm - depth_mm) / radii_mm[2]) ** 2)
+
+
+def _ellipsoid(rng, places, radii_mm, liver, pixel_mm) -> tuple[np.ndarray, float]:
+    """Squared distance from a lesion's axis over its wavy outline, and how far off-slice it lies.
+
+    `radii_mm` shrink in place where the lesion would fill the liver.
     """
     most_mm2 = LARGEST_PART * liver.sum() * pixel_mm**2
     radii_mm *= min(1.0, np.sqrt(most_mm2 / (np.pi * radii_mm[0] * radii_mm[1])))

@@ -235,6 +235,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--teacher", type=Path, help="weights that say where unseen tumors are")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="mixed on a GPU")
     args = parser.parse_args(argv)
+    if args.teacher and args.what != "tumor":
+        parser.error(f"--teacher labels tumors, which {args.what!r} does not learn: leave it out")
     if args.what == "release":
         release(args.work, args.out)
         return
@@ -242,7 +244,7 @@ def main(argv: list[str]) -> None:
     cache = args.work / "cache"
     cases = open_packed(cache) or pack(read_data(args.data), cache)
     split = split_cases(cases, read_sides(args.data, cases))
-    if args.teacher and args.what == "tumor":
+    if args.teacher:
         teacher = load_engine("reference", args.teacher)
         split["train"] = [label_surely(case, teacher) for case in tqdm(split["train"], "teacher")]
     liver = load_trained(args.work, "liver") if args.what == "tumor" else None

@@ -22,7 +22,7 @@ from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks, write_nifti
 from liverseg.pseudo_labels import label_surely
 from liverseg.samples import LiverSamples, TumorSamples, is_picture, neighbors
-from liverseg.synthetic_tumors import insert_tumors
+from liverseg.synthetic_tumors import FLUID_HU, SOLID_HU, insert_cysts, insert_tumors
 from liverseg.volume import Spacing
 
 SMALL = Recipe(size=64, filters=(4, 8))
@@ -229,13 +229,21 @@ def test_a_sample_depends_on_its_generator_only():
     np.testing.assert_array_equal(one.mask, two.mask)
 
 
-def test_synthetic_tumors_stay_in_the_liver_and_change_only_it():
+WINDOW_HU = (-40, 160)
+
+
+def square_liver() -> tuple[np.ndarray, np.ndarray]:
+    """An even slice of 80 HU in that window, and its liver."""
     liver = np.zeros((96, 96), bool)
     liver[20:76, 20:76] = True
+    return np.full((96, 96, 3), 0.6, np.float32), liver
+
+
+def test_synthetic_tumors_stay_in_the_liver_and_change_only_it():
     changed = 0
     for seed in range(12):
-        image = np.full((96, 96, 3), 0.6, np.float32)
-        label = insert_tumors(np.random.default_rng(seed), image, liver, 0.75, 3.0, 200)
+        image, liver = square_liver()
+        label = insert_tumors(np.random.default_rng(seed), image, liver, 0.75, 3.0, WINDOW_HU)
         assert not (label & ~liver).any()
         np.testing.assert_allclose(image[:12], 0.6, atol=1e-6)
         if label.sum() > 20:
@@ -246,9 +254,37 @@ def test_synthetic_tumors_stay_in_the_liver_and_change_only_it():
 
 def test_no_tumor_is_drawn_where_there_is_hardly_any_liver():
     image = np.full((32, 32, 3), 0.6, np.float32)
-    label = insert_tumors(np.random.default_rng(0), image, np.eye(32, dtype=bool), 0.75, 3.0, 200)
+    lesion = np.eye(32, dtype=bool), 0.75, 3.0, WINDOW_HU
+    label = insert_tumors(np.random.default_rng(0), image, *lesion)
+    insert_cysts(np.random.default_rng(0), image, *lesion)
     assert not label.any()
     assert (image == np.float32(0.6)).all()
+
+
+def test_cysts_are_as_dark_as_fluid_and_synthetic_tumors_are_not():
+    low, high = WINDOW_HU
+    cysts = 0
+    for seed in range(12):
+        image, liver = square_liver()
+        label = insert_tumors(np.random.default_rng(seed), image, liver, 0.75, 3.0, WINDOW_HU)
+        if label.any():
+            assert np.median(image[..., 1][label]) * (high - low) + low > SOLID_HU - 5
+        image, liver = square_liver()
+        insert_cysts(np.random.default_rng(seed), image, liver, 0.75, 3.0, WINDOW_HU)
+        np.testing.assert_allclose(image[:12], 0.6, atol=1e-6)
+        darkest_hu = image[..., 1].min() * (high - low) + low
+        if darkest_hu < 70:
+            cysts += 1
+            assert darkest_hu > FLUID_HU[0] - 1
+    assert cysts >= 6
+
+
+def test_a_cyst_is_no_tumor(monkeypatch):
+    monkeypatch.setattr("liverseg.samples.CYST_CHANCE", 1.0)
+    source = TumorSamples([make_case(tumor=1)], SMALL, synthetic=0.0)
+    drawn = [source.draw(np.random.default_rng(seed), 32) for seed in range(12)]
+    assert not any(sample.mask.any() for sample in drawn)
+    assert all(sample.weight.all() for sample in drawn)
 
 
 def test_the_official_split_of_the_real_data_keeps_patients_apart(real_data):

@@ -1,7 +1,7 @@
 """A scan to liver and tumors: the two networks one after the other, streamed as they work.
 
     liver network on whole slices → largest 3-D component, holes filled
-    → tumor network on the square around it → what is in the liver or at its rim
+    → tumor network on the square around it → what is in the liver or at its rim, and no fluid
 
 The liver is cleaned on the network's grid, where a scan is small. The masks are the thresholded
 probabilities on the scan's grid.
@@ -17,7 +17,7 @@ import numpy as np
 
 from .config import Recipe
 from .engine import Engine, Network, load_engine
-from .postprocess import bounding_box, clean_liver, remove_doubtful
+from .postprocess import FLUID_HU, Box, bounding_box, clean_liver, remove_doubtful, remove_fluid
 from .preprocess import (
     UNKNOWN_SPACING,
     NetworkInput,
@@ -41,6 +41,10 @@ from .volume import (
 
 LOOK, LIVER_STAGE, TUMOR_STAGE = "Looking for the liver", "Outlining the liver", "Finding tumors"
 NO_LIVER = "No liver was found in this scan. Is it a CT of the upper abdomen?"
+FLUID = (
+    "Left out, being as dark as fluid ({} HU or less), as cysts are: {} of the places that the "
+    "network took for tumors."
+)
 AIR_MARGIN, LIVER_MARGIN = 8, 32  # pixels of the network's grid that are looked at beyond
 COARSE_MM = 10.0  # the first look's step: no liver is thinner
 
@@ -102,11 +106,12 @@ def segment_steps(volume: Volume, engine: Engine | None = None) -> Iterator[Step
         yield Step(LIVER_STAGE, 1, 1, result=Segmentation(labels, notices=(NO_LIVER,)))
         return
     labels[liver.box][liver.values >= level(recipe.liver_threshold)] = LIVER
-    tumor = yield from _tumor_steps(volume, engine, labels, liver, reach)
+    tumor, fluid = yield from _tumor_steps(volume, engine, labels, liver, reach)
     found = tumor.values >= level(recipe.tumor_threshold)
     labels[tumor.box][found] = TUMOR
     liver.values[found & (liver.values < level(recipe.liver_threshold))] = 255
-    yield Step(TUMOR_STAGE, 1, 1, result=Segmentation(labels, liver, tumor))
+    notices = (FLUID.format(FLUID_HU, fluid),) if fluid else ()
+    yield Step(TUMOR_STAGE, 1, 1, result=Segmentation(labels, liver, tumor, notices))
 
 
 def level(threshold: float) -> int:
@@ -120,18 +125,25 @@ def reach_pixels(spacing: Spacing | None, recipe: Recipe) -> int:
     return round(recipe.tumor_reach_mm / min(spacing.y, spacing.x))
 
 
-def clean_tumors(values: np.ndarray, volume: Volume, recipe: Recipe) -> None:
-    """Leaves out the tumors that are too small or nowhere sure.
+def clean_tumors(values: np.ndarray, box: Box, volume: Volume, recipe: Recipe) -> int:
+    """Leaves out the tumors that are too small, nowhere sure, or fluid.
 
     Args:
         values: (z, y, x) uint8 of the tumor network, changed in place.
-        volume: for the size of a voxel; where it is unknown, no tumor is too small.
+        box: of the scan, where they are.
+        volume: for HU and the size of a voxel; where that is unknown, no tumor is too small, and
+            where HU are only assumed, none is fluid.
         recipe: for what counts.
+
+    Returns:
+        How many were fluid.
     """
+    threshold = level(recipe.tumor_threshold)
     least = 1
     if volume.voxel_ml is not None:
         least = math.ceil(recipe.min_tumor_mm3 / volume.voxel_ml / 1000)
-    remove_doubtful(values, level(recipe.tumor_threshold), least, level(recipe.tumor_peak))
+    remove_doubtful(values, threshold, least, level(recipe.tumor_peak))
+    return 0 if volume.windowed else remove_fluid(values, volume.hu[box], threshold)
 
 
 def _liver_steps(volume: Volume, engine: Engine):
@@ -274,7 +286,8 @@ def _on_scan(
 def _tumor_steps(
     volume: Volume, engine: Engine, labels: np.ndarray, liver: Probability, reach: int
 ):
-    """Yields Steps; returns the tumor network's Probability in the liver's box, 0 far from a liver.
+    """Yields Steps; returns the tumor network's Probability in the liver's box, 0 far from a liver,
+    and how many of the tumors were fluid.
 
     Args:
         volume: the scan.
@@ -312,5 +325,5 @@ def _tumor_steps(
         preliminary = labels[batch]
         preliminary[:, *liver.box[1:]][values[batch - z] >= threshold] = TUMOR
         yield Step(TUMOR_STAGE, done, len(slices), tuple(batch.tolist()), preliminary)
-    clean_tumors(values, volume, recipe)
-    return Probability(values, liver.corner)
+    fluid = clean_tumors(values, liver.box, volume, recipe)
+    return Probability(values, liver.corner), fluid

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 Box = tuple[slice, slice, slice]
 
+FLUID_HU = 20  # Gore et al., Journal of the American College of Radiology 14:1429, 2017
 REACH = 5  # network pixels around the liver in which a lower threshold may still find some
 
 
@@ -100,3 +101,30 @@ def remove_doubtful(values: np.ndarray, threshold: int, voxels: int, peak: int) 
     peaks = ndimage.maximum(values[box], components, np.arange(len(sizes)))
     kept = (sizes >= voxels) & (peaks >= peak)
     values[box][mask[box] & ~kept[components]] = 0
+
+
+def remove_fluid(values: np.ndarray, hu: np.ndarray, threshold: int) -> int:
+    """Sets components to 0 whose median is at most `FLUID_HU`, as of cysts and of bile.
+
+    The tumor network sees the difference to the liver, which does not tell fluid from tumor.
+
+    Args:
+        values: (z, y, x) uint8, changed in place.
+        hu: (z, y, x) int16, true Hounsfield units.
+        threshold: 8-bit value of the mask.
+
+    Returns:
+        How many there were.
+    """
+    mask = values >= threshold
+    if not mask.any():
+        return 0
+    box = bounding_box(mask)
+    inside = mask[box]
+    components, found = number_parts(inside)[inside], hu[box][inside]
+    order = np.lexsort((found, components))
+    sizes = np.bincount(components)[1:]
+    middles = np.cumsum(sizes) - sizes + sizes // 2
+    fluid = np.append(False, found[order][middles] <= FLUID_HU)
+    values[box][inside] *= ~fluid[components]
+    return int(np.count_nonzero(fluid))

@@ -148,7 +148,7 @@ def _tumor(found: Segmentation, volume: Volume, recipe: Recipe) -> np.ndarray:
     probability = found.tumor_probability
     if probability is not None:
         values = probability.values.copy()
-        clean_tumors(values, volume, recipe)
+        clean_tumors(values, probability.box, volume, recipe)
         tumor[probability.box] = values >= level(recipe.tumor_threshold)
     return tumor
 

@@ -5,7 +5,7 @@ import pytest
 
 from liverseg.cascade import LIVER_STAGE, Step, coarse_stride, level, segment, segment_steps
 from liverseg.config import Recipe
-from liverseg.postprocess import number_parts
+from liverseg.postprocess import FLUID_HU, number_parts, remove_fluid
 from liverseg.volume import Spacing, Volume
 
 ISOTROPIC = Spacing(2.0, 2.0, 2.0)
@@ -289,3 +289,38 @@ def test_parts_are_counted_in_boxes_of_a_voxels_width(shape):
     mask = np.zeros(shape, bool)
     mask[::2, ::2, ::2] = True  # as many parts as there can be
     assert number_parts(mask).max() == mask.sum()
+
+
+def test_parts_as_dark_as_fluid_are_left_out_and_counted():
+    hu = np.full((4, 20, 20), LIVER_HU, np.int16)
+    values = np.zeros(hu.shape, np.uint8)
+    parts = [np.s_[1:3, 2:6, y : y + 4] for y in (2, 8, 14)]
+    for part, middle in zip(parts, (FLUID_HU + 1, FLUID_HU, -5), strict=True):
+        values[part] = 200
+        hu[part] = middle
+        hu[part][0, 0] = LIVER_HU  # an edge does not move the median
+    values[0, 19, 19] = 90  # below the threshold
+    assert remove_fluid(values, hu, 128) == 2
+    assert (values[parts[0]] == 200).all()
+    assert not values[parts[1]].any()
+    assert not values[parts[2]].any()
+    assert values[0, 19, 19] == 90
+    assert remove_fluid(np.zeros_like(values), hu, 128) == 0
+
+
+@pytest.mark.parametrize("windowed", [None, (-40, 160)])
+def test_a_cyst_is_no_tumor_where_hu_are_true_and_the_person_is_told(windowed):
+    class Dark(ThresholdEngine):
+        def probability(self, network, image):
+            dark = self.hu(network, image[..., 1]) < 30
+            return np.where(dark == (network == "tumor"), np.float32(0.9), np.float32(0.1))
+
+    hu = np.full((20, 64, 64), AIR, np.int16)
+    hu[5:15, 16:40, 12:36] = LIVER_HU
+    hu[8:12, 22:32, 18:28] = 10
+    engine = Dark(tumor_reach_mm=0.0)
+    found = segment(Volume(hu, ISOTROPIC, windowed=windowed), engine=engine)
+    assert found.liver[10, 27, 23]
+    assert found.tumor.any() == (windowed is not None)
+    told = [sentence for sentence in found.notices if "20 HU or less" in sentence]
+    assert len(told) == (windowed is None)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from .calibration import pool
 
@@ -66,6 +65,8 @@ def describe(values: Iterable[float | None]) -> dict:
         return {"n": 0, "mean": None, "sd": None, "median": None, "range": None, "ci95": None}
     interval = None
     if known.size > 1:
+        from scipy.stats import bootstrap  # half a second that the page need not wait for
+
         found = bootstrap((known,), np.mean, method="percentile", rng=np.random.default_rng(0))
         interval = [float(limit) for limit in found.confidence_interval]
     return {

@@ -3,6 +3,7 @@
 PYTHONPATH=. python tests/screenshot.py
 """
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def main() -> None:
         page.click("#synthetic")
         page.click("#lv-tab-tumors")
         page.click('.lv-lesions [data-status="detected"]')
+        expect(page.locator("#numbers")).to_contain_text(re.compile(r"HD95\s*\d"))  # comes last
         expect(page.locator("#status .stage")).to_be_empty()
         page.screenshot(path=PICTURE, type="jpeg", quality=85)
         browser.close()

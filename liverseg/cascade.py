@@ -17,7 +17,7 @@ import numpy as np
 
 from .config import Recipe
 from .engine import Engine, Network, load_engine
-from .postprocess import FLUID_HU, Box, bounding_box, clean_liver, remove_doubtful, remove_fluid
+from .postprocess import FLUID_HU, Box, bounding_box, clean_liver, remove_doubtful
 from .preprocess import (
     UNKNOWN_SPACING,
     NetworkInput,
@@ -138,12 +138,12 @@ def clean_tumors(values: np.ndarray, box: Box, volume: Volume, recipe: Recipe) -
     Returns:
         How many were fluid.
     """
-    threshold = level(recipe.tumor_threshold)
     least = 1
     if volume.voxel_ml is not None:
         least = math.ceil(recipe.min_tumor_mm3 / volume.voxel_ml / 1000)
-    remove_doubtful(values, threshold, least, level(recipe.tumor_peak))
-    return 0 if volume.windowed else remove_fluid(values, volume.hu[box], threshold)
+    hu = None if volume.windowed else volume.hu[box]
+    sure = level(recipe.tumor_threshold), least, level(recipe.tumor_peak)
+    return remove_doubtful(values, *sure, hu)
 
 
 def _liver_steps(volume: Volume, engine: Engine):
@@ -286,8 +286,9 @@ def _on_scan(
 def _tumor_steps(
     volume: Volume, engine: Engine, labels: np.ndarray, liver: Probability, reach: int
 ):
-    """Yields Steps; returns the tumor network's Probability in the liver's box, 0 far from a liver,
-    and how many of the tumors were fluid.
+    """Yields Steps; returns the tumor network's Probability and how many of its tumors were fluid.
+
+    The Probability is of the liver's box, and 0 far from a liver.
 
     Args:
         volume: the scan.

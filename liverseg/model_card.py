@@ -11,6 +11,7 @@ from typing import NamedTuple
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .explain import EXPLANATIONS, UNDEFINED, written
+from .postprocess import FLUID_HU
 from .summary import SCORES
 from .weights import NETWORKS, Weights, fast_key
 
@@ -52,6 +53,7 @@ def model_card(weights: Weights) -> ModelCard:
         failures=failures(found[0], results.get("remarks", {})) if found else [],
         scores={key: _name(key) for key in SCORES},
         written=written,
+        fluid_hu=FLUID_HU,
         interval=interval,
         detection=detection,
         share=share,

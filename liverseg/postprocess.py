@@ -83,48 +83,35 @@ def bounding_box(mask: np.ndarray) -> Box:
     return tuple(slice(int(k[0]), int(k[-1]) + 1) for k in (z, y, x))
 
 
-def remove_doubtful(values: np.ndarray, threshold: int, voxels: int, peak: int) -> None:
-    """Sets components to 0 that are smaller than that many voxels or nowhere as sure as `peak`.
+def remove_doubtful(
+    values: np.ndarray, threshold: int, voxels: int, peak: int, hu: np.ndarray | None = None
+) -> int:
+    """Sets components to 0 that are small, nowhere sure, or as dark as cysts and bile.
+
+    The tumor network sees the difference to the liver, which does not tell fluid from tumor.
 
     Args:
         values: (z, y, x) uint8, changed in place.
         threshold: 8-bit value of the mask.
         voxels: size of the smallest component to keep.
         peak: 8-bit value that one of its voxels must reach.
-    """
-    mask = values >= threshold
-    if not mask.any():
-        return
-    box = bounding_box(mask)
-    components = number_parts(mask[box])
-    sizes = np.bincount(components.ravel())
-    peaks = ndimage.maximum(values[box], components, np.arange(len(sizes)))
-    kept = (sizes >= voxels) & (peaks >= peak)
-    values[box][mask[box] & ~kept[components]] = 0
-
-
-def remove_fluid(values: np.ndarray, hu: np.ndarray, threshold: int) -> int:
-    """Sets components to 0 whose median is at most `FLUID_HU`, as of cysts and of bile.
-
-    The tumor network sees the difference to the liver, which does not tell fluid from tumor.
-
-    Args:
-        values: (z, y, x) uint8, changed in place.
-        hu: (z, y, x) int16, true Hounsfield units.
-        threshold: 8-bit value of the mask.
+        hu: (z, y, x) int16; a component's median is above `FLUID_HU`. None where HU are not known.
 
     Returns:
-        How many there were.
+        How many components were left out for nothing but being dark.
     """
     mask = values >= threshold
     if not mask.any():
         return 0
     box = bounding_box(mask)
     inside = mask[box]
-    components, found = number_parts(inside)[inside], hu[box][inside]
-    order = np.lexsort((found, components))
-    sizes = np.bincount(components)[1:]
-    middles = np.cumsum(sizes) - sizes + sizes // 2
-    fluid = np.append(False, found[order][middles] <= FLUID_HU)
-    values[box][inside] *= ~fluid[components]
-    return int(np.count_nonzero(fluid))
+    components = number_parts(inside)[inside]
+    sizes = np.bincount(components)
+    numbers = np.arange(len(sizes))
+    peaks = ndimage.maximum(values[box][inside], components, numbers)
+    kept = (sizes >= voxels) & (peaks >= peak)
+    fluid = np.zeros_like(kept)
+    if hu is not None:
+        fluid[1:] = ndimage.median(hu[box][inside], components, numbers[1:]) <= FLUID_HU
+    values[box][inside] *= (kept & ~fluid)[components]
+    return int(np.count_nonzero(kept & fluid))

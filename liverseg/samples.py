@@ -14,7 +14,7 @@ from .augment import placement, random_bend, random_contrast, random_intensity, 
 from .config import Recipe
 from .data import APART_MM, UNANNOTATED, Case
 from .preprocess import Square, around, to_network, tumor_window, whole_slice
-from .synthetic_tumors import insert_cysts, insert_tumors
+from .synthetic_tumors import Slab, insert_cysts, insert_tumors
 from .volume import BACKGROUND, LIVER, TUMOR
 
 FARTHEST_MM = 9.0  # a slice farther away is no neighbour
@@ -107,8 +107,9 @@ class LiverSamples:
         mask = _resize_mask(case.labels[z] != BACKGROUND, self.recipe.size)
         full = self.recipe.size
         if has_liver[z] and rng.random() < self.synthetic:
-            lesion = case.pixel_mm * square.side / full, distance_mm, self.recipe.window_hu
-            insert_tumors(rng, image, mask > 0.5, *lesion)
+            pixel_mm = case.pixel_mm * square.side / full
+            slab = Slab(pixel_mm, distance_mm, self.recipe.window_hu)
+            insert_tumors(rng, image, mask > 0.5, slab)
         center = (full - 1) / 2 + rng.uniform(-0.08, 0.08, 2) * full
         scale, degrees = np.exp(rng.uniform(-0.25, 0.27)), rng.uniform(-13, 13)
         bend = random_bend(rng, full, 0.035 * full) if rng.random() < 0.3 else None
@@ -187,11 +188,11 @@ class TumorSamples:
         window_hu = self._window[case.name]
         if picture:
             window_hu = tuple(hu + PICTURE_LIVER_HU for hu in self.recipe.tumor_window_hu)
-        lesion = case.pixel_mm / scale, distance_mm, window_hu
+        slab = Slab(case.pixel_mm / scale, distance_mm, window_hu)
         if not real and rng.random() < self.synthetic / (1 - self.real):
-            tumor = insert_tumors(rng, image, liver, *lesion)
+            tumor = insert_tumors(rng, image, liver, slab)
         if rng.random() < CYST_CHANCE:
-            insert_cysts(rng, image, liver & ~tumor & ~unknown, *lesion)
+            insert_cysts(rng, image, liver & ~tumor & ~unknown, slab)
         weight = (tumor | ~unknown).astype(np.float32)
         return Sample(random_intensity(rng, image), tumor, weight)
 

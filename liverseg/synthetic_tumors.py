@@ -4,6 +4,8 @@ A 2.5-D form of the generator of Hu et al., "Label-Free Liver Tumor Segmentation
 ellipsoid with a wavy outline, its texture and its edge, cut by the three slices of one input.
 """
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -13,7 +15,7 @@ RADII_MM = (4, 8, 16, 32)  # tiny, small, medium, large
 CHANCES = (0.3, 0.3, 0.25, 0.15)  # of each
 MOST = (6, 4, 2, 1)  # of each in one slice
 DARKER_HU, BRIGHTER_HU = (18.0, 85.0), (15.0, 50.0)  # mean difference to the liver
-FLUID_HU = (-10.0, 22.0)  # of cysts, bile and beds of removed tumors
+CYST_HU = (-10.0, 22.0)  # of cysts, bile and beds of removed tumors
 SOLID_HU = 28.0  # no annotated tumor of the training patients is darker
 BRIGHTER_CHANCE = 0.1
 RIM_CHANCE = 0.15
@@ -21,13 +23,22 @@ LARGEST_PART = 0.6  # of the liver in this slice
 SMALLEST_LIVER = 50  # pixels
 
 
+class Slab(NamedTuple):
+    """How the three slices of one input lie in the body.
+
+    Attributes:
+        pixel_mm: side of a pixel.
+        neighbor_mm: distance of the other two slices; 0 where they repeat this one.
+        window_hu: what [0, 1] spans.
+    """
+
+    pixel_mm: float
+    neighbor_mm: float
+    window_hu: tuple[float, float]
+
+
 def insert_tumors(
-    rng: np.random.Generator,
-    image: np.ndarray,
-    liver: np.ndarray,
-    pixel_mm: float,
-    neighbor_mm: float,
-    window_hu: tuple[float, float],
+    rng: np.random.Generator, image: np.ndarray, liver: np.ndarray, slab: Slab
 ) -> np.ndarray:
     """Draws tumors into the liver, in place.
 
@@ -35,9 +46,7 @@ def insert_tumors(
         rng: of all choices.
         image: (y, x, 3) float32 in [0, 1]: the slice below, this one, the one above.
         liver: (y, x) bool of this slice.
-        pixel_mm: side of a pixel of `image`.
-        neighbor_mm: distance of the other two slices; 0 where they repeat this one.
-        window_hu: what [0, 1] spans.
+        slab: of the three slices.
 
     Returns:
         (y, x) bool, the tumors in this slice.
@@ -46,7 +55,7 @@ def insert_tumors(
     places = _places(liver)
     if len(places) < SMALLEST_LIVER:
         return label
-    low, high = window_hu
+    low, high = slab.window_hu
     kind = rng.choice(len(RADII_MM), p=CHANCES)
     brighter = rng.random() < BRIGHTER_CHANCE
     liver_hu = low + float(np.median(image[..., 1][liver])) * (high - low)
@@ -54,12 +63,10 @@ def insert_tumors(
     contrast = rng.uniform(*BRIGHTER_HU) if brighter else -rng.uniform(DARKER_HU[0], darkest_hu)
     edge, rim = rng.uniform(0.7, 2.0), rng.random() < RIM_CHANCE
     roughness = rng.uniform(0.05, 0.3)
-    for _ in range(rng.integers(1, MOST[kind] + 1)):
-        radii_mm = RADII_MM[kind] * rng.uniform(0.75, 1.25, 3)
-        masks = _cuts(rng, places, radii_mm, liver, pixel_mm, neighbor_mm)
+    for radii_mm, masks in _lesions(rng, kind, places, liver, slab):
         texture = np.clip(1 + roughness * noise(rng, len(liver), COARSE), 0, 2)
         for channel, mask in enumerate(masks):
-            strength = _soft(mask, edge, _rim_width(radii_mm, pixel_mm) if rim else None)
+            strength = _soft(mask, edge, _rim_width(radii_mm, slab.pixel_mm) if rim else None)
             image[..., channel] += strength * texture * (contrast / (high - low))
         label |= masks[1]
     np.clip(image, 0, 1, out=image)
@@ -67,31 +74,23 @@ def insert_tumors(
 
 
 def insert_cysts(
-    rng: np.random.Generator,
-    image: np.ndarray,
-    liver: np.ndarray,
-    pixel_mm: float,
-    neighbor_mm: float,
-    window_hu: tuple[float, float],
+    rng: np.random.Generator, image: np.ndarray, liver: np.ndarray, slab: Slab
 ) -> None:
     """Draws into the liver, in place, what is no tumor: fluid, even and with a sharp outline.
 
     Args:
-        rng, image, liver, pixel_mm, neighbor_mm, window_hu: see `insert_tumors`; nothing is drawn
-            outside `liver`, from which tumors are left out.
+        rng, image, slab: see `insert_tumors`.
+        liver: (y, x) bool without its tumors; nothing is drawn outside.
     """
     places = _places(liver)
     if len(places) < SMALLEST_LIVER:
         return
-    low, high = window_hu
+    low, high = slab.window_hu
     kind = rng.choice(len(RADII_MM), p=CHANCES)
-    fluid = (rng.uniform(*FLUID_HU) - low) / (high - low)
+    fluid = (rng.uniform(*CYST_HU) - low) / (high - low)
     edge = rng.uniform(0.5, 1.2)
-    masks = np.zeros((3, *liver.shape), bool)
-    for _ in range(rng.integers(1, MOST[kind] + 1)):
-        radii_mm = RADII_MM[kind] * rng.uniform(0.75, 1.25, 3)
-        masks |= _cuts(rng, places, radii_mm, liver, pixel_mm, neighbor_mm)
-    for channel, mask in enumerate(masks):
+    cysts = np.any([masks for _, masks in _lesions(rng, kind, places, liver, slab)], axis=0)
+    for channel, mask in enumerate(cysts):
         tissue = cv2.GaussianBlur(image[..., channel], (0, 0), 2.0)  # the noise stays
         image[..., channel] += _soft(mask, edge, None) * (fluid - tissue)
     np.clip(image, 0, 1, out=image)
@@ -102,11 +101,13 @@ def _places(liver: np.ndarray) -> np.ndarray:
     return np.argwhere(cv2.erode(liver.astype(np.uint8), np.ones((5, 5), np.uint8)))
 
 
-def _cuts(rng, places, radii_mm, liver, pixel_mm, neighbor_mm) -> np.ndarray:
-    """(3, y, x) bool of a lesion in the slice below, this one and the one above."""
-    outline, depth_mm = _ellipsoid(rng, places, radii_mm, liver, pixel_mm)
-    z_mm = np.array([-neighbor_mm, 0.0, neighbor_mm])[:, None, None]
-    return liver & (outline < 1 - ((z_mm - depth_mm) / radii_mm[2]) ** 2)
+def _lesions(rng, kind: int, places, liver, slab: Slab):
+    """Some lesions of a size: radii in mm and (3, y, x) bool, each as the three slices cut it."""
+    z_mm = np.array([-slab.neighbor_mm, 0.0, slab.neighbor_mm])[:, None, None]
+    for _ in range(rng.integers(1, MOST[kind] + 1)):
+        radii_mm = RADII_MM[kind] * rng.uniform(0.75, 1.25, 3)
+        outline, depth_mm = _ellipsoid(rng, places, radii_mm, liver, slab.pixel_mm)
+        yield radii_mm, liver & (outline < 1 - ((z_mm - depth_mm) / radii_mm[2]) ** 2)
 
 
 def _ellipsoid(rng, places, radii_mm, liver, pixel_mm) -> tuple[np.ndarray, float]:

@@ -22,7 +22,7 @@ from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks, write_nifti
 from liverseg.pseudo_labels import label_surely
 from liverseg.samples import LiverSamples, TumorSamples, is_picture, neighbors
-from liverseg.synthetic_tumors import FLUID_HU, SOLID_HU, insert_cysts, insert_tumors
+from liverseg.synthetic_tumors import CYST_HU, SOLID_HU, Slab, insert_cysts, insert_tumors
 from liverseg.volume import Spacing
 
 SMALL = Recipe(size=64, filters=(4, 8))
@@ -229,7 +229,7 @@ def test_a_sample_depends_on_its_generator_only():
     np.testing.assert_array_equal(one.mask, two.mask)
 
 
-WINDOW_HU = (-40, 160)
+SLAB = Slab(0.75, 3.0, (-40, 160))
 
 
 def square_liver() -> tuple[np.ndarray, np.ndarray]:
@@ -243,7 +243,7 @@ def test_synthetic_tumors_stay_in_the_liver_and_change_only_it():
     changed = 0
     for seed in range(12):
         image, liver = square_liver()
-        label = insert_tumors(np.random.default_rng(seed), image, liver, 0.75, 3.0, WINDOW_HU)
+        label = insert_tumors(np.random.default_rng(seed), image, liver, SLAB)
         assert not (label & ~liver).any()
         np.testing.assert_allclose(image[:12], 0.6, atol=1e-6)
         if label.sum() > 20:
@@ -254,7 +254,7 @@ def test_synthetic_tumors_stay_in_the_liver_and_change_only_it():
 
 def test_no_tumor_is_drawn_where_there_is_hardly_any_liver():
     image = np.full((32, 32, 3), 0.6, np.float32)
-    lesion = np.eye(32, dtype=bool), 0.75, 3.0, WINDOW_HU
+    lesion = np.eye(32, dtype=bool), SLAB
     label = insert_tumors(np.random.default_rng(0), image, *lesion)
     insert_cysts(np.random.default_rng(0), image, *lesion)
     assert not label.any()
@@ -262,20 +262,20 @@ def test_no_tumor_is_drawn_where_there_is_hardly_any_liver():
 
 
 def test_cysts_are_as_dark_as_fluid_and_synthetic_tumors_are_not():
-    low, high = WINDOW_HU
+    low, high = SLAB.window_hu
     cysts = 0
     for seed in range(12):
         image, liver = square_liver()
-        label = insert_tumors(np.random.default_rng(seed), image, liver, 0.75, 3.0, WINDOW_HU)
+        label = insert_tumors(np.random.default_rng(seed), image, liver, SLAB)
         if label.any():
             assert np.median(image[..., 1][label]) * (high - low) + low > SOLID_HU - 5
         image, liver = square_liver()
-        insert_cysts(np.random.default_rng(seed), image, liver, 0.75, 3.0, WINDOW_HU)
+        insert_cysts(np.random.default_rng(seed), image, liver, SLAB)
         np.testing.assert_allclose(image[:12], 0.6, atol=1e-6)
         darkest_hu = image[..., 1].min() * (high - low) + low
         if darkest_hu < 70:
             cysts += 1
-            assert darkest_hu > FLUID_HU[0] - 1
+            assert darkest_hu > CYST_HU[0] - 1
     assert cysts >= 6
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from liverseg.cascade import LIVER_STAGE, Step, coarse_stride, level, segment, segment_steps
 from liverseg.config import Recipe
-from liverseg.postprocess import FLUID_HU, number_parts, remove_fluid
+from liverseg.postprocess import FLUID_HU, number_parts, remove_doubtful
 from liverseg.volume import Spacing, Volume
 
 ISOTROPIC = Spacing(2.0, 2.0, 2.0)
@@ -300,12 +300,12 @@ def test_parts_as_dark_as_fluid_are_left_out_and_counted():
         hu[part] = middle
         hu[part][0, 0] = LIVER_HU  # an edge does not move the median
     values[0, 19, 19] = 90  # below the threshold
-    assert remove_fluid(values, hu, 128) == 2
+    assert remove_doubtful(values, 128, 1, 128, hu) == 2
     assert (values[parts[0]] == 200).all()
     assert not values[parts[1]].any()
     assert not values[parts[2]].any()
     assert values[0, 19, 19] == 90
-    assert remove_fluid(np.zeros_like(values), hu, 128) == 0
+    assert remove_doubtful(np.zeros_like(values), 128, 1, 128, hu) == 0
 
 
 @pytest.mark.parametrize("windowed", [None, (-40, 160)])

@@ -150,5 +150,5 @@ def theme() -> gr.Theme:
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_hover_dark="*primary_800",
         button_primary_text_color="white",
-        error_text_color_dark="#fca5a5",  # the base's is all but white
+        error_text_color_dark=gr.themes.colors.red.c300,  # the base's is all but white
     )

@@ -99,5 +99,6 @@ def free_port() -> int:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Everything a page has left on the disk, but its lock."""
-    return [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    """Everything a page has left on the disk, but its lock; it may go on removing meanwhile."""
+    found = (Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    return [path for path in found if path.is_file() and path.name != ".lock"]

@@ -11,7 +11,8 @@ A stopped run goes on where it was.
 import argparse
 import json
 import sys
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -48,7 +49,7 @@ class Row:
         image: what becomes of the input.
         equalized: whether the paper's gray values take the place of the HU window.
         view: what the tumor network sees of a case.
-        synthetic: part of the samples with tumors drawn into them; None for liverseg's.
+        samples: options of the samples, where they are not liverseg's.
         missed: what a missed voxel costs in the loss; None for liverseg's.
         seed: added to the stage's.
     """
@@ -59,7 +60,7 @@ class Row:
     image: Image = unchanged
     equalized: bool = False
     view: View = tumor_view
-    synthetic: float | None = None
+    samples: Mapping[str, float] = field(default_factory=dict)
     missed: float | None = None
     seed: int = 0
 
@@ -82,14 +83,16 @@ ROWS = (
     Row("tumor", "base", BASE),
     Row("tumor", "gray", GRAY, image=repeat_slice),
     Row("tumor", "field", "the whole slice, not the square around the liver", view=whole_field),
-    Row("tumor", "real", "no tumors drawn into livers", synthetic=0.0),
+    Row("tumor", "real", "no tumors drawn into livers", samples={"synthetic": 0.0}),
     Row("tumor", "equalized", EQUALIZED, equalized=True, view=fixed_window),
     Row("tumor", "again", CHANCE, seed=100),
     Row("liver", "gray", GRAY, image=repeat_slice),
     Row("liver", "equalized", EQUALIZED, equalized=True),
     Row("tumor", "window", "one window for all, not around the liver's HU", view=fixed_window),
     Row("liver", "again", CHANCE, seed=100),
-    Row("liver", "real", "no tumors drawn into livers", synthetic=0.0),
+    Row("liver", "real", "no tumors drawn into livers", samples={"synthetic": 0.0}),
+    Row("tumor", "cysts", "no cysts drawn into livers", samples={"cysts": 0.0}),
+    Row("tumor", "alone", "nothing drawn beside livers", samples={"neighbors": 0.0}),
     Row("tumor", "dice", "Dice in the loss, not Tversky with more for a miss", missed=0.5),
 )
 
@@ -185,7 +188,7 @@ def _train(row: Row, split, work: Path, recipe: Recipe, stage: Stage, weights=No
     run = Run(row.network, stage, folder, recipe, weights, make_loss(row.network, row.missed))
     if run.step < stage.steps:
         cases = _prepared(row, split["train"], recipe)
-        options = {} if row.synthetic is None else {"synthetic": row.synthetic}
+        options = dict(row.samples)
         if row.network == "tumor":
             options["view"] = row.view
         samples = SAMPLES[row.network](cases, recipe, **options)

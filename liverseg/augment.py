@@ -9,6 +9,8 @@ from scipy import ndimage
 
 NOISE_SIGMAS = (0.0, 0.6, 1.0, 1.5, 3.0, 6.0)  # pixels of correlation
 FINE, COARSE = slice(0, 4), slice(2, 6)  # of NOISE_SIGMAS: scanner noise, texture of tissue
+SHADING = 0.06  # of the window, at most; faint tumors differ as little
+SHADES = (3, 13)  # how many light and dark bands there may be in y and in x
 CONTRAST = (0.55, 1.6)  # of a slice's differences to water, by phase and dose of contrast agent
 _NOISE_SIDE = 512
 
@@ -94,9 +96,23 @@ def random_intensity(rng: np.random.Generator, image: np.ndarray, strength: floa
     if rng.random() < 0.2:
         image = np.clip(image, 0, 1) ** rng.uniform(0.75, 1.33)
     image = _random_sharpness(rng, image)
+    if rng.random() < 0.3:
+        image = with_shading(rng, image)
     if rng.random() < 0.45:
         image = _with_noise(rng, image)
     return np.clip(image, 0, 1).astype(np.float32)
+
+
+def with_shading(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Smooth bands and patches, the same in all three slices, as beam hardening makes them.
+
+    Args:
+        rng: of all choices.
+        image: (y, x, 3) float32 in [0, 1]; what is 0 stays.
+    """
+    grid = rng.uniform(-1, 1, rng.integers(*SHADES, 2)).astype(np.float32)
+    shade = cv2.resize(grid, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)[..., None]
+    return np.where(image > 0, image + rng.uniform(0, SHADING) * shade, image)
 
 
 def _random_sharpness(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:

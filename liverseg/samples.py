@@ -14,14 +14,15 @@ from .augment import placement, random_bend, random_contrast, random_intensity, 
 from .config import Recipe
 from .data import APART_MM, UNANNOTATED, Case
 from .preprocess import Square, around, to_network, tumor_window, whole_slice
-from .synthetic_tumors import Slab, insert_cysts, insert_tumors
+from .synthetic_tumors import Slab, insert_cysts, insert_neighbors, insert_tumors
 from .volume import BACKGROUND, LIVER, TUMOR
 
 FARTHEST_MM = 9.0  # a slice farther away is no neighbour
 NEIGHBOR_MM = (1.0, 5.5)  # where `Recipe.neighbor_mm` is jittered
 LONE_CHANCE = 0.08  # of a slice that repeats itself, as a single picture does
 LESION_CHANCE = 0.35  # of tumors drawn into a liver that the liver network shall outline whole
-CYST_CHANCE = 0.2  # of fluid drawn into what the tumor network shall not take for a tumor
+NEIGHBOR_CHANCE = 0.35  # of something drawn beside the liver, which is no tumor of it
+CYST_CHANCE = 0.08  # of fluid drawn into what the tumor network shall not take for a tumor
 PICTURE_LIVER_HU = 100.0  # assumed where HU are not the scanner's, to know what fluid looks like
 CONTRAST_CHANCE = 0.25  # of another phase of contrast agent than the scan's
 PICTURE_CHANCE = 0.2  # of a picture instead of a slice of a scan
@@ -144,6 +145,8 @@ class TumorSamples:
         recipe: Recipe,
         real: float = 0.5,
         synthetic: float = 0.3,
+        cysts: float = CYST_CHANCE,
+        neighbors: float = NEIGHBOR_CHANCE,
         view: View = tumor_view,
     ):
         """Looks where tumors are.
@@ -153,10 +156,13 @@ class TumorSamples:
             recipe: for size and margin.
             real: part of the samples from slices with tumors.
             synthetic: part of the samples with tumors drawn into a slice that has none.
+            cysts: part of the samples with cysts drawn into the liver.
+            neighbors: part of the samples with something drawn beside the liver.
             view: what the network sees of a case.
         """
         self.recipe = recipe
         self.real, self.synthetic = real, synthetic
+        self.cysts, self.neighbors = cysts, neighbors
         self._tumor, self._clean, self._square, self._window = {}, {}, {}, {}
         for case in cases:
             tumor = (case.labels == TUMOR).any(axis=(1, 2))
@@ -191,8 +197,10 @@ class TumorSamples:
         slab = Slab(case.pixel_mm / scale, distance_mm, window_hu)
         if not real and rng.random() < self.synthetic / (1 - self.real):
             tumor = insert_tumors(rng, image, liver, slab)
-        if rng.random() < CYST_CHANCE:
+        if rng.random() < self.cysts:
             insert_cysts(rng, image, liver & ~tumor & ~unknown, slab)
+        if rng.random() < self.neighbors:
+            insert_neighbors(rng, image, liver, slab)
         weight = (tumor | ~unknown).astype(np.float32)
         return Sample(random_intensity(rng, image), tumor, weight)
 

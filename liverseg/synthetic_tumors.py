@@ -1,4 +1,4 @@
-"""Tumors and cysts drawn into real livers while training: any size and contrast, labels exact.
+"""Tumors, cysts and neighbours of the liver drawn into real scans while training, labels exact.
 
 A 2.5-D form of the generator of Hu et al., "Label-Free Liver Tumor Segmentation" (CVPR 2023): an
 ellipsoid with a wavy outline, its texture and its edge, cut by the three slices of one input.
@@ -14,13 +14,20 @@ from .augment import COARSE, noise
 RADII_MM = (4, 8, 16, 32)  # tiny, small, medium, large
 CHANCES = (0.3, 0.3, 0.25, 0.15)  # of each
 MOST = (6, 4, 2, 1)  # of each in one slice
-DARKER_HU, BRIGHTER_HU = (18.0, 85.0), (15.0, 50.0)  # mean difference to the liver
+DARKER_HU, BRIGHTER_HU = (18.0, 110.0), (15.0, 50.0)  # mean difference to the liver
 CYST_HU = (-10.0, 22.0)  # of cysts, bile and beds of removed tumors
 SOLID_HU = 28.0  # no annotated tumor of the training patients is darker
 BRIGHTER_CHANCE = 0.1
 RIM_CHANCE = 0.15
 LARGEST_PART = 0.6  # of the liver in this slice
 SMALLEST_LIVER = 50  # pixels
+BESIDE_MM = 45.0  # how far from the liver its neighbours are drawn
+TISSUE = 0.05  # of the window; air and fat are below, even where a picture was compressed
+WALL_MM = 18.0  # of the body, where nothing is drawn
+BESIDE_CHANCES = (0.1, 0.25, 0.35, 0.3)  # of each size
+BESIDE_HU = (CYST_HU, (30.0, 75.0), (160.0, 400.0))  # fluid, solid or thick, contrast agent drunk
+BESIDE_KINDS = (0.5, 0.3, 0.2)  # of each
+UNLIKE_HU = 20.0  # what looks like liver may be liver
 
 
 class Slab(NamedTuple):
@@ -82,17 +89,57 @@ def insert_cysts(
         rng, image, slab: see `insert_tumors`.
         liver: (y, x) bool without its tumors; nothing is drawn outside.
     """
-    places = _places(liver)
+    _fill(rng, image, liver, _places(liver), slab, rng.uniform(*CYST_HU), CHANCES)
+
+
+def insert_neighbors(
+    rng: np.random.Generator, image: np.ndarray, liver: np.ndarray, slab: Slab
+) -> None:
+    """Draws beside the liver, in place, what is neither liver nor tumor.
+
+    It stands for gallbladder, filled stomach and bowel, and masses of other organs.
+
+    Args:
+        rng, image, slab: see `insert_tumors`.
+        liver: (y, x) bool with its tumors; nothing is drawn inside.
+    """
+    if not liver.any():
+        return
+    low, high = slab.window_hu
+    reach = 2 * round(BESIDE_MM / slab.pixel_mm) + 1
+    near = cv2.boxFilter(liver.astype(np.float32), -1, (reach, reach), normalize=False) > 0.5
+    tissue = image[..., 1] > TISSUE
+    beside = near & ~liver & _inside_body(tissue, slab.pixel_mm)
+    places = _places(beside & tissue)
+    hu = rng.uniform(*BESIDE_HU[rng.choice(len(BESIDE_HU), p=BESIDE_KINDS)])
+    liver_hu = low + float(np.median(image[..., 1][liver])) * (high - low)
+    if abs(hu - liver_hu) >= UNLIKE_HU:
+        _fill(rng, image, beside, places, slab, hu, BESIDE_CHANCES)
+
+
+def _inside_body(tissue: np.ndarray, pixel_mm: float) -> np.ndarray:
+    """(y, x) bool: the body without its wall; lungs and bowel are in it."""
+    body = np.zeros(tissue.shape, np.uint8)
+    outlines, _ = cv2.findContours(
+        tissue.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    if outlines:
+        cv2.drawContours(body, [max(outlines, key=cv2.contourArea)], -1, 1, cv2.FILLED)
+    wall = 2 * round(WALL_MM / pixel_mm) + 1
+    return cv2.erode(body, np.ones((wall, wall), np.uint8)).astype(bool)
+
+
+def _fill(rng, image, region, places, slab: Slab, hu: float, chances) -> None:
+    """Draws even places of some HU into a region, in place."""
     if len(places) < SMALLEST_LIVER:
         return
     low, high = slab.window_hu
-    kind = rng.choice(len(RADII_MM), p=CHANCES)
-    fluid = (rng.uniform(*CYST_HU) - low) / (high - low)
+    kind = rng.choice(len(RADII_MM), p=chances)
     edge = rng.uniform(0.5, 1.2)
-    cysts = np.any([masks for _, masks in _lesions(rng, kind, places, liver, slab)], axis=0)
-    for channel, mask in enumerate(cysts):
+    masks = np.any([masks for _, masks in _lesions(rng, kind, places, region, slab)], axis=0)
+    for channel, mask in enumerate(masks):
         tissue = cv2.GaussianBlur(image[..., channel], (0, 0), 2.0)  # the noise stays
-        image[..., channel] += _soft(mask, edge, None) * (fluid - tissue)
+        image[..., channel] += _soft(mask, edge, None) * ((hu - low) / (high - low) - tissue)
     np.clip(image, 0, 1, out=image)
 
 

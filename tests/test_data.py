@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from liverseg.augment import random_contrast
+from liverseg.augment import SHADING, random_contrast, with_shading
 from liverseg.config import Recipe
 from liverseg.data import (
     UNANNOTATED,
@@ -22,7 +22,14 @@ from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks, write_nifti
 from liverseg.pseudo_labels import label_surely
 from liverseg.samples import LiverSamples, TumorSamples, is_picture, neighbors
-from liverseg.synthetic_tumors import CYST_HU, SOLID_HU, Slab, insert_cysts, insert_tumors
+from liverseg.synthetic_tumors import (
+    CYST_HU,
+    SOLID_HU,
+    Slab,
+    insert_cysts,
+    insert_neighbors,
+    insert_tumors,
+)
 from liverseg.volume import Spacing
 
 SMALL = Recipe(size=64, filters=(4, 8))
@@ -222,6 +229,18 @@ def test_contrast_agent_brightens_what_is_brighter_than_water():
         assert not np.array_equal(changed, image)
 
 
+def test_shading_is_smooth_faint_and_alike_in_the_three_slices():
+    image = np.full((64, 64, 3), 0.5, np.float32)
+    image[:8] = 0  # air
+    for seed in range(8):
+        changed = with_shading(np.random.default_rng(seed), image)
+        shade = (changed - image)[8:]
+        assert (changed[:8] == 0).all()
+        assert 0 < np.abs(shade).max() < 1.5 * SHADING
+        np.testing.assert_array_equal(shade[..., 0], shade[..., 2])
+        assert np.abs(np.diff(shade, axis=1)).max() < SHADING / 2
+
+
 def test_a_sample_depends_on_its_generator_only():
     cases = [make_case()]
     one, two = (TumorSamples(cases, SMALL).draw(np.random.default_rng(5), 32) for _ in range(2))
@@ -279,12 +298,37 @@ def test_cysts_are_as_dark_as_fluid_and_synthetic_tumors_are_not():
     assert cysts >= 6
 
 
-def test_a_cyst_is_no_tumor(monkeypatch):
-    monkeypatch.setattr("liverseg.samples.CYST_CHANCE", 1.0)
-    source = TumorSamples([make_case(tumor=1)], SMALL, synthetic=0.0)
-    drawn = [source.draw(np.random.default_rng(seed), 32) for seed in range(12)]
-    assert not any(sample.mask.any() for sample in drawn)
-    assert all(sample.weight.all() for sample in drawn)
+def test_neighbors_are_drawn_beside_the_liver_in_the_body_and_do_not_look_like_it():
+    slab = Slab(1.5, 3.0, (-40, 160))
+    body = cv2.circle(np.zeros((128, 128), np.uint8), (64, 64), 55, 1, cv2.FILLED).astype(bool)
+    liver = np.zeros((128, 128), bool)
+    liver[40:80, 25:60] = True
+    drawn = 0
+    for seed in range(24):
+        image = np.where(body, np.float32(0.5), np.float32(0))[..., None].repeat(3, -1)  # 60 HU
+        before = image.copy()
+        insert_neighbors(np.random.default_rng(seed), image, liver, slab)
+        changed = np.abs(image - before).max(-1) > 0.02
+        assert not changed[cv2.erode(liver.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0].any()
+        assert not changed[~body].any()
+        if changed.any():
+            drawn += 1
+            assert np.abs(image - before).max() * 200 > 15
+    assert drawn >= 12
+
+
+def test_beside_no_liver_nothing_is_drawn():
+    image = np.full((96, 96, 3), 0.6, np.float32)
+    insert_neighbors(np.random.default_rng(0), image, np.zeros((96, 96), bool), SLAB)
+    assert (image == np.float32(0.6)).all()
+
+
+@pytest.mark.parametrize("drawn", ["cysts", "neighbors"])
+def test_cysts_and_neighbors_are_no_tumors(drawn):
+    source = TumorSamples([make_case(tumor=1)], SMALL, synthetic=0.0, **{drawn: 1.0})
+    samples = [source.draw(np.random.default_rng(seed), 32) for seed in range(12)]
+    assert not any(sample.mask.any() for sample in samples)
+    assert all(sample.weight.all() for sample in samples)
 
 
 def test_the_official_split_of_the_real_data_keeps_patients_apart(real_data):

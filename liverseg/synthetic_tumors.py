@@ -65,8 +65,7 @@ def insert_tumors(
     low, high = slab.window_hu
     kind = rng.choice(len(RADII_MM), p=CHANCES)
     brighter = rng.random() < BRIGHTER_CHANCE
-    liver_hu = low + float(np.median(image[..., 1][liver])) * (high - low)
-    darkest_hu = np.clip(liver_hu - SOLID_HU, *DARKER_HU)
+    darkest_hu = np.clip(_liver_hu(image, liver, slab) - SOLID_HU, *DARKER_HU)
     contrast = rng.uniform(*BRIGHTER_HU) if brighter else -rng.uniform(DARKER_HU[0], darkest_hu)
     edge, rim = rng.uniform(0.7, 2.0), rng.random() < RIM_CHANCE
     roughness = rng.uniform(0.05, 0.3)
@@ -103,18 +102,20 @@ def insert_neighbors(
         rng, image, slab: see `insert_tumors`.
         liver: (y, x) bool with its tumors; nothing is drawn inside.
     """
-    if not liver.any():
+    hu = rng.uniform(*BESIDE_HU[rng.choice(len(BESIDE_HU), p=BESIDE_KINDS)])
+    if not liver.any() or abs(hu - _liver_hu(image, liver, slab)) < UNLIKE_HU:
         return
-    low, high = slab.window_hu
     reach = 2 * round(BESIDE_MM / slab.pixel_mm) + 1
-    near = cv2.boxFilter(liver.astype(np.float32), -1, (reach, reach), normalize=False) > 0.5
+    near = cv2.dilate(liver.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
     tissue = image[..., 1] > TISSUE
     beside = near & ~liver & _inside_body(tissue, slab.pixel_mm)
-    places = _places(beside & tissue)
-    hu = rng.uniform(*BESIDE_HU[rng.choice(len(BESIDE_HU), p=BESIDE_KINDS)])
-    liver_hu = low + float(np.median(image[..., 1][liver])) * (high - low)
-    if abs(hu - liver_hu) >= UNLIKE_HU:
-        _fill(rng, image, beside, places, slab, hu, BESIDE_CHANCES)
+    _fill(rng, image, beside, _places(beside & tissue), slab, hu, BESIDE_CHANCES)
+
+
+def _liver_hu(image: np.ndarray, liver: np.ndarray, slab: Slab) -> float:
+    """The liver's median in this slice."""
+    low, high = slab.window_hu
+    return low + float(np.median(image[..., 1][liver])) * (high - low)
 
 
 def _inside_body(tissue: np.ndarray, pixel_mm: float) -> np.ndarray:

@@ -324,11 +324,20 @@ def test_beside_no_liver_nothing_is_drawn():
 
 
 @pytest.mark.parametrize("drawn", ["cysts", "neighbors"])
-def test_cysts_and_neighbors_are_no_tumors(drawn):
-    source = TumorSamples([make_case(tumor=1)], SMALL, synthetic=0.0, **{drawn: 1.0})
-    samples = [source.draw(np.random.default_rng(seed), 32) for seed in range(12)]
-    assert not any(sample.mask.any() for sample in samples)
-    assert all(sample.weight.all() for sample in samples)
+def test_cysts_and_neighbors_are_drawn_and_are_no_tumors(monkeypatch, drawn):
+    monkeypatch.setattr("liverseg.samples.random_intensity", lambda rng, image: image)
+    case = make_case(tumor=1)
+    case = dataclasses.replace(case, hu=np.maximum(case.hu, 40))  # tissue all around
+    others = {"synthetic": 0.0, "cysts": 0.0, "neighbors": 0.0}
+    without, source = (TumorSamples([case], SMALL, **others | {drawn: k}) for k in (0.0, 1.0))
+    changed = 0
+    for seed in range(12):
+        sample = source.draw(np.random.default_rng(seed), 64)
+        plain = without.draw(np.random.default_rng(seed), 64)
+        changed += not np.array_equal(sample.image, plain.image)
+        assert not sample.mask.any()
+        assert sample.weight.all()
+    assert changed >= 6
 
 
 def test_the_official_split_of_the_real_data_keeps_patients_apart(real_data):

@@ -92,7 +92,10 @@ ROWS = (
     Row("liver", "again", CHANCE, seed=100),
     Row("liver", "real", "no tumors drawn into livers", samples={"synthetic": 0.0}),
     Row("tumor", "cysts", "no cysts drawn into livers", samples={"cysts": 0.0}),
-    Row("tumor", "alone", "nothing drawn beside livers", samples={"neighbors": 0.0}),
+    Row("tumor", "alone", "nothing drawn beside livers", samples={"organs": 0.0}),
+    Row("tumor", "whole", "no notches drawn into livers", samples={"notches": 0.0}),
+    Row("liver", "whole", "no notches drawn into livers", samples={"notches": 0.0}),
+    Row("liver", "scans", "a fifth of single slices, not two", samples={"pictures": 0.2}),
     Row("tumor", "dice", "Dice in the loss, not Tversky with more for a miss", missed=0.5),
 )
 

@@ -14,18 +14,19 @@ from .augment import placement, random_bend, random_contrast, random_intensity, 
 from .config import Recipe
 from .data import APART_MM, UNANNOTATED, Case
 from .preprocess import Square, around, to_network, tumor_window, whole_slice
-from .synthetic_tumors import Slab, insert_cysts, insert_neighbors, insert_tumors
+from .synthetic_tumors import Slab, insert_cysts, insert_notches, insert_organs, insert_tumors
 from .volume import BACKGROUND, LIVER, TUMOR
 
 FARTHEST_MM = 9.0  # a slice farther away is no neighbour
 NEIGHBOR_MM = (1.0, 5.5)  # where `Recipe.neighbor_mm` is jittered
 LONE_CHANCE = 0.08  # of a slice that repeats itself, as a single picture does
 LESION_CHANCE = 0.35  # of tumors drawn into a liver that the liver network shall outline whole
-NEIGHBOR_CHANCE = 0.35  # of something drawn beside the liver, which is no tumor of it
+ORGAN_CHANCE = 0.35  # of something drawn beside the liver, which is no tumor of it
+NOTCH_CHANCE = {"liver": 0.15, "tumor": 0.1}  # of fluid or fat that reaches into the liver
 CYST_CHANCE = 0.08  # of fluid drawn into what the tumor network shall not take for a tumor
 PICTURE_LIVER_HU = 100.0  # assumed where HU are not the scanner's, to know what fluid looks like
 CONTRAST_CHANCE = 0.25  # of another phase of contrast agent than the scan's
-PICTURE_CHANCE = 0.2  # of a picture instead of a slice of a scan
+PICTURE_CHANCE = {"liver": 0.4, "tumor": 0.2}  # of a picture instead of a slice of a scan
 
 View = Callable[[Case, Recipe], tuple[Square, tuple[int, int]]]  # see `tumor_view`
 
@@ -77,27 +78,38 @@ def is_picture(case: Case) -> bool:
 
 
 class LiverSamples:
-    """Whole slices of all patients alike: a quarter without liver, a fifth pictures.
+    """Whole slices of all patients alike: a quarter without liver, two fifths pictures.
 
-    Tumors are drawn into a third of the livers, since few of the patients have large ones.
+    Pictures are of many more patients than scans are. Tumors are drawn into a third of the livers,
+    since few of the patients have large ones.
     """
 
-    def __init__(self, cases: list[Case], recipe: Recipe, synthetic: float = LESION_CHANCE):
+    def __init__(
+        self,
+        cases: list[Case],
+        recipe: Recipe,
+        synthetic: float = LESION_CHANCE,
+        notches: float = NOTCH_CHANCE["liver"],
+        pictures: float = PICTURE_CHANCE["liver"],
+    ):
         """Looks where the liver is in each case.
 
         Args:
             cases: scans and pictures.
             recipe: for size and window.
             synthetic: part of the livers with tumors drawn into them.
+            notches: part of the livers that fluid or fat is drawn into from outside.
+            pictures: part of the samples from pictures, where there are both.
         """
-        self.recipe, self.synthetic = recipe, synthetic
+        self.recipe, self.synthetic, self.notches = recipe, synthetic, notches
+        self.pictures = pictures
         self._scans = _by_patient([case for case in cases if not is_picture(case)])
         self._pictures = _by_patient([case for case in cases if is_picture(case)])
         self._with_liver = {case.name: case.labels.any(axis=(1, 2)) for case in cases}
 
     def draw(self, rng: np.random.Generator, size: int) -> Sample:
         """See `Samples.draw`."""
-        picture = bool(self._pictures) and (not self._scans or rng.random() < PICTURE_CHANCE)
+        picture = bool(self._pictures) and (not self._scans or rng.random() < self.pictures)
         case = _choose_case(rng, self._pictures if picture else self._scans)
         has_liver = self._with_liver[case.name]
         z = _choose_slice(rng, has_liver, ~has_liver, 0.75)
@@ -107,10 +119,11 @@ class LiverSamples:
         image = np.stack([to_network(case.hu[k], square, *size_and_window) for k in channels], -1)
         mask = _resize_mask(case.labels[z] != BACKGROUND, self.recipe.size)
         full = self.recipe.size
+        slab = Slab(case.pixel_mm * square.side / full, distance_mm, self.recipe.window_hu)
         if has_liver[z] and rng.random() < self.synthetic:
-            pixel_mm = case.pixel_mm * square.side / full
-            slab = Slab(pixel_mm, distance_mm, self.recipe.window_hu)
             insert_tumors(rng, image, mask > 0.5, slab)
+        if has_liver[z] and rng.random() < self.notches:
+            mask[insert_notches(rng, image, mask > 0.5, slab)] = 0
         center = (full - 1) / 2 + rng.uniform(-0.08, 0.08, 2) * full
         scale, degrees = np.exp(rng.uniform(-0.25, 0.27)), rng.uniform(-13, 13)
         bend = random_bend(rng, full, 0.035 * full) if rng.random() < 0.3 else None
@@ -146,7 +159,8 @@ class TumorSamples:
         real: float = 0.5,
         synthetic: float = 0.3,
         cysts: float = CYST_CHANCE,
-        neighbors: float = NEIGHBOR_CHANCE,
+        organs: float = ORGAN_CHANCE,
+        notches: float = NOTCH_CHANCE["tumor"],
         view: View = tumor_view,
     ):
         """Looks where tumors are.
@@ -157,12 +171,13 @@ class TumorSamples:
             real: part of the samples from slices with tumors.
             synthetic: part of the samples with tumors drawn into a slice that has none.
             cysts: part of the samples with cysts drawn into the liver.
-            neighbors: part of the samples with something drawn beside the liver.
+            organs: part of the samples with something drawn beside the liver.
+            notches: part of the samples with fluid or fat drawn into the liver from outside.
             view: what the network sees of a case.
         """
         self.recipe = recipe
         self.real, self.synthetic = real, synthetic
-        self.cysts, self.neighbors = cysts, neighbors
+        self.cysts, self.organs, self.notches = cysts, organs, notches
         self._tumor, self._clean, self._square, self._window = {}, {}, {}, {}
         for case in cases:
             tumor = (case.labels == TUMOR).any(axis=(1, 2))
@@ -183,7 +198,7 @@ class TumorSamples:
     def draw(self, rng: np.random.Generator, size: int) -> Sample:
         """See `Samples.draw`."""
         scans, pictures = any(self._scans), any(self._pictures)
-        picture = pictures and (not scans or rng.random() < PICTURE_CHANCE)
+        picture = pictures and (not scans or rng.random() < PICTURE_CHANCE["tumor"])
         with_tumor, without = self._pictures if picture else self._scans
         real = bool(with_tumor) and (rng.random() < self.real or not without)
         case = _choose_case(rng, with_tumor if real else without)
@@ -199,8 +214,11 @@ class TumorSamples:
             tumor = insert_tumors(rng, image, liver, slab)
         if rng.random() < self.cysts:
             insert_cysts(rng, image, liver & ~tumor & ~unknown, slab)
-        if rng.random() < self.neighbors:
-            insert_neighbors(rng, image, liver, slab)
+        if rng.random() < self.organs:
+            insert_organs(rng, image, liver, slab)
+        if rng.random() < self.notches:
+            notch = insert_notches(rng, image, liver, slab)
+            tumor, unknown = tumor & ~notch, unknown & ~notch
         weight = (tumor | ~unknown).astype(np.float32)
         return Sample(random_intensity(rng, image), tumor, weight)
 

@@ -1,4 +1,4 @@
-"""Tumors, cysts and neighbours of the liver drawn into real scans while training, labels exact.
+"""Tumors, and what looks like them, drawn into real scans while training, labels exact.
 
 A 2.5-D form of the generator of Hu et al., "Label-Free Liver Tumor Segmentation" (CVPR 2023): an
 ellipsoid with a wavy outline, its texture and its edge, cut by the three slices of one input.
@@ -21,10 +21,13 @@ BRIGHTER_CHANCE = 0.1
 RIM_CHANCE = 0.15
 LARGEST_PART = 0.6  # of the liver in this slice
 SMALLEST_LIVER = 50  # pixels
-BESIDE_MM = 45.0  # how far from the liver its neighbours are drawn
+NOTCH_HU = ((CYST_HU[0], SOLID_HU), (-110.0, -60.0))  # fluid and fat that reach into the liver
+NOTCH_KINDS = (0.7, 0.3)  # of each
+NOTCH_MM = 5.0  # how far from the outline their middle lies
+BESIDE_MM = 45.0  # how far from the liver other organs are drawn
 TISSUE = 0.05  # of the window; air and fat are below, even where a picture was compressed
 WALL_MM = 18.0  # of the body, where nothing is drawn
-BESIDE_CHANCES = (0.1, 0.25, 0.35, 0.3)  # of each size
+LARGE_CHANCES = (0.1, 0.25, 0.35, 0.3)  # of each size: organs and notches are larger than tumors
 BESIDE_HU = (CYST_HU, (30.0, 75.0), (160.0, 400.0))  # fluid, solid or thick, contrast agent drunk
 BESIDE_KINDS = (0.5, 0.3, 0.2)  # of each
 UNLIKE_HU = 20.0  # what looks like liver may be liver
@@ -91,7 +94,7 @@ def insert_cysts(
     _fill(rng, image, liver, _places(liver), slab, rng.uniform(*CYST_HU), CHANCES)
 
 
-def insert_neighbors(
+def insert_organs(
     rng: np.random.Generator, image: np.ndarray, liver: np.ndarray, slab: Slab
 ) -> None:
     """Draws beside the liver, in place, what is neither liver nor tumor.
@@ -105,11 +108,52 @@ def insert_neighbors(
     hu = rng.uniform(*BESIDE_HU[rng.choice(len(BESIDE_HU), p=BESIDE_KINDS)])
     if not liver.any() or abs(hu - _liver_hu(image, liver, slab)) < UNLIKE_HU:
         return
-    reach = 2 * round(BESIDE_MM / slab.pixel_mm) + 1
-    near = cv2.dilate(liver.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
-    tissue = image[..., 1] > TISSUE
-    beside = near & ~liver & _inside_body(tissue, slab.pixel_mm)
-    _fill(rng, image, beside, _places(beside & tissue), slab, hu, BESIDE_CHANCES)
+    beside = _beside(image, liver, slab)
+    _fill(rng, image, beside, _places(beside & _tissue(image)), slab, hu, LARGE_CHANCES)
+
+
+def insert_notches(
+    rng: np.random.Generator, image: np.ndarray, liver: np.ndarray, slab: Slab
+) -> np.ndarray:
+    """Draws fluid or fat over the liver's outline, in place, which is then no liver.
+
+    It stands for gallbladder, fissures and beds of removed tumors.
+
+    Args:
+        rng, image, slab: see `insert_tumors`.
+        liver: (y, x) bool with its tumors.
+
+    Returns:
+        (y, x) bool, what was drawn in this slice.
+    """
+    hu = rng.uniform(*NOTCH_HU[rng.choice(len(NOTCH_HU), p=NOTCH_KINDS)])
+    if not liver.any() or abs(hu - _liver_hu(image, liver, slab)) < UNLIKE_HU:
+        return np.zeros(liver.shape, bool)
+    region = liver | _beside(image, liver, slab)
+    band = _widened(liver, NOTCH_MM, slab) & ~_narrowed(liver, NOTCH_MM, slab)
+    return _fill(rng, image, region, np.argwhere(band & region), slab, hu, LARGE_CHANCES)
+
+
+def _beside(image: np.ndarray, liver: np.ndarray, slab: Slab) -> np.ndarray:
+    """(y, x) bool: the body near the liver."""
+    near = _widened(liver, BESIDE_MM, slab)
+    return near & ~liver & _inside_body(_tissue(image), slab)
+
+
+def _tissue(image: np.ndarray) -> np.ndarray:
+    return image[..., 1] > TISSUE
+
+
+def _widened(mask: np.ndarray, mm: float, slab: Slab) -> np.ndarray:
+    return cv2.dilate(mask.astype(np.uint8), _square(mm, slab)).astype(bool)
+
+
+def _narrowed(mask: np.ndarray, mm: float, slab: Slab) -> np.ndarray:
+    return cv2.erode(mask.astype(np.uint8), _square(mm, slab)).astype(bool)
+
+
+def _square(mm: float, slab: Slab) -> np.ndarray:
+    return np.ones((2 * round(mm / slab.pixel_mm) + 1,) * 2, np.uint8)
 
 
 def _liver_hu(image: np.ndarray, liver: np.ndarray, slab: Slab) -> float:
@@ -118,7 +162,7 @@ def _liver_hu(image: np.ndarray, liver: np.ndarray, slab: Slab) -> float:
     return low + float(np.median(image[..., 1][liver])) * (high - low)
 
 
-def _inside_body(tissue: np.ndarray, pixel_mm: float) -> np.ndarray:
+def _inside_body(tissue: np.ndarray, slab: Slab) -> np.ndarray:
     """(y, x) bool: the body without its wall; lungs and bowel are in it."""
     body = np.zeros(tissue.shape, np.uint8)
     outlines, _ = cv2.findContours(
@@ -126,14 +170,13 @@ def _inside_body(tissue: np.ndarray, pixel_mm: float) -> np.ndarray:
     )
     if outlines:
         cv2.drawContours(body, [max(outlines, key=cv2.contourArea)], -1, 1, cv2.FILLED)
-    wall = 2 * round(WALL_MM / pixel_mm) + 1
-    return cv2.erode(body, np.ones((wall, wall), np.uint8)).astype(bool)
+    return _narrowed(body, WALL_MM, slab)
 
 
-def _fill(rng, image, region, places, slab: Slab, hu: float, chances) -> None:
-    """Draws even places of some HU into a region, in place."""
+def _fill(rng, image, region, places, slab: Slab, hu: float, chances) -> np.ndarray:
+    """Draws even places of some HU into a region, in place; returns those of this slice."""
     if len(places) < SMALLEST_LIVER:
-        return
+        return np.zeros(region.shape, bool)
     low, high = slab.window_hu
     kind = rng.choice(len(RADII_MM), p=chances)
     edge = rng.uniform(0.5, 1.2)
@@ -142,6 +185,7 @@ def _fill(rng, image, region, places, slab: Slab, hu: float, chances) -> None:
         tissue = cv2.GaussianBlur(image[..., channel], (0, 0), 2.0)  # the noise stays
         image[..., channel] += _soft(mask, edge, None) * ((hu - low) / (high - low) - tissue)
     np.clip(image, 0, 1, out=image)
+    return masks[1]
 
 
 def _places(liver: np.ndarray) -> np.ndarray:

@@ -1,16 +1,19 @@
-"""The command `thresholds`: what counts as liver and as tumor, chosen on validation patients.
+"""The command `thresholds`: what counts as liver and as tumor, chosen on patients never learned.
 
     python -m liverseg thresholds --data DIR --weights weights
+    python -m liverseg thresholds ... --unseen A=val --unseen B=ircad_07,ircad_11
 
-Each validation scan goes through `segment`. The liver's threshold comes first, since the tumor
-network sees what it leaves; then the tumor's, with the peak and the size that a tumor must reach.
-Both networks run once on each slice. The choice is written into config.json, with the curves.
+Weights that learned the validation patients too cannot choose on them; networks trained alike,
+each without some patients, can: A and B are their folders. Each scan goes through `segment`. The
+liver's threshold comes first, since the tumor network sees what it leaves; then the tumor's, with
+the peak and the size that a tumor must reach. Both networks run once on each slice. The choice is
+written into config.json, with the curves.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -21,8 +24,9 @@ import numpy as np
 from .cascade import clean_tumors, level, segment
 from .config import Recipe
 from .data import UNANNOTATED, Case
+from .datasets import read_data, read_sides
 from .engine import Engine, load_engine
-from .evaluate import cases_of_side, spacing_of
+from .evaluate import spacing_of
 from .samples import is_picture
 from .validation import dice
 from .volume import LIVER, TUMOR, Segmentation, Volume
@@ -30,7 +34,7 @@ from .weights import load_config, write_config
 
 LIVER_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 TUMOR_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7)
-PEAKS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+PEAKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # 8-bit probabilities have two values above
 SMALLEST_MM3 = (0.0, 20.0, 50.0)
 MOST_FALSE_ML = 2.0  # of tumor, on average, in scans without any
 LOWEST = 1 / 255  # every voxel of which the network says anything
@@ -42,7 +46,7 @@ class Point(NamedTuple):
     Attributes:
         threshold: probability.
         peak, smallest_mm3: of a tumor (see `Recipe`); None on the liver's curve.
-        dice: mean over validation scans, of tumors over those that have some.
+        dice: mean over scans, of tumors over those that have some.
         false_ml: of tumor, mean over scans without any; None where none is measured.
     """
 
@@ -53,21 +57,21 @@ class Point(NamedTuple):
     false_ml: float | None = None
 
 
-def choose_thresholds(cases: Iterable[Case], engine: Engine) -> tuple[Recipe, dict]:
-    """Sweeps thresholds over validation scans.
+def choose_thresholds(cases: Iterable[tuple[Case, Engine]], recipe: Recipe) -> tuple[Recipe, dict]:
+    """Sweeps thresholds over scans.
 
     Args:
-        cases: of the validation patients; single pictures are no scans and are left out.
-        engine: whose recipe is to be completed.
+        cases: each with an engine whose networks have not learned its patient; single pictures are
+            no scans and are left out.
+        recipe: to be completed.
 
     Returns:
         The recipe with the best thresholds, and the curves: {"liver": [Point...], "tumor": ...}
         as JSON-ready dictionaries.
     """
-    scans = [(case, Once(engine)) for case in cases if not is_picture(case)]
+    scans = [(case, Once(engine)) for case, engine in cases if not is_picture(case)]
     if not scans:
         raise ValueError("thresholds are chosen on validation scans, and there are none")
-    recipe = engine.recipe
     liver = [_liver_point(scans, recipe, threshold) for threshold in LIVER_THRESHOLDS]
     recipe = replace(recipe, liver_threshold=_best(liver).threshold)
     tumor = _tumor_points(scans, recipe)
@@ -159,18 +163,51 @@ def _best(points: list[Point]) -> Point:
     return max(careful or points, key=lambda point: point.dice)
 
 
+def read_unseen(root: Path, patients: str) -> Iterator[Case]:
+    """The cases of "val", or of patients with commas between them.
+
+    Raises:
+        ValueError: for a patient that is none of the data set's, or one for testing.
+    """
+    sides = read_sides(root, read_data(root))
+    wanted = set(sides["val"] if patients == "val" else patients.split(","))
+    found = set()
+    for case in read_data(root):
+        own = {case.name, case.patient}
+        if wanted & own and own & set(sides["test"]):
+            raise ValueError(f"{case.patient} is a test patient, who chooses nothing: leave it out")
+        if wanted & own:
+            found |= own
+            yield case
+    if wanted - found:
+        raise ValueError(f"{root} has no patient {', '.join(sorted(wanted - found))}")
+
+
 def main(argv: list[str]) -> None:
     """Runs the command; prints the curves on stderr."""
     parser = argparse.ArgumentParser(prog="python -m liverseg thresholds", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="of a data set, or 'phantom'")
     parser.add_argument("--weights", type=Path, default=Path("weights"), help="their folder")
+    parser.add_argument(
+        "--unseen",
+        action="append",
+        metavar="FOLDER=PATIENTS",
+        help="weights and who they did not learn: 'val' or names; by default --weights and val",
+    )
     parser.add_argument("--engine", choices=("auto", "reference", "fast"), default="auto")
     args = parser.parse_args(argv)
-    engine = load_engine(args.engine, args.weights)
-    recipe, curves = choose_thresholds(cases_of_side(args.data, "val"), engine)
+    scans, judges = [], []
+    for unseen in args.unseen or [f"{args.weights}=val"]:
+        folder, _, patients = unseen.rpartition("=")
+        engine = load_engine(args.engine, Path(folder))
+        cases = list(read_unseen(args.data, patients))
+        scans += [(case, engine) for case in cases]
+        names = sorted({case.patient for case in cases if not is_picture(case)})
+        judges.append({"engine": engine.identity, "patients": names})
+    weights = load_config(args.weights)
+    recipe, curves = choose_thresholds(scans, weights.recipe)
     for name, points in curves.items():
         print(name, *map(json.dumps, points), sep="\n", file=sys.stderr)
-    weights = load_config(args.weights)
     names = {key: file["name"] for key, file in weights.files.items()}
-    chosen = {"engine": engine.identity, "curves": curves}
+    chosen = {"judges": judges, "curves": curves}
     write_config(args.weights, recipe, names, weights.trained | {"thresholds": chosen})

@@ -25,9 +25,11 @@ from liverseg.samples import LiverSamples, TumorSamples, is_picture, neighbors
 from liverseg.synthetic_tumors import (
     CYST_HU,
     SOLID_HU,
+    UNLIKE_HU,
     Slab,
     insert_cysts,
-    insert_neighbors,
+    insert_notches,
+    insert_organs,
     insert_tumors,
 )
 from liverseg.volume import Spacing
@@ -298,7 +300,7 @@ def test_cysts_are_as_dark_as_fluid_and_synthetic_tumors_are_not():
     assert cysts >= 6
 
 
-def test_neighbors_are_drawn_beside_the_liver_in_the_body_and_do_not_look_like_it():
+def test_organs_are_drawn_beside_the_liver_in_the_body_and_do_not_look_like_it():
     slab = Slab(1.5, 3.0, (-40, 160))
     body = cv2.circle(np.zeros((128, 128), np.uint8), (64, 64), 55, 1, cv2.FILLED).astype(bool)
     liver = np.zeros((128, 128), bool)
@@ -307,7 +309,7 @@ def test_neighbors_are_drawn_beside_the_liver_in_the_body_and_do_not_look_like_i
     for seed in range(24):
         image = np.where(body, np.float32(0.5), np.float32(0))[..., None].repeat(3, -1)  # 60 HU
         before = image.copy()
-        insert_neighbors(np.random.default_rng(seed), image, liver, slab)
+        insert_organs(np.random.default_rng(seed), image, liver, slab)
         changed = np.abs(image - before).max(-1) > 0.02
         assert not changed[cv2.erode(liver.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0].any()
         assert not changed[~body].any()
@@ -319,16 +321,61 @@ def test_neighbors_are_drawn_beside_the_liver_in_the_body_and_do_not_look_like_i
 
 def test_beside_no_liver_nothing_is_drawn():
     image = np.full((96, 96, 3), 0.6, np.float32)
-    insert_neighbors(np.random.default_rng(0), image, np.zeros((96, 96), bool), SLAB)
+    nothing = np.zeros((96, 96), bool)
+    insert_organs(np.random.default_rng(0), image, nothing, SLAB)
+    assert not insert_notches(np.random.default_rng(0), image, nothing, SLAB).any()
     assert (image == np.float32(0.6)).all()
 
 
-@pytest.mark.parametrize("drawn", ["cysts", "neighbors"])
-def test_cysts_and_neighbors_are_drawn_and_are_no_tumors(monkeypatch, drawn):
+def test_notches_lie_over_the_outline_and_are_as_dark_as_fluid_or_fat():
+    low, high = SLAB.window_hu
+    drawn = 0
+    for seed in range(24):
+        image, liver = square_liver()
+        notch = insert_notches(np.random.default_rng(seed), image, liver, SLAB)
+        far = cv2.dilate(notch.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+        np.testing.assert_allclose(image[..., 1][far], 0.6, atol=1e-3)
+        if notch.sum() > 100:
+            drawn += 1
+            assert 0 < (notch & liver).sum() < liver.sum()
+            assert (notch & ~liver).any()
+            assert np.median(image[..., 1][notch]) * (high - low) + low <= SOLID_HU + 1
+    assert drawn >= 12
+
+
+def test_a_notch_does_not_look_like_the_liver():
+    low, high = SLAB.window_hu
+    none = 0
+    for seed in range(24):
+        image, liver = np.full((96, 96, 3), 0.3, np.float32), square_liver()[1]  # 20 HU
+        notch = insert_notches(np.random.default_rng(seed), image, liver, SLAB)
+        none += not notch.any()
+        if notch.any():
+            assert np.median(image[..., 1][notch]) * (high - low) + low < 20 - UNLIKE_HU + 1
+    assert 3 <= none < 24
+
+
+def test_what_a_notch_covers_is_no_liver(monkeypatch):
+    monkeypatch.setattr("liverseg.samples.random_intensity", lambda rng, image, strength=1.0: image)
+    case = make_case()
+    case = dataclasses.replace(case, hu=np.maximum(case.hu, 40))  # tissue all around
+    without, source = (
+        LiverSamples([case], SMALL, synthetic=0.0, notches=chance) for chance in (0.0, 1.0)
+    )
+    smaller = 0
+    for seed in range(24):
+        sample = source.draw(np.random.default_rng(seed), 64)
+        smaller += sample.mask.sum() < without.draw(np.random.default_rng(seed), 64).mask.sum()
+        assert sample.weight.all()
+    assert smaller >= 6
+
+
+@pytest.mark.parametrize("drawn", ["cysts", "organs", "notches"])
+def test_cysts_organs_and_notches_are_drawn_and_are_no_tumors(monkeypatch, drawn):
     monkeypatch.setattr("liverseg.samples.random_intensity", lambda rng, image: image)
     case = make_case(tumor=1)
     case = dataclasses.replace(case, hu=np.maximum(case.hu, 40))  # tissue all around
-    others = {"synthetic": 0.0, "cysts": 0.0, "neighbors": 0.0}
+    others = {"synthetic": 0.0, "cysts": 0.0, "organs": 0.0, "notches": 0.0}
     without, source = (TumorSamples([case], SMALL, **others | {drawn: k}) for k in (0.0, 1.0))
     changed = 0
     for seed in range(12):

@@ -1,6 +1,7 @@
 """Thresholds chosen on scans whose probabilities are known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,7 +51,8 @@ def case(name="p1", tumor=True) -> Case:
 
 @pytest.fixture(scope="module")
 def chosen():
-    return choose_thresholds([case(), case("p2", tumor=False)], GradedEngine())
+    engine = GradedEngine()
+    return choose_thresholds([(case(), engine), (case("p2", tumor=False), engine)], RECIPE)
 
 
 def test_the_liver_s_threshold_leaves_out_what_is_less_sure(chosen):
@@ -98,7 +100,7 @@ def test_little_false_tumor_counts_before_dice():
 
 def test_each_network_runs_once_on_each_slice():
     engine = GradedEngine()
-    choose_thresholds([case()], engine)
+    choose_thresholds([(case(), engine)], RECIPE)
     assert engine.slices <= 2 * SHAPE[0]
 
 
@@ -115,21 +117,52 @@ def test_the_engine_that_remembers_says_the_same():
 
 def test_without_validation_scans_it_says_so():
     with pytest.raises(ValueError, match="chosen on validation scans"):
-        choose_thresholds([], GradedEngine())
+        choose_thresholds([], RECIPE)
 
 
-def test_the_command_writes_the_choice_beside_the_files(tmp_path, monkeypatch):
+@pytest.fixture
+def patients(tmp_path, monkeypatch):
+    """A data folder of p1, p2 and p3 for training, val and testing, and weights."""
+    sides = {"train": ["p1"], "val": ["p2"], "test": ["p3"]}
+    (tmp_path / "split.json").write_text(json.dumps(sides))
+    found = [case("p1"), replace(case("p1"), name="again"), case("p2", tumor=False), case("p3")]
+    monkeypatch.setattr(thresholds, "read_data", lambda root: iter(found))
     names = {name: f"{name}.weights.h5" for name in ("liver", "tumor")}
     for name in names.values():
         (tmp_path / name).write_bytes(b"weights")
     write_config(tmp_path, RECIPE, names, {"data": "kept"})
+    return tmp_path
+
+
+def test_the_command_writes_the_choice_beside_the_files(patients, monkeypatch):
     monkeypatch.setattr(thresholds, "load_engine", lambda *_: GradedEngine())
-    monkeypatch.setattr(thresholds, "cases_of_side", lambda root, side: [case()])
-    thresholds.main(["--data", "phantom", "--weights", str(tmp_path)])
-    weights = load_config(tmp_path)
+    thresholds.main(["--data", str(patients), "--weights", str(patients)])
+    weights = load_config(patients)
     assert weights.recipe.liver_threshold == 0.5
     assert weights.trained["data"] == "kept"
     assert weights.path("liver").is_file()
-    stored = json.loads((tmp_path / "config.json").read_text())["trained"]["thresholds"]
-    assert stored["engine"] == GradedEngine.identity
+    stored = json.loads((patients / "config.json").read_text())["trained"]["thresholds"]
+    assert stored["judges"] == [{"engine": GradedEngine.identity, "patients": ["p2"]}]
     assert len(stored["curves"]["liver"]) == len(thresholds.LIVER_THRESHOLDS)
+
+
+def test_each_network_judges_the_patients_it_has_not_seen(patients, monkeypatch):
+    engines = {}
+
+    def load(_, folder):
+        return engines.setdefault(folder.name, GradedEngine())
+
+    monkeypatch.setattr(thresholds, "load_engine", load)
+    options = ["--unseen", "a=val", "--unseen", "b=p1"]
+    thresholds.main(["--data", str(patients), "--weights", str(patients), *options])
+    judges = load_config(patients).trained["thresholds"]["judges"]
+    assert [judge["patients"] for judge in judges] == [["p2"], ["p1"]]
+    assert 0 < engines["a"].slices < engines["b"].slices  # p1 has two scans
+
+
+@pytest.mark.parametrize(
+    "named, why", [("p1,p3", "p3 is a test patient"), ("p1,p7,p8", "no patient p7, p8")]
+)
+def test_patients_for_testing_and_unknown_ones_are_refused(patients, named, why):
+    with pytest.raises(ValueError, match=why):
+        list(thresholds.read_unseen(patients, named))

@@ -57,6 +57,7 @@ def model_card(weights: Weights) -> ModelCard:
         interval=interval,
         detection=detection,
         share=share,
+        judged=judged(weights),
     )
 
 
@@ -70,6 +71,35 @@ def evaluations(weights: Weights, results: dict) -> list[Evaluation]:
             if known and result["weights"] == f"{engine}-{weights.identity(keys)}":
                 found.append(Evaluation(split, engine, result["summary"], result["patients"]))
     return found
+
+
+def judged(weights: Weights) -> str:
+    """What the thresholds reach where they were chosen; "" where that is not known.
+
+    The curves are those of `thresholds`.
+    """
+    chosen = weights.trained.get("thresholds", {})
+    if "judges" not in chosen:
+        return ""
+    recipe = weights.recipe
+    liver = _point(chosen["curves"]["liver"], threshold=recipe.liver_threshold)
+    tumor = _point(
+        chosen["curves"]["tumor"],
+        threshold=recipe.tumor_threshold,
+        peak=recipe.tumor_peak,
+        smallest_mm3=recipe.min_tumor_mm3,
+    )
+    patients = sum(len(judge["patients"]) for judge in chosen["judges"])
+    return (
+        f"Thresholds were chosen on {patients} patients from whom the networks that judged had not "
+        f"learned: with them, mean Dice there is {written('dice', liver['dice'])} for the liver "
+        f"and {written('dice', tumor['dice'])} for tumors, and false tumor in scans without any "
+        f"{written('tumor_ml', tumor['false_ml'], unit=True)}."
+    )
+
+
+def _point(curve: list[dict], **settings: float) -> dict:
+    return next(point for point in curve if settings.items() <= point.items())
 
 
 def eval_results(evaluation: Evaluation, weights: Weights) -> list[EvalResult]:

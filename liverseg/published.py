@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .errors import WeightsError
 from .explain import UNDEFINED, written
-from .model_card import RESULTS, Evaluation, evaluations, interval, model_card
+from .model_card import RESULTS, Evaluation, evaluations, interval, judged, model_card
 from .weights import NETWORKS, Weights, load_config
 
 ABLATIONS, SPEED_FILE, VIEWER_FILE = "ablations.json", "speed.json", "viewer.json"
@@ -68,7 +68,8 @@ def results_text(weights: Weights) -> str:
             ]
         reached = f"{_dice(dice['mean'])} ({interval('dice', dice['ci95'])})" if dice else UNDEFINED
         lines.append(_line(f"{network}, **liverseg**", UNDEFINED, UNDEFINED, reached))
-    return "\n".join([*lines, "", headline(weights), *_protocol_words(weights)])
+    words = [headline(weights), judged(weights)]
+    return "\n".join([*lines, "", *filter(None, words), *_protocol_words(weights)])
 
 
 def _line(name: str, *cells: str) -> str:

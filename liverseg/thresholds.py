@@ -158,9 +158,12 @@ def _tumor(found: Segmentation, volume: Volume, recipe: Recipe) -> np.ndarray:
 
 
 def _best(points: list[Point]) -> Point:
-    """The greatest Dice among those with little false tumor, or among all where none has."""
+    """The greatest Dice among those with little false tumor, or among all where none has.
+
+    Of equals the one that asks more of a tumor.
+    """
     careful = [p for p in points if (p.false_ml or 0.0) < MOST_FALSE_ML]
-    return max(careful or points, key=lambda point: point.dice)
+    return max(careful or points, key=lambda p: (p.dice, p.peak or 0.0, p.smallest_mm3 or 0.0))
 
 
 def read_unseen(root: Path, patients: str) -> Iterator[Case]:

@@ -98,6 +98,12 @@ def test_little_false_tumor_counts_before_dice():
     assert thresholds._best(points[:1]).threshold == 0.3
 
 
+def test_of_equals_the_one_that_asks_more_of_a_tumor_is_taken():
+    settings = [(0.9, 0.0), (0.9, 50.0), (0.8, 50.0)]
+    points = [thresholds.Point(0.5, *setting, 0.7, 0.0) for setting in settings]
+    assert thresholds._best(points) == points[1]
+
+
 def test_each_network_runs_once_on_each_slice():
     engine = GradedEngine()
     choose_thresholds([(case(), engine)], RECIPE)

@@ -24,7 +24,8 @@ class Recipe:
         liver_threshold: probability from which a voxel is liver.
         tumor_threshold: probability from which a voxel of the liver is tumor.
         tumor_peak: probability that a tumor reaches somewhere; others are left out.
-        tumor_margin_mm: margin around the liver's box that the tumor network sees.
+        tumor_margin_mm: margin around the liver's box that the tumor network sees; as far as a
+            tumor may reach, since more of it leaves fewer pixels for the liver.
         tumor_reach_mm: how far a tumor may reach over the outline of the liver network; it becomes
             liver there.
         min_tumor_mm3: smaller tumors are left out; counted where spacing is known.
@@ -38,7 +39,7 @@ class Recipe:
     liver_threshold: float = 0.5
     tumor_threshold: float = 0.5
     tumor_peak: float = 0.5
-    tumor_margin_mm: float = 10.0
+    tumor_margin_mm: float = 4.0
     tumor_reach_mm: float = 4.0
     min_tumor_mm3: float = 20.0
 

@@ -19,6 +19,7 @@ RESULTS = "results.json"
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 ENGINES = {"reference": NETWORKS, "fast": tuple(map(fast_key, NETWORKS))}  # and their files
 SPLITS = ("test", "val")
+JUDGED = "patients on whom thresholds were chosen, networks trained alike but without them"
 WORST = 3  # patients described as failures, for each structure
 
 
@@ -58,6 +59,7 @@ def model_card(weights: Weights) -> ModelCard:
         detection=detection,
         share=share,
         judged=judged(weights),
+        calibrations=calibrations(found, weights),
     )
 
 
@@ -74,32 +76,36 @@ def evaluations(weights: Weights, results: dict) -> list[Evaluation]:
 
 
 def judged(weights: Weights) -> str:
-    """What the thresholds reach where they were chosen; "" where that is not known.
+    """What networks trained alike reach on patients that they did not learn; "" where unknown.
 
-    The curves are those of `thresholds`.
+    The thresholds were chosen on these patients, by `thresholds`.
     """
-    chosen = weights.trained.get("thresholds", {})
-    if "judges" not in chosen:
+    summary = _judged_summary(weights)
+    if not summary:
         return ""
-    recipe = weights.recipe
-    liver = _point(chosen["curves"]["liver"], threshold=recipe.liver_threshold)
-    tumor = _point(
-        chosen["curves"]["tumor"],
-        threshold=recipe.tumor_threshold,
-        peak=recipe.tumor_peak,
-        smallest_mm3=recipe.min_tumor_mm3,
-    )
-    patients = sum(len(judge["patients"]) for judge in chosen["judges"])
+    liver, tumor = (written("dice", summary[network]["dice"]["mean"]) for network in NETWORKS)
+    free = summary["tumor_free"]
+    false_ml = written("tumor_ml", free["false_tumor_ml"]["mean"], unit=True)
     return (
-        f"Thresholds were chosen on {patients} patients from whom the networks that judged had not "
-        f"learned: with them, mean Dice there is {written('dice', liver['dice'])} for the liver "
-        f"and {written('dice', tumor['dice'])} for tumors, and false tumor in scans without any "
-        f"{written('tumor_ml', tumor['false_ml'], unit=True)}."
+        f"On {summary['patients']} more, by networks trained alike but without them, on whom the "
+        f"thresholds were chosen, mean Dice was {liver} and {tumor}, and false tumor in scans "
+        f"without any ({free['scans']}) {false_ml}."
     )
 
 
-def _point(curve: list[dict], **settings: float) -> dict:
-    return next(point for point in curve if settings.items() <= point.items())
+def _judged_summary(weights: Weights) -> dict | None:
+    return weights.trained.get("thresholds", {}).get("summary")
+
+
+def calibrations(found: list[Evaluation], weights: Weights) -> list[tuple[str, dict]]:
+    """Whose probabilities were compared with the truth, and the summary that says how."""
+    compared = [
+        (f"{one.split} patients, {one.engine} engine", one.summary)
+        for one in found
+        if one.engine == "reference"
+    ]
+    summary = _judged_summary(weights)
+    return [*compared, (JUDGED, summary)] if summary else compared
 
 
 def eval_results(evaluation: Evaluation, weights: Weights) -> list[EvalResult]:

@@ -7,7 +7,7 @@ Weights that learned the validation patients too cannot choose on them; networks
 each without some patients, can: A and B are their folders. Each scan goes through `segment`. The
 liver's threshold comes first, since the tumor network sees what it leaves; then the tumor's, with
 the peak and the size that a tumor must reach. Both networks run once on each slice. The choice is
-written into config.json, with the curves.
+written into config.json, with the curves and with all scores that these scans have with it.
 """
 
 import argparse
@@ -26,8 +26,9 @@ from .config import Recipe
 from .data import UNANNOTATED, Case
 from .datasets import read_data, read_sides
 from .engine import Engine, load_engine
-from .evaluate import spacing_of
+from .evaluate import score_case, spacing_of
 from .samples import is_picture
+from .summary import summarize
 from .validation import dice
 from .volume import LIVER, TUMOR, Segmentation, Volume
 from .weights import load_config, write_config
@@ -57,17 +58,27 @@ class Point(NamedTuple):
     false_ml: float | None = None
 
 
-def choose_thresholds(cases: Iterable[tuple[Case, Engine]], recipe: Recipe) -> tuple[Recipe, dict]:
+class Choice(NamedTuple):
+    """What was chosen, and what it reaches where it was.
+
+    Attributes:
+        recipe: with the best thresholds.
+        curves: {"liver": [Point...], "tumor": ...} as JSON-ready dictionaries.
+        summary: of all scores with them (see `summarize`).
+    """
+
+    recipe: Recipe
+    curves: dict
+    summary: dict
+
+
+def choose_thresholds(cases: Iterable[tuple[Case, Engine]], recipe: Recipe) -> Choice:
     """Sweeps thresholds over scans.
 
     Args:
         cases: each with an engine whose networks have not learned its patient; single pictures are
             no scans and are left out.
         recipe: to be completed.
-
-    Returns:
-        The recipe with the best thresholds, and the curves: {"liver": [Point...], "tumor": ...}
-        as JSON-ready dictionaries.
     """
     scans = [(case, Once(engine)) for case, engine in cases if not is_picture(case)]
     if not scans:
@@ -79,7 +90,11 @@ def choose_thresholds(cases: Iterable[tuple[Case, Engine]], recipe: Recipe) -> t
         best = _best(tumor)
         recipe = _with_tumor(recipe, best.threshold, best.peak, best.smallest_mm3)
     curves = {"liver": liver, "tumor": tumor}
-    return recipe, {name: [point._asdict() for point in curve] for name, curve in curves.items()}
+    return Choice(
+        recipe,
+        {name: [point._asdict() for point in curve] for name, curve in curves.items()},
+        summarize([_score(case, engine, recipe) for case, engine in scans]),
+    )
 
 
 class Once:
@@ -105,6 +120,11 @@ class Once:
         found = self._engine.predict(network, list(missing.values()))
         self._known |= zip(missing, found, strict=True)
         return [self._known[key] for key in keys]
+
+
+def _score(case: Case, engine: Once, recipe: Recipe) -> dict:
+    engine.recipe, engine.look_for_tumors = recipe, True
+    return score_case(case, engine)
 
 
 def _liver_point(scans, recipe: Recipe, threshold: float) -> Point:
@@ -208,9 +228,9 @@ def main(argv: list[str]) -> None:
         names = sorted({case.patient for case in cases if not is_picture(case)})
         judges.append({"engine": engine.identity, "patients": names})
     weights = load_config(args.weights)
-    recipe, curves = choose_thresholds(scans, weights.recipe)
-    for name, points in curves.items():
+    choice = choose_thresholds(scans, weights.recipe)
+    for name, points in choice.curves.items():
         print(name, *map(json.dumps, points), sep="\n", file=sys.stderr)
     names = {key: file["name"] for key, file in weights.files.items()}
-    chosen = {"judges": judges, "curves": curves}
-    write_config(args.weights, recipe, names, weights.trained | {"thresholds": chosen})
+    chosen = {"judges": judges, "summary": choice.summary, "curves": choice.curves}
+    write_config(args.weights, choice.recipe, names, weights.trained | {"thresholds": chosen})

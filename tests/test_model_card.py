@@ -115,17 +115,10 @@ def test_it_names_uses_terms_and_the_split(weights):
     assert "{{" not in text and "{%" not in text
 
 
-def test_it_says_what_the_thresholds_reach_where_they_were_chosen(weights):
-    settings = {"threshold": 0.5, "peak": 0.5, "smallest_mm3": 20.0}
-    tumor = [
-        settings | {"peak": 0.9, "dice": 0.9, "false_ml": 0.0},
-        settings | {"dice": 0.444, "false_ml": 3.21},
-    ]
-    liver = [{"threshold": 0.4, "dice": 0.8}, {"threshold": 0.5, "dice": 0.935}]
-    judges = [{"patients": ["p2"]}, {"patients": ["p1", "p5"]}]
-    thresholds = {"judges": judges, "curves": {"liver": liver, "tumor": tumor}}
-    write_config(weights.folder, Recipe(), NAMES, TRAINED | {"thresholds": thresholds})
+def test_it_says_what_was_reached_where_the_thresholds_were_chosen(weights):
+    summary = summarize([patient("p2", 0.9, 0.5), patient("p5", 0.93, None)])
+    write_config(weights.folder, Recipe(), NAMES, TRAINED | {"thresholds": {"summary": summary}})
     text = model_card(load_config(weights.folder)).text
-    assert "chosen on 3 patients" in text
-    assert "0.935 for the liver and 0.444 for tumors" in text
-    assert "without any 3.2 mL" in text
+    assert "On 2 more, by networks trained alike but without them" in text
+    assert "mean Dice was 0.915 and 0.500" in text
+    assert "trained alike but without them; voxels" in text.split("## Calibration")[1]

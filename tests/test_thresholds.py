@@ -56,7 +56,7 @@ def chosen():
 
 
 def test_the_liver_s_threshold_leaves_out_what_is_less_sure(chosen):
-    recipe, curves = chosen
+    recipe, curves, _ = chosen
     assert recipe.liver_threshold == 0.5  # the ring is 0.42, the liver 0.75
     by_threshold = {point["threshold"]: point["dice"] for point in curves["liver"]}
     ring = 2 * 32**2 / (32**2 + 40**2)
@@ -65,7 +65,7 @@ def test_the_liver_s_threshold_leaves_out_what_is_less_sure(chosen):
 
 
 def test_the_tumor_s_peak_leaves_out_the_false_one(chosen):
-    recipe, curves = chosen
+    recipe, curves, _ = chosen
     assert recipe.tumor_peak > 0.5  # the false one is 0.55
     at_02 = {
         p["peak"]: p for p in curves["tumor"] if p["threshold"] == 0.2 and p["smallest_mm3"] == 0
@@ -77,7 +77,7 @@ def test_the_tumor_s_peak_leaves_out_the_false_one(chosen):
 
 
 def test_a_point_is_what_segment_gives_with_these_settings(chosen):
-    _, curves = chosen
+    curves = chosen.curves
     one = case()
     for point in curves["tumor"][:: len(curves["tumor"]) // 5]:
         engine = GradedEngine()
@@ -90,6 +90,20 @@ def test_a_point_is_what_segment_gives_with_these_settings(chosen):
         )
         found = segment(Volume(one.hu, Spacing(2, 1, 1)), engine=engine)
         assert point["dice"] == dice(found.tumor, one.labels == 2)
+
+
+def test_the_summary_is_of_the_chosen_settings(chosen):
+    settings = {"peak": chosen.recipe.tumor_peak, "threshold": chosen.recipe.tumor_threshold}
+    (best,) = (
+        point
+        for point in chosen.curves["tumor"]
+        if settings.items() <= point.items()
+        and point["smallest_mm3"] == chosen.recipe.min_tumor_mm3
+    )
+    assert chosen.summary["patients"] == 2
+    assert chosen.summary["tumor"]["dice"]["mean"] == best["dice"]
+    assert chosen.summary["tumor_free"]["false_tumor_ml"]["mean"] == pytest.approx(best["false_ml"])
+    assert chosen.summary["liver"]["calibration"]["curve"]
 
 
 def test_little_false_tumor_counts_before_dice():
@@ -149,6 +163,7 @@ def test_the_command_writes_the_choice_beside_the_files(patients, monkeypatch):
     assert weights.path("liver").is_file()
     stored = json.loads((patients / "config.json").read_text())["trained"]["thresholds"]
     assert stored["judges"] == [{"engine": GradedEngine.identity, "patients": ["p2"]}]
+    assert stored["summary"]["patients"] == 1
     assert len(stored["curves"]["liver"]) == len(thresholds.LIVER_THRESHOLDS)
 
 

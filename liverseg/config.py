@@ -53,6 +53,8 @@ class Recipe:
         for name in ("liver_threshold", "tumor_threshold", "tumor_peak"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        if self.tumor_margin_mm < self.tumor_reach_mm:
+            raise ValueError("tumor_margin_mm must be tumor_reach_mm or more")
 
     @property
     def coarsest(self) -> int:

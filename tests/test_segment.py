@@ -179,8 +179,8 @@ def test_the_tumor_network_sees_the_liver_with_its_margin_on_liver_slices_only(e
     assert engine.slices("tumor") == 10
     image = engine.images("tumor")[0]
     columns = np.flatnonzero(engine.hu("tumor", image[32, :, 1]) > 40)
-    # 24 liver pixels of a square of 24 + 2 x 5 (10 mm of 2 mm), seen on 64
-    assert len(columns) == pytest.approx(64 * 24 / 34, abs=2)
+    # 24 liver pixels of a square of 24 + 2 x 2 (4 mm of 2 mm), seen on 64
+    assert len(columns) == pytest.approx(64 * 24 / 28, abs=2)
 
 
 def test_slices_that_cannot_hold_liver_are_not_looked_at(engine):
@@ -269,7 +269,7 @@ def test_a_tumor_at_the_rim_belongs_to_the_liver_as_far_as_it_may_reach():
     hu = np.full((20, 64, 64), TISSUE, np.int16)
     hu[5:15, 16:40, 12:36] = LIVER_HU
     hu[8:12, 20:30, 36:46] = TUMOR_HU
-    found = segment(Volume(hu, ISOTROPIC), engine=Rim(tumor_reach_mm=8.0))
+    found = segment(Volume(hu, ISOTROPIC), engine=Rim(tumor_reach_mm=8.0, tumor_margin_mm=8.0))
     columns = np.flatnonzero(found.tumor[10, 25])
     assert 38 <= columns.max() <= 40  # 8 mm are 4 pixels
     assert found.liver[10, 25, columns].all()

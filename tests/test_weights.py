@@ -45,7 +45,14 @@ def test_a_damaged_config_is_refused(folder, text):
 
 
 @pytest.mark.parametrize(
-    "change", [{"size": 33}, {"window_hu": [5, 5]}, {"unknown": 1}, {"tumor_threshold": 2}]
+    "change",
+    [
+        {"size": 33},
+        {"window_hu": [5, 5]},
+        {"unknown": 1},
+        {"tumor_threshold": 2},
+        {"tumor_margin_mm": 3.9},
+    ],
 )
 def test_an_absurd_recipe_is_refused(folder, change):
     stored = json.loads((folder / "config.json").read_text())

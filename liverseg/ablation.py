@@ -226,8 +226,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--work", type=Path, required=True, help="checkpoints, cache")
     parser.add_argument("--out", type=Path, default=Path("weights/ablations.json"))
     parser.add_argument("--size", type=int, default=64, help="of the networks' input")
-    parser.add_argument("--width", type=int, default=16, help="of the stem; 16 is the paper's")
-    parser.add_argument("--steps", type=int, default=300, help="of each training")
+    parser.add_argument("--width", type=int, default=8, help="of the stem; the paper's is 16")
+    parser.add_argument("--steps", type=int, default=400, help="of each training")
     args = parser.parse_args(argv)
     cache = args.work / "small"
     cases = open_packed(cache) or pack(map(smaller, read_data(args.data)), cache)

@@ -19,7 +19,7 @@ RESULTS = "results.json"
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 ENGINES = {"reference": NETWORKS, "fast": tuple(map(fast_key, NETWORKS))}  # and their files
 SPLITS = ("test", "val")
-JUDGED = "patients on whom thresholds were chosen, networks trained alike but without them"
+JUDGED = "patients on whom thresholds were chosen, networks that had not learned from them"
 WORST = 3  # patients described as failures, for each structure
 
 
@@ -76,10 +76,7 @@ def evaluations(weights: Weights, results: dict) -> list[Evaluation]:
 
 
 def judged(weights: Weights) -> str:
-    """What networks trained alike reach on patients that they did not learn; "" where unknown.
-
-    The thresholds were chosen on these patients, by `thresholds`.
-    """
+    """What was reached where the thresholds were chosen; "" where that is not known."""
     summary = _judged_summary(weights)
     if not summary:
         return ""
@@ -87,9 +84,9 @@ def judged(weights: Weights) -> str:
     free = summary["tumor_free"]
     false_ml = written("tumor_ml", free["false_tumor_ml"]["mean"], unit=True)
     return (
-        f"On {summary['patients']} more, by networks trained alike but without them, on whom the "
-        f"thresholds were chosen, mean Dice was {liver} and {tumor}, and false tumor in scans "
-        f"without any ({free['scans']}) {false_ml}."
+        f"On {summary['patients']} more, on whom the thresholds were chosen, networks trained "
+        f"without them reached a mean Dice of {liver} and {tumor}; false tumor in scans without "
+        f"any ({free['scans']}) was {false_ml} on average."
     )
 
 

@@ -119,6 +119,6 @@ def test_it_says_what_was_reached_where_the_thresholds_were_chosen(weights):
     summary = summarize([patient("p2", 0.9, 0.5), patient("p5", 0.93, None)])
     write_config(weights.folder, Recipe(), NAMES, TRAINED | {"thresholds": {"summary": summary}})
     text = model_card(load_config(weights.folder)).text
-    assert "On 2 more, by networks trained alike but without them" in text
-    assert "mean Dice was 0.915 and 0.500" in text
-    assert "trained alike but without them; voxels" in text.split("## Calibration")[1]
+    assert "On 2 more, on whom the thresholds were chosen" in text
+    assert "a mean Dice of 0.915 and 0.500" in text
+    assert "that had not learned from them; voxels" in text.split("## Calibration")[1]

@@ -94,7 +94,7 @@ def test_the_paper_s_protocol_is_beside_it(run):
 def test_its_thresholds_were_chosen_on_validation_patients(run):
     _, folder, _ = run
     weights = load_config(folder / "weights")
-    curve = weights.trained["thresholds"]["liver"]
+    curve = weights.trained["thresholds"]["curves"]["liver"]
     best = max(curve, key=lambda point: point["dice"])
     assert weights.recipe.liver_threshold == best["threshold"]
 

@@ -34,7 +34,7 @@ from .volume import LIVER, TUMOR, Segmentation, Volume
 from .weights import load_config, write_config
 
 LIVER_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-TUMOR_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7)
+TUMOR_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 PEAKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # of 8 bits one value is above
 SMALLEST_MM3 = (0.0, 20.0, 50.0)
 MOST_FALSE_ML = 2.0  # of tumor, on average, in scans without any

@@ -81,13 +81,17 @@ def judged(weights: Weights) -> str:
     if not summary:
         return ""
     liver, tumor = (written("dice", summary[network]["dice"]["mean"]) for network in NETWORKS)
-    free = summary["tumor_free"]
-    false_ml = written("tumor_ml", free["false_tumor_ml"]["mean"], unit=True)
     return (
         f"On {summary['patients']} more, on whom the thresholds were chosen, networks trained "
-        f"without them reached a mean Dice of {liver} and {tumor}; false tumor in scans without "
-        f"any ({free['scans']}) was {false_ml} on average."
+        f"without them reached a mean Dice of {liver} and {tumor}; {false_tumor(summary)}."
     )
+
+
+def false_tumor(summary: dict) -> str:
+    """What is marked where there is no tumor, in words."""
+    free = summary["tumor_free"]
+    false_ml = written("tumor_ml", free["false_tumor_ml"]["mean"], unit=True)
+    return f"false tumor in scans without any ({free['scans']}) was {false_ml} on average"
 
 
 def _judged_summary(weights: Weights) -> dict | None:

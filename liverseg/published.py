@@ -13,7 +13,15 @@ from pathlib import Path
 
 from .errors import WeightsError
 from .explain import UNDEFINED, written
-from .model_card import RESULTS, Evaluation, evaluations, interval, judged, model_card
+from .model_card import (
+    RESULTS,
+    Evaluation,
+    evaluations,
+    false_tumor,
+    interval,
+    judged,
+    model_card,
+)
 from .weights import NETWORKS, Weights, load_config
 
 ABLATIONS, SPEED_FILE, VIEWER_FILE = "ablations.json", "speed.json", "viewer.json"
@@ -27,12 +35,10 @@ def headline(weights: Weights) -> str:
     if found is None:
         return NOT_MEASURED
     liver, tumor = (_reached(found.summary[network]["dice"]) for network in NETWORKS)
-    free = found.summary["tumor_free"]
-    false_ml = written("tumor_ml", free["false_tumor_ml"]["mean"], unit=True)
     return (
         f"On {found.summary['patients']} patients that the networks never saw ({found.split} "
         f"patients, {found.engine} engine), Dice was {liver} for the liver and {tumor} for tumors; "
-        f"false tumor in scans without any ({free['scans']}) was {false_ml} on average."
+        f"{false_tumor(found.summary)}."
     )
 
 

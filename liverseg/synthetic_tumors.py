@@ -105,8 +105,8 @@ def insert_organs(
         rng, image, slab: see `insert_tumors`.
         liver: (y, x) bool with its tumors; nothing is drawn inside.
     """
-    hu = rng.uniform(*BESIDE_HU[rng.choice(len(BESIDE_HU), p=BESIDE_KINDS)])
-    if not liver.any() or abs(hu - _liver_hu(image, liver, slab)) < UNLIKE_HU:
+    hu = _unlike_liver(rng, BESIDE_HU, BESIDE_KINDS, image, liver, slab)
+    if hu is None:
         return
     beside = _beside(image, liver, slab)
     _fill(rng, image, beside, _places(beside & _tissue(image)), slab, hu, LARGE_CHANCES)
@@ -126,12 +126,19 @@ def insert_notches(
     Returns:
         (y, x) bool, what was drawn in this slice.
     """
-    hu = rng.uniform(*NOTCH_HU[rng.choice(len(NOTCH_HU), p=NOTCH_KINDS)])
-    if not liver.any() or abs(hu - _liver_hu(image, liver, slab)) < UNLIKE_HU:
+    hu = _unlike_liver(rng, NOTCH_HU, NOTCH_KINDS, image, liver, slab)
+    if hu is None:
         return np.zeros(liver.shape, bool)
     region = liver | _beside(image, liver, slab)
     band = _widened(liver, NOTCH_MM, slab) & ~_narrowed(liver, NOTCH_MM, slab)
     return _fill(rng, image, region, np.argwhere(band & region), slab, hu, LARGE_CHANCES)
+
+
+def _unlike_liver(rng, ranges_hu, chances, image, liver, slab: Slab) -> float | None:
+    """HU of one of some kinds; None where it looks like the liver, or where there is none."""
+    hu = rng.uniform(*ranges_hu[rng.choice(len(ranges_hu), p=chances)])
+    like = not liver.any() or abs(hu - _liver_hu(image, liver, slab)) < UNLIKE_HU
+    return None if like else hu
 
 
 def _beside(image: np.ndarray, liver: np.ndarray, slab: Slab) -> np.ndarray:

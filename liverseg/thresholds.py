@@ -26,7 +26,7 @@ from .config import Recipe
 from .data import UNANNOTATED, Case
 from .datasets import read_data, read_sides
 from .engine import Engine, load_engine
-from .evaluate import score_case, spacing_of
+from .evaluate import cases_of_side, score_case, spacing_of
 from .samples import is_picture
 from .summary import summarize
 from .validation import dice
@@ -192,18 +192,28 @@ def read_unseen(root: Path, patients: str) -> Iterator[Case]:
     Raises:
         ValueError: for a patient that is none of the data set's, or one for testing.
     """
-    sides = read_sides(root, read_data(root))
-    wanted = set(sides["val"] if patients == "val" else patients.split(","))
+    if patients == "val":
+        yield from cases_of_side(root, "val")
+        return
+    tested, wanted = set(read_sides(root, read_data(root))["test"]), set(patients.split(","))
     found = set()
     for case in read_data(root):
         own = {case.name, case.patient}
-        if wanted & own and own & set(sides["test"]):
+        if wanted & own and own & tested:
             raise ValueError(f"{case.patient} is a test patient, who chooses nothing: leave it out")
         if wanted & own:
             found |= own
             yield case
     if wanted - found:
         raise ValueError(f"{root} has no patient {', '.join(sorted(wanted - found))}")
+
+
+def judge(text: str) -> tuple[Path, str]:
+    """Weights' folder and patients of "FOLDER=PATIENTS", for argparse."""
+    folder, _, patients = text.rpartition("=")
+    if not folder or not patients:
+        raise argparse.ArgumentTypeError(f"{text!r} is not FOLDER=PATIENTS, as weights=val is")
+    return Path(folder), patients
 
 
 def main(argv: list[str]) -> None:
@@ -214,15 +224,15 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--unseen",
         action="append",
+        type=judge,
         metavar="FOLDER=PATIENTS",
         help="weights and who they did not learn: 'val' or names; by default --weights and val",
     )
     parser.add_argument("--engine", choices=("auto", "reference", "fast"), default="auto")
     args = parser.parse_args(argv)
     scans, judges = [], []
-    for unseen in args.unseen or [f"{args.weights}=val"]:
-        folder, _, patients = unseen.rpartition("=")
-        engine = load_engine(args.engine, Path(folder))
+    for folder, patients in args.unseen or [(args.weights, "val")]:
+        engine = load_engine(args.engine, folder)
         cases = list(read_unseen(args.data, patients))
         scans += [(case, engine) for case in cases]
         names = sorted({case.patient for case in cases if not is_picture(case)})

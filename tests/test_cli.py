@@ -1,6 +1,8 @@
 """The command line, run as a person runs it, on a phantom's files."""
 
 import json
+import os
+import runpy
 import subprocess
 import sys
 
@@ -120,3 +122,12 @@ def test_a_developers_command_explains_itself(command, capsys):
         main([command, "--help"])
     assert stop.value.code == 0
     assert "usage" in capsys.readouterr().out
+
+
+def test_the_ablations_narrow_networks_learn_without_onednn(monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "as it was")  # so that it is put back
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    monkeypatch.setattr(sys, "argv", ["liverseg", "ablate", "--help"])
+    with pytest.raises(SystemExit):
+        runpy.run_module("liverseg", run_name="__main__")
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"

@@ -260,6 +260,11 @@ def square_liver() -> tuple[np.ndarray, np.ndarray]:
     return np.full((96, 96, 3), 0.6, np.float32), liver
 
 
+def median_hu(image: np.ndarray, mask: np.ndarray) -> float:
+    low, high = SLAB.window_hu
+    return float(np.median(image[..., 1][mask])) * (high - low) + low
+
+
 def test_synthetic_tumors_stay_in_the_liver_and_change_only_it():
     changed = 0
     for seed in range(12):
@@ -289,7 +294,7 @@ def test_cysts_are_as_dark_as_fluid_and_synthetic_tumors_are_not():
         image, liver = square_liver()
         label = insert_tumors(np.random.default_rng(seed), image, liver, SLAB)
         if label.any():
-            assert np.median(image[..., 1][label]) * (high - low) + low > SOLID_HU - 5
+            assert median_hu(image, label) > SOLID_HU - 5
         image, liver = square_liver()
         insert_cysts(np.random.default_rng(seed), image, liver, SLAB)
         np.testing.assert_allclose(image[:12], 0.6, atol=1e-6)
@@ -328,7 +333,6 @@ def test_beside_no_liver_nothing_is_drawn():
 
 
 def test_notches_lie_over_the_outline_and_are_as_dark_as_fluid_or_fat():
-    low, high = SLAB.window_hu
     drawn = 0
     for seed in range(24):
         image, liver = square_liver()
@@ -339,19 +343,18 @@ def test_notches_lie_over_the_outline_and_are_as_dark_as_fluid_or_fat():
             drawn += 1
             assert 0 < (notch & liver).sum() < liver.sum()
             assert (notch & ~liver).any()
-            assert np.median(image[..., 1][notch]) * (high - low) + low <= SOLID_HU + 1
+            assert median_hu(image, notch) <= SOLID_HU + 1
     assert drawn >= 12
 
 
 def test_a_notch_does_not_look_like_the_liver():
-    low, high = SLAB.window_hu
     none = 0
     for seed in range(24):
         image, liver = np.full((96, 96, 3), 0.3, np.float32), square_liver()[1]  # 20 HU
         notch = insert_notches(np.random.default_rng(seed), image, liver, SLAB)
         none += not notch.any()
         if notch.any():
-            assert np.median(image[..., 1][notch]) * (high - low) + low < 20 - UNLIKE_HU + 1
+            assert median_hu(image, notch) < 20 - UNLIKE_HU + 1
     assert 3 <= none < 24
 
 

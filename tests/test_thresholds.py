@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from liverseg import thresholds
+from liverseg import evaluate, thresholds
 from liverseg.cascade import segment
 from liverseg.config import Recipe
 from liverseg.data import Case
@@ -146,7 +146,8 @@ def patients(tmp_path, monkeypatch):
     sides = {"train": ["p1"], "val": ["p2"], "test": ["p3"]}
     (tmp_path / "split.json").write_text(json.dumps(sides))
     found = [case("p1"), replace(case("p1"), name="again"), case("p2", tumor=False), case("p3")]
-    monkeypatch.setattr(thresholds, "read_data", lambda root: iter(found))
+    for module in (thresholds, evaluate):
+        monkeypatch.setattr(module, "read_data", lambda root: iter(found))
     names = {name: f"{name}.weights.h5" for name in ("liver", "tumor")}
     for name in names.values():
         (tmp_path / name).write_bytes(b"weights")
@@ -187,3 +188,10 @@ def test_each_network_judges_the_patients_it_has_not_seen(patients, monkeypatch)
 def test_patients_for_testing_and_unknown_ones_are_refused(patients, named, why):
     with pytest.raises(ValueError, match=why):
         list(thresholds.read_unseen(patients, named))
+
+
+@pytest.mark.parametrize("text", ["weights", "=val", "weights="])
+def test_what_names_no_folder_or_no_patients_is_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        thresholds.main(["--data", "phantom", "--unseen", text])
+    assert "is not FOLDER=PATIENTS" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from .weights import NETWORKS, Weights, fast_key
 
 RESULTS = "results.json"
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
-ENGINES = {"reference": NETWORKS, "fast": tuple(map(fast_key, NETWORKS))}  # and their files
+ENGINES = {"fast": tuple(map(fast_key, NETWORKS)), "reference": NETWORKS}  # and their files
 SPLITS = ("test", "val")
 JUDGED = "patients on whom thresholds were chosen, networks that had not learned from them"
 WORST = 3  # patients described as failures, for each structure
@@ -64,7 +64,8 @@ def model_card(weights: Weights) -> ModelCard:
 
 
 def evaluations(weights: Weights, results: dict) -> list[Evaluation]:
-    """Those results that are of exactly these weights, the test patients first."""
+    """Those results that are of exactly these weights: the test patients first, and of each side
+    the engine first that the page uses."""
     found = []
     for split in SPLITS:
         for engine, keys in ENGINES.items():
@@ -103,7 +104,7 @@ def calibrations(found: list[Evaluation], weights: Weights) -> list[tuple[str, d
     compared = [
         (f"{one.split} patients, {one.engine} engine", one.summary)
         for one in found
-        if one.engine == "reference"
+        if one.engine == found[0].engine
     ]
     summary = _judged_summary(weights)
     return [*compared, (JUDGED, summary)] if summary else compared

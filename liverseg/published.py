@@ -30,32 +30,46 @@ NOT_MEASURED = "Scores on patients never seen have not been measured with these 
 
 
 def headline(weights: Weights) -> str:
-    """What the weights reach on patients never seen, as one or two sentences."""
-    found = best_evaluation(weights)
-    if found is None:
-        return NOT_MEASURED
-    liver, tumor = (_reached(found.summary[network]["dice"]) for network in NETWORKS)
-    return (
-        f"On {found.summary['patients']} patients that the networks never saw ({found.split} "
-        f"patients, {found.engine} engine), Dice was {liver} for the liver and {tumor} for tumors; "
-        f"{false_tumor(found.summary)}."
-    )
+    """What the weights reach on patients never seen, as one sentence."""
+    return _sentences(weights)[0]
 
 
-def _reached(dice: dict) -> str:
+def _sentences(weights: Weights) -> list[str]:
+    """The headline, and what the other engine reaches on the same patients."""
+    found = _evaluations(weights)
+    if not found:
+        return [NOT_MEASURED]
+    first, *others = found
+    patients = f"{first.summary['patients']} patients that the networks never saw"
+    return [
+        f"On {patients} ({first.split} patients, {first.engine} engine), {_reached(first)}.",
+        *(
+            f"With the {one.engine} engine on the same patients, {_reached(one)}."
+            for one in others
+            if one.split == first.split
+        ),
+    ]
+
+
+def _reached(found: Evaluation) -> str:
+    liver, tumor = (_mean_and_worst(found.summary[network]["dice"]) for network in NETWORKS)
+    return f"Dice was {liver} for the liver and {tumor} for tumors; {false_tumor(found.summary)}"
+
+
+def _mean_and_worst(dice: dict) -> str:
     if not dice["n"]:
         return UNDEFINED
     return f"{_dice(dice['mean'])} (at worst {_dice(dice['range'][0])})"
 
 
-def best_evaluation(weights: Weights) -> Evaluation | None:
-    """The first of those that count: test before validation patients, reference before fast."""
-    return next(iter(evaluations(weights, _read(weights, RESULTS))), None)
+def _evaluations(weights: Weights) -> list[Evaluation]:
+    return evaluations(weights, _read(weights, RESULTS))
 
 
 def results_text(weights: Weights) -> str:
     """Markdown: Dice by the paper's protocol and on patients never seen, side by side."""
-    protocols, found = _read(weights, ABLATIONS).get("paper_protocol", {}), best_evaluation(weights)
+    protocols = _read(weights, ABLATIONS).get("paper_protocol", {})
+    found = next(iter(_evaluations(weights)), None)
     lines = [
         _line("Dice", "the paper's protocol", "same measure", "whole scans"),
         _line("patients", "known to the networks", "never seen", "never seen"),
@@ -74,7 +88,7 @@ def results_text(weights: Weights) -> str:
             ]
         reached = f"{_dice(dice['mean'])} ({interval('dice', dice['ci95'])})" if dice else UNDEFINED
         lines.append(_line(f"{network}, **liverseg**", UNDEFINED, UNDEFINED, reached))
-    words = [headline(weights), judged(weights)]
+    words = [*_sentences(weights), judged(weights)]
     return "\n".join([*lines, "", *filter(None, words), *_protocol_words(weights)])
 
 
@@ -119,7 +133,7 @@ def ablation_text(weights: Weights) -> str:
     base = {row["network"]: row["dice"] for row in rows if row["name"] == "base"}
     for row in sorted(rows, key=lambda row: NETWORKS.index(row["network"])):
         difference = row["dice"] - base[row["network"]]
-        shown = UNDEFINED if row["name"] == "base" else f"{difference:+.3f}"
+        shown = UNDEFINED if row["name"] == "base" else f"{difference:+z.3f}"
         lines.append(
             f"| {row['network']} | {row['change']} | {written('dice', row['dice'])} | {shown} |"
         )

@@ -8,6 +8,7 @@ each without some patients, can: A and B are their folders. Each scan goes throu
 liver's threshold comes first, since the tumor network sees what it leaves; then the tumor's, with
 the peak and the size that a tumor must reach. Both networks run once on each slice. The choice is
 written into config.json, with the curves and with all scores that these scans have with it.
+A Dice that is nearly the greatest is as good, and then less false tumor decides.
 """
 
 import argparse
@@ -34,10 +35,11 @@ from .volume import LIVER, TUMOR, Segmentation, Volume
 from .weights import load_config, write_config
 
 LIVER_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-TUMOR_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+TUMOR_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 PEAKS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # of 8 bits one value is above
 SMALLEST_MM3 = (0.0, 20.0, 50.0)
 MOST_FALSE_ML = 2.0  # of tumor, on average, in scans without any
+AS_GOOD = 0.005  # Dice: less than what another seed in training changes
 LOWEST = 1 / 255  # every voxel of which the network says anything
 
 
@@ -178,12 +180,17 @@ def _tumor(found: Segmentation, volume: Volume, recipe: Recipe) -> np.ndarray:
 
 
 def _best(points: list[Point]) -> Point:
-    """The greatest Dice among those with little false tumor, or among all where none has.
+    """The least false tumor among those whose Dice is as good as the greatest.
 
-    Of equals the one that asks more of a tumor.
+    Those with much false tumor count only where none has little. Of equals the greatest Dice, then
+    the one that asks more of a tumor.
     """
-    careful = [p for p in points if (p.false_ml or 0.0) < MOST_FALSE_ML]
-    return max(careful or points, key=lambda p: (p.dice, p.peak or 0.0, p.smallest_mm3 or 0.0))
+    careful = [p for p in points if (p.false_ml or 0.0) < MOST_FALSE_ML] or points
+    greatest = max(p.dice for p in careful)
+    return min(
+        (p for p in careful if p.dice > greatest - AS_GOOD),
+        key=lambda p: (p.false_ml or 0.0, -p.dice, -(p.peak or 0.0), -(p.smallest_mm3 or 0.0)),
+    )
 
 
 def read_unseen(root: Path, patients: str) -> Iterator[Case]:

@@ -10,7 +10,12 @@ from liverseg.model_card import ENGINES, model_card
 from liverseg.summary import SCORES, summarize
 from liverseg.weights import load_config, write_config
 
-NAMES = {"liver": "liver.weights.h5", "tumor": "tumor.weights.h5"}
+NAMES = {
+    "liver": "liver.weights.h5",
+    "tumor": "tumor.weights.h5",
+    "liver_fast": "liver.onnx",
+    "tumor_fast": "tumor.onnx",
+}
 TRAINED = {"data": "phantoms", "split": {"train": ["p1"], "val": ["p2"], "test": ["p3", "p4"]}}
 
 
@@ -50,7 +55,7 @@ def patient(case: str, liver: float, tumor: float | None) -> dict:
 
 def write_results(weights, engine="reference", split="test", **others):
     patients = [patient("p3", 0.911, 0.123), patient("p4", 0.955, None)]
-    identity = f"{engine}-{weights.identity(ENGINES['reference'])}"
+    identity = f"{engine}-{weights.identity(ENGINES[engine])}"
     found = {"weights": identity, "summary": summarize(patients), "patients": patients}
     results = {split: {engine: found}} | others
     (weights.folder / "results.json").write_text(json.dumps(results))

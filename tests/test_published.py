@@ -46,6 +46,7 @@ def write_ablations(weights):  # noqa: F811
         row("liver", "base", "liverseg's choices", 0.8),
         row("tumor", "base", "liverseg's choices", 0.4),
         row("liver", "gray", "one slice three times", 0.7611),
+        row("liver", "rounded", "rounded", 0.79999),
     ]
     protocol = {network: PROTOCOL | {"slices": 77} for network in ("liver", "tumor")}
     found = {"settings": SETTINGS, "paper_protocol": protocol, "rows": rows}
@@ -93,6 +94,7 @@ def test_ablations_are_compared_with_their_network_s_first_row(weights):  # noqa
     lines = ablation_text(weights).splitlines()
     assert "| liver | liverseg's choices | 0.800 | – |" in lines
     assert "| liver | one slice three times | 0.761 | -0.039 |" in lines
+    assert "| liver | rounded | 0.800 | +0.000 |" in lines
 
 
 def test_what_was_not_measured_is_not_said(weights):  # noqa: F811
@@ -104,6 +106,14 @@ def test_the_headline_names_the_worst_patient_s_score(weights):  # noqa: F811
     write_results(weights)
     reached = "0.933 (at worst 0.911) for the liver and 0.123 (at worst 0.123) for tumors"
     assert reached in headline(weights)
+
+
+def test_the_page_s_engine_comes_first_and_the_other_is_not_kept_quiet(weights):  # noqa: F811
+    both = {engine: write_results(weights, engine) for engine in ("reference", "fast")}
+    write_results(weights, test=both)
+    first, second = [line for line in results_text(weights).splitlines() if "at worst" in line]
+    assert first == headline(weights) and "(test patients, fast engine)" in first
+    assert second.startswith("With the reference engine on the same patients, Dice was 0.933")
 
 
 def test_only_marked_parts_change_and_a_second_time_nothing(weights):  # noqa: F811

@@ -112,6 +112,20 @@ def test_little_false_tumor_counts_before_dice():
     assert thresholds._best(points[:1]).threshold == 0.3
 
 
+def test_of_those_as_good_the_one_with_the_least_false_tumor_is_taken():
+    best, nearly, worse = 0.7, 0.7 - 0.9 * thresholds.AS_GOOD, 0.7 - 1.1 * thresholds.AS_GOOD
+    points = [
+        thresholds.Point(0.5, 0.9, 0.0, dice, false_ml)
+        for dice, false_ml in ((best, 1.5), (nearly, 1.0), (worse, 0.5))
+    ]
+    assert thresholds._best(points) == points[1]
+
+
+def test_without_false_tumor_the_greatest_dice_decides():
+    points = [thresholds.Point(0.3, None, None, 0.95), thresholds.Point(0.5, None, None, 0.951)]
+    assert thresholds._best(points) == points[1]
+
+
 def test_of_equals_the_one_that_asks_more_of_a_tumor_is_taken():
     settings = [(0.9, 0.0), (0.9, 50.0), (0.8, 50.0)]
     points = [thresholds.Point(0.5, *setting, 0.7, 0.0) for setting in settings]

@@ -73,8 +73,8 @@ def keep(out: Path | None, title: str, heads: tuple[str, ...], rows: Iterable[tu
     print(table_text(table), flush=True)
     if out:
         kept = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else []
-        kept = [one for one in kept if one["title"] != title]
-        out.write_text(json.dumps([*kept, table], indent=1) + "\n", encoding="utf-8")
+        tables = {one["title"]: one for one in kept} | {title: table}  # each keeps its place
+        out.write_text(json.dumps([*tables.values()], indent=1) + "\n", encoding="utf-8")
 
 
 class OneByOne:

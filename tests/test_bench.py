@@ -64,7 +64,7 @@ def test_tables_are_markdown_and_kept_by_title(capsys, tmp_path):
     text = "**Old**\n\n| a | b |\n| --- | --- |\n| 1 | x |\n| 2 | y |\n"
     assert capsys.readouterr().out == f"{text}\n"
     weights = Weights(tmp_path, Recipe(), {}, {})
-    assert speed_text(weights) == f"**Other**\n\n| c |\n| --- |\n| 3 |\n\n{text}".strip()
+    assert speed_text(weights) == f"{text}\n**Other**\n\n| c |\n| --- |\n| 3 |"
 
 
 def test_speed_that_was_not_measured_is_not_said(tmp_path):

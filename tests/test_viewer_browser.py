@@ -683,22 +683,51 @@ def test_three_planes_share_a_crosshair_and_true_proportions(viewer, case):
     assert f"y {found['y'] - spacing.y:.1f}" in text(viewer, ".lv-cursor")
 
 
+# Collects what is written on any canvas: [words, x, y, plane].
+LISTEN_TO_WORDS = """() => {
+  window.written = [];
+  const fillText = CanvasRenderingContext2D.prototype.fillText;
+  CanvasRenderingContext2D.prototype.fillText = function (...of) {
+    written.push([...of, this.canvas.closest?.("[data-plane]")?.dataset.plane]);
+    fillText.apply(this, of);
+  };
+}"""
+
+
+LETTERS = {"axial": "RLAP", "coronal": "RLHF", "sagittal": "APHF"}  # left, right, top, bottom
+TOWARDS = {"L": ("x", 1), "P": ("y", 1), "F": ("z", -1)}  # how a scan's axes run
+
+
+@pytest.mark.parametrize(("plane", "letters"), LETTERS.items())
+def test_the_letters_say_where_the_patient_s_sides_are(viewer, case, plane, letters):
+    viewer.evaluate(LISTEN_TO_WORDS)
+    press(viewer, "v")
+    written = viewer.evaluate("window.written")
+    at = {of[0]: of[1:3] for of in written if of[3] == plane and len(of[0]) == 1}
+    box = viewer.locator(f"[data-plane={plane}] canvas").bounding_box()
+    left, right, top, bottom = letters
+    assert at.keys() - {top} == {left, right, bottom}  # a small picture has none at its top
+    assert at[left][0] < box["width"] / 4 < box["width"] * 3 / 4 < at[right][0]
+    assert at[bottom][1] > box["height"] / 2
+    assert top not in at or at[top][1] < box["height"] / 2
+    places = []
+    for dx, dy in [(0, 0), (40, 0), (0, 20)]:
+        x, y = middle(viewer, f"[data-plane={plane}] canvas")
+        viewer.mouse.move(x + dx, y + dy)
+        settle(viewer)
+        found = re.findall(r"([xyz]) ([\d.]+)", text(viewer, ".lv-cursor"))
+        shown = {"z": shown_slice(viewer) * case.volume.spacing.z}
+        places.append(shown | {axis: float(n) for axis, n in found})
+    for moved, letter in zip(places[1:], (right, bottom), strict=True):
+        axis, sign = TOWARDS[letter]
+        assert sign * (moved[axis] - places[0][axis]) > 0
+
+
 def test_a_picture_has_no_other_planes(viewer):
     show(viewer, "picture", "scan")
     assert viewer.is_disabled("[data-action=planes]")
     press(viewer, "v")
     assert not viewer.is_visible("[data-plane=coronal]")
-
-
-# Collects what is written on any canvas: [words, x, y].
-LISTEN_TO_WORDS = """() => {
-  window.written = [];
-  const fillText = CanvasRenderingContext2D.prototype.fillText;
-  CanvasRenderingContext2D.prototype.fillText = function (...of) {
-    written.push(of);
-    fillText.apply(this, of);
-  };
-}"""
 
 
 def saved_picture(page, folder):
@@ -734,7 +763,7 @@ def test_the_saved_picture_has_a_true_scale_and_a_legend(viewer, tmp_path, zoom,
     assert picture.shape[1] == width
     assert picture.shape[0] > height
 
-    ((words, center, _),) = [of for of in written if re.fullmatch(r"\d+ mm", of[0])]
+    ((words, center, *_),) = [of for of in written if re.fullmatch(r"\d+ mm", of[0])]
     bright = picture[height - 32].min(axis=1) > 200  # the bar has dark edges
     start = end = round(2 * center)
     while bright[start - 1]:

@@ -25,7 +25,7 @@ from liverseg.limits import LIMITS
 from liverseg.numbers import describe, notices, number_table
 from liverseg.published import about
 from liverseg.scratch import Scratch
-from liverseg.service import Service
+from liverseg.service import Replaced, Service
 from liverseg.studies import MAX_AGE_S, SHARED_LIMIT, Study
 from liverseg.takeaway import KINDS, offered
 from liverseg.view import slice_curves, surfaces
@@ -104,7 +104,8 @@ def speaking(handler):
         if isinstance(error, gr.Error):
             return error
         if isinstance(error, UploadError | WeightsError):
-            return gr.Error(str(error), title="Not possible", print_exception=False)
+            seen = not isinstance(error, Replaced)  # who opens another scan need not be told
+            return gr.Error(str(error), title="Not possible", print_exception=False, visible=seen)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
         log.error("%s failed: %s at %s", handler.__name__, type(error).__name__, where)
@@ -253,18 +254,18 @@ class Page:
         except UploadError as error:
             yield {self.scan: refused(str(error)), self.series: gr.Radio(visible=False)}
             return
-        yield from self._opened(request.session_hash)
+        yield from self._uploaded(request.session_hash)
 
     @speaking
     def open_series(self, series: int, request: gr.Request):
         """Shows the chosen series."""
         self.service.open_series(request.session_hash, series)
-        yield from self._opened(request.session_hash)
+        yield from self._uploaded(request.session_hash)
 
     @speaking
-    def open_synthetic(self, seed: int, request: gr.Request):
-        """Shows the synthetic case of this number."""
-        yield from self._open_case(request.session_hash, Case(int(seed)))
+    def open_synthetic(self, seed: int | None, request: gr.Request):
+        """Shows the synthetic case of this number; of an empty field, the first."""
+        yield from self._open_case(request.session_hash, Case(int(seed or 0)))
 
     @speaking
     def open_case(self, request: gr.Request, event: gr.EventData):
@@ -298,6 +299,17 @@ class Page:
                 yield {**self._results(visitor), self.truth: said(TRUTH_READ)}
             yield {self.surfaces: self._surfaces_wanted(visitor)}
 
+    def _uploaded(self, visitor: str):
+        """The page with an uploaded scan, and the ground truth that waited for it."""
+        refusal = None
+        try:
+            self.service.open_waiting_truth(visitor)
+        except UploadError as error:
+            refusal = refused(str(error))
+        yield from self._opened(visitor)
+        if refusal:
+            yield {self.truth: refusal}
+
     def _opened(self, visitor: str):
         """The page with a scan that was just read: its middle slice first."""
         study = self.service.studies.of(visitor)
@@ -324,7 +336,7 @@ class Page:
         return {
             self.segment: gr.Button(interactive=True),
             self.cancel: gr.Button(visible="hidden"),
-            self.viewer: self.service.studies.of(request.session_hash).shown,
+            self.viewer: self.service.studies.of(request.session_hash).shown or gr.skip(),
             self.status: None,
         }
 
@@ -358,7 +370,7 @@ class Page:
         """The page with what is known about the visitor's scan now."""
         study = self.service.studies.of(visitor)
         value, curves = study.shown, None
-        if study.prediction or study.truth:
+        if value and (study.prediction or study.truth):
             value = pack_result(
                 value,
                 study.prediction,
@@ -429,6 +441,7 @@ class Page:
                 self.service.open_truth(visitor, Upload([Path(path) for path in truth]))
             received = Upload([Path(path) for path in scan or ()])
             self.service.open_scan(visitor, received, series)
+            self.service.open_waiting_truth(visitor)
             for _ in self.service.segment(visitor, API_PAUSE_S):
                 yield None, None
             self.service.score(visitor)

@@ -37,6 +37,20 @@ class NothingOpen(UploadError):
         super().__init__("There is no scan open here. Upload it, or open the synthetic case.")
 
 
+class NotSegmented(UploadError):
+    """A step that needs a result, but the scan has none yet."""
+
+    def __init__(self):
+        super().__init__("This scan has no result yet. Press Segment first.")
+
+
+class Replaced(UploadError):
+    """The networks' scan is not the visitor's any more."""
+
+    def __init__(self):
+        super().__init__("Another scan was opened, so the work on the one before was stopped.")
+
+
 class Service:
     """The work behind the page.
 
@@ -67,6 +81,8 @@ class Service:
     def open_scan(self, visitor: str, received: Received, series: int | None = None) -> Study:
         """Reads an upload as the visitor's scan; the files are deleted.
 
+        A ground truth that came before it still waits, for `open_waiting_truth`.
+
         Args:
             visitor: whose.
             received: the files.
@@ -94,7 +110,7 @@ class Service:
     def open_truth(self, visitor: str, received: Received) -> Study:
         """Reads an upload as ground truth for the visitor's scan; the files are deleted.
 
-        Where there is no scan yet the files wait for it.
+        Where there is no scan yet the files wait for it and for `open_waiting_truth`.
         """
         self.studies.enter(visitor)
         files = self._received(visitor, received)
@@ -104,6 +120,13 @@ class Service:
             return self.studies.update(visitor, waiting_truth=files)
         return self._read_truth(visitor, files)
 
+    def open_waiting_truth(self, visitor: str) -> Study:
+        """Reads the ground truth that came before its scan, if one did; UploadError as for any."""
+        study = self.studies.enter(visitor)
+        if study.waiting_truth is None:
+            return study
+        return self._read_truth(visitor, study.waiting_truth)
+
     def segment(self, visitor: str, pause_s: float) -> Iterator:
         """Runs the networks on the visitor's scan; yields their Steps, the last with the result.
 
@@ -112,12 +135,18 @@ class Service:
         Args:
             visitor: whose.
             pause_s: Steps that follow faster than this are joined.
+
+        Raises:
+            NothingOpen: before the first Step.
+            Replaced: between two Steps.
         """
         volume = self.studies.enter(visitor).volume
         if volume is None:
             raise NothingOpen
         for step in joined(self.steps(volume), pause_s):
-            if step.result is not None and self.studies.of(visitor).volume is volume:
+            if self.studies.of(visitor).volume is not volume:
+                raise Replaced
+            if step.result is not None:
                 self.studies.update(visitor, prediction=step.result, measurements=None, scores=None)
             yield step
 
@@ -142,7 +171,7 @@ class Service:
 
         study = self.studies.enter(visitor)
         if study.prediction is None:
-            raise NothingOpen
+            raise NotSegmented if study.volume else NothingOpen
         found = {"measurements": measure(study.prediction, study.volume)}
         if study.truth:
             found["truth_measurements"] = measure(study.truth, study.volume)
@@ -169,7 +198,7 @@ class Service:
         """
         study = self.studies.enter(visitor)
         if study.measurements is None:
-            raise NothingOpen
+            raise NotSegmented if study.volume else NothingOpen
         return write_file(kind, study, self.engine.identity, folder or study.served)
 
     @contextmanager
@@ -204,10 +233,7 @@ class Service:
             _remove(files)
             raise
         _remove(files)
-        study = self._opened(visitor, volume)
-        if study.waiting_truth is not None:
-            return self._read_truth(visitor, study.waiting_truth)
-        return study
+        return self._opened(visitor, volume)
 
     def _read_truth(self, visitor: str, files: Path) -> Study:
         from .upload import read_truth
@@ -237,6 +263,7 @@ class Service:
             prediction=None,
             measurements=None,
             scores=None,
+            shown=None,
             waiting=None,
             case=case,
         )
@@ -254,7 +281,7 @@ def _remove(folder: Path | None) -> None:
 
 
 def joined(steps: Iterator, pause_s: float) -> Iterator:
-    """Joins the Steps of one stage that follow each other faster than `pause_s` seconds."""
+    """Joins the Steps that follow each other faster than `pause_s` seconds."""
     waiting, last = [], time.monotonic()
     for step in steps:
         waiting.append(step)

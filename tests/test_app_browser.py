@@ -18,7 +18,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from liverseg import phantom, upload
 from liverseg.cascade import segment
-from liverseg.cases import CONTRASTS_HU, SIZES_MM
+from liverseg.cases import CONTRASTS_HU, SIZES_MM, Case
 from liverseg.measurements import measure
 from liverseg.metrics import compare
 from liverseg.phantom import make_phantom
@@ -204,6 +204,25 @@ def test_what_is_refused_is_said_and_the_earlier_result_stays(visitor, case, tmp
     expect(visitor.page.locator('.lv[data-phase="result"]')).to_be_visible()
 
 
+def test_a_truth_that_came_first_and_is_none_is_refused_and_the_scan_shown(visitor, case, tmp_path):
+    (tmp_path / "notes.txt").write_text("no masks")
+    visitor.open_truth(tmp_path / "notes.txt")  # kept, since there is no scan yet
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    refused = visitor.page.locator("#truth .refused .status")
+    expect(refused).to_contain_text("No masks were found", timeout=PATIENCE_MS)
+    expect(visitor.page.locator('.lv[data-phase="scan"]')).to_be_visible()
+    visitor.segment()
+
+
+def test_an_empty_case_number_is_the_first_case(visitor, monkeypatch):
+    small, numbers = make_phantom(3, shape=SHAPE), []
+    monkeypatch.setattr(Case, "make", lambda case: numbers.append(case.number) or small)
+    visitor.page.fill("#seed input", "")
+    visitor.page.click("#synthetic")
+    visitor.wait_for_result()
+    assert numbers == [0]
+
+
 def test_the_page_asks_which_of_two_scans_it_shall_show(visitor, tmp_path):
     for seed, slices in ((1, 12), (2, 14)):
         volume, _ = make_phantom(seed, shape=(slices, 64, 64))
@@ -242,6 +261,28 @@ def test_cancel_stops_the_work_and_brings_back_what_was_there(visitor, slow_netw
     assert len(slow_networks) == done < 2 * SHAPE[0]
     visitor.page.click("#another")
     visitor.segment()
+
+
+def test_a_scan_that_is_opened_during_the_work_takes_the_place_of_the_last(
+    visitor, slow_networks, tmp_path
+):
+    (tmp_path / "first").mkdir()
+    folder = written_case(tmp_path / "first", seed=12)
+    volume, _ = make_phantom(13, shape=(20, 128, 128))
+    write_dicom(volume, tmp_path / "second")
+    visitor.open_scan(folder / "PATIENT_DICOM.zip")
+    visitor.page.click("#segment")
+    expect(visitor.page.locator('.lv[data-phase="preview"]')).to_be_visible(timeout=PATIENCE_MS)
+    visitor.page.click("#another")
+    visitor.give("scan", tmp_path / "second", kind="folder")
+    expect(visitor.page.locator("#scan .status")).to_contain_text("20 slices", timeout=PATIENCE_MS)
+    expect(visitor.page.locator("#cancel")).to_be_hidden(timeout=PATIENCE_MS)
+    expect(visitor.page.locator("#status .stage")).to_be_empty()
+    expect(visitor.page.locator('.lv[data-phase="scan"]')).to_be_visible(timeout=PATIENCE_MS)
+    expect(visitor.page.locator(".lv-slice")).to_contain_text("/ 20")
+    expect(visitor.page.get_by_test_id("toast-text")).to_have_count(0)
+    visitor.segment()
+    expect(visitor.page.locator(".lv-slice")).to_contain_text("/ 20")
 
 
 def test_who_waits_sees_a_place_in_the_queue_in_our_words(

@@ -14,10 +14,10 @@ from make_dicom import ct, series, write
 from liverseg import limits, service
 from liverseg.cascade import segment
 from liverseg.engine import load_engine
-from liverseg.errors import SeveralSeries, TooLarge
+from liverseg.errors import SeveralSeries, TooLarge, UploadError
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom
-from liverseg.service import Service
+from liverseg.service import Replaced, Service
 
 
 class Received:
@@ -84,9 +84,19 @@ def test_only_the_last_of_several_waiting_uploads_is_kept(opened, tmp_path):
 def test_a_truth_that_came_first_is_laid_on_the_scan(opened, tmp_path):
     masks = [ct(5.0 * k, stored=np.eye(12, 16, dtype=np.uint8)) for k in range(3)]
     opened.open_truth("ann", Received(write(masks, tmp_path / "liver")))
-    study = opened.open_scan("ann", Received(write(series(3), tmp_path / "scan")))
+    opened.open_scan("ann", Received(write(series(3), tmp_path / "scan")))
+    study = opened.open_waiting_truth("ann")
     assert study.truth.liver.sum() == 3 * 12
     assert study.waiting_truth is None
+    assert files_of(opened, "ann") == []
+
+
+def test_a_truth_that_came_first_and_does_not_fit_leaves_the_scan(opened, tmp_path):
+    opened.open_truth("ann", Received(write(series(5), tmp_path / "liver")))
+    volume = opened.open_scan("ann", Received(write(series(3), tmp_path / "scan"))).volume
+    with pytest.raises(UploadError, match="masks"):
+        opened.open_waiting_truth("ann")
+    assert opened.open_waiting_truth("ann").volume is volume  # nothing waits any more
     assert files_of(opened, "ann") == []
 
 
@@ -140,6 +150,23 @@ def test_a_crash_in_one_scan_leaves_another_alone_that_runs_at_the_same_time(ope
     assert opened.studies.of(unlucky).prediction is None
     run(unlucky)  # his scan is still there
     assert opened.studies.of(unlucky).prediction.liver.any()
+
+
+def test_work_on_a_scan_that_another_replaced_stops_and_leaves_the_new_one_alone(opened, tmp_path):
+    def replaced():
+        if opened.studies.of("ann").volume is first:
+            opened.open_scan("ann", abdomen(tmp_path / "second", shift=5))
+
+    opened._engine = Engine(replaced)
+    first = opened.open_scan("ann", abdomen(tmp_path / "first")).volume
+    with pytest.raises(Replaced):
+        for step in opened.segment("ann", 0):
+            assert step.result is None
+    study = opened.studies.of("ann")
+    assert study.volume is not first
+    assert study.prediction is None
+    with pytest.raises(UploadError, match="Press Segment first"):
+        opened.score("ann")
 
 
 def test_a_result_that_was_known_carries_nothing_of_the_visitor_for_whom_it_was_made(

@@ -24,13 +24,15 @@ NOT_LABELS = (
 def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, int]:
     """The label map among NIfTI files, and how many files were not needed.
 
-    Of several, those count whose names say liver or its tumors; of two, the scan does not.
+    Of several, those count whose names, or their folders', say liver or its tumors; of two, the
+    scan does not.
     """
     if len(members) == 1:
         return _one(members[0], volume), 0
     named = defaultdict(list)
     for member in members:
-        named[structure_of(member.parts[-1].split(".")[0])].append(member)
+        names = member.parts[-1].split(".")[0], *member.parts[-2:-1]
+        named[next(filter(None, map(structure_of, names)), None)].append(member)
     named.pop(None, None)
     if named and max(map(len, named.values())) == 1:
         return _joined(named, volume), len(members) - len(named)

@@ -19,11 +19,13 @@ from playwright.sync_api import expect, sync_playwright
 from liverseg import phantom, upload
 from liverseg.cascade import segment
 from liverseg.cases import CONTRASTS_HU, SIZES_MM, Case
+from liverseg.export import write_nifti
 from liverseg.measurements import measure
 from liverseg.metrics import compare
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks
 from liverseg.upload import read_scan, read_truth
+from liverseg.volume import Segmentation
 
 SHAPE = (16, 128, 128)
 LAPTOP = {"width": 1366, "height": 768}
@@ -145,6 +147,20 @@ def test_folders_work_too_and_the_truth_may_come_first(visitor, case, expected):
     assert "on the scan" in visitor.page.inner_text("#truth .status")
     visitor.segment()
     assert visitor.number("Dice", 0) == f"{expected.liver.dice:.3f}"
+
+
+def test_masks_of_liver_and_tumors_may_be_two_nifti_files(visitor, case, expected, tmp_path):
+    volume = read_scan(case / "PATIENT_DICOM")
+    truth = read_truth(case / "MASKS_DICOM", volume)
+    files = []
+    for name, mask in (("liver", truth.liver), ("liver_tumor", truth.tumor)):
+        write_nifti(Segmentation(mask.astype(np.uint8)), volume, tmp_path / f"{name}.nii.gz")
+        files.append(tmp_path / f"{name}.nii.gz")
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.open_truth(*files)
+    visitor.segment()
+    for column, scores in enumerate((expected.liver, expected.tumor)):
+        assert visitor.number("Dice", column) == f"{scores.dice:.3f}"
 
 
 def test_a_truth_that_comes_after_the_result_is_scored_at_once(visitor, case, expected):

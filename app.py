@@ -22,7 +22,7 @@ import gradio as gr
 from liverseg.cases import Case
 from liverseg.errors import SeveralSeries, UploadError, WeightsError
 from liverseg.limits import LIMITS
-from liverseg.numbers import describe, notices, number_table
+from liverseg.numbers import describe, number_table
 from liverseg.published import about
 from liverseg.scratch import Scratch
 from liverseg.service import Replaced, Service
@@ -36,6 +36,7 @@ from liverseg.viewer import (
     pack_scan_steps,
     private_folder,
 )
+from liverseg.volume import notices
 from liverseg.widgets import (
     CSS,
     Upload,
@@ -386,7 +387,7 @@ class Page:
             curves = slice_curves(study.prediction, study.measurements, study.scores).to_json()
         return {
             self.viewer: value,
-            self.notices: notices(study),
+            self.notices: notices(study.volume, study.truth, study.prediction),
             self.numbers: number_table(study),
             self.files: downloads_value(self._offers(study)),
             self.curves: curves,
@@ -494,8 +495,11 @@ def sweep(scratch: Scratch, service: Service) -> None:
     """Keeps memory and disk from filling up, as long as the process lives."""
     while True:
         time.sleep(SWEEP_PAUSE_S)
-        service.studies.sweep()
-        scratch.sweep(MAX_AGE_S, keep=service.studies.folders())
+        try:
+            service.studies.sweep()
+            scratch.sweep(MAX_AGE_S, keep=service.studies.folders())
+        except Exception as error:  # without this thread nothing would be freed any more
+            log.error("sweeping failed: %s", type(error).__name__)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from .errors import UploadError, WeightsError
+from .errors import DataError, UploadError, WeightsError
 
 DEVELOPER_COMMANDS = {
     "train": "training",
@@ -32,7 +32,11 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in DEVELOPER_COMMANDS:
         module = import_module(f".{DEVELOPER_COMMANDS[argv[0]]}", __package__)
-        return module.main(argv[1:]) or 0
+        try:
+            return module.main(argv[1:]) or ACCEPTED
+        except (DataError, WeightsError) as error:
+            print(error, file=sys.stderr)
+            return REFUSED
     args = _parser().parse_args(argv)
     return args.run(args)
 
@@ -84,13 +88,13 @@ def segment(args: argparse.Namespace) -> int:
     except (UploadError, WeightsError) as error:
         print(error, file=sys.stderr)
         return REFUSED
-    args.out.mkdir(parents=True, exist_ok=True)
     if volume.source.kind == "picture":
         write_png(prediction, args.out)
     else:
         write_nifti(prediction, volume, args.out / "segmentation.nii.gz")
     scores = compare(prediction, truth, volume) if truth else None
-    report = to_json(volume, prediction, measure(prediction, volume), scores, engine.identity)
+    numbers = (volume, prediction, measure(prediction, volume), scores)
+    report = to_json(*numbers, engine.identity, truth)
     (args.out / "report.json").write_text(report, encoding="utf-8")
     return ACCEPTED
 
@@ -134,20 +138,43 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for run in (inspect, segment):
         command = commands.add_parser(run.__name__, help=run.__doc__)
-        command.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-        command.add_argument("--truth", nargs="+", type=Path, metavar="PATH")
+        command.add_argument("paths", nargs="+", type=_existing, metavar="PATH")
+        command.add_argument("--truth", nargs="+", type=_existing, metavar="PATH")
         command.add_argument("--series", type=int, help="which one, where there are several")
         command.set_defaults(run=run)
         if run is segment:
-            command.add_argument("--out", type=Path, required=True, metavar="DIR")
+            command.add_argument("--out", type=_folder, required=True, metavar="DIR")
             command.add_argument("--engine", choices=("auto", "reference", "fast"), default="auto")
     command = commands.add_parser("phantom", help=phantom.__doc__)
-    command.add_argument("--out", type=Path, required=True, metavar="DIR")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--out", type=_folder, required=True, metavar="DIR")
+    command.add_argument("--seed", type=_seed, default=0)
     command.set_defaults(run=phantom)
     for name, module in DEVELOPER_COMMANDS.items():
         commands.add_parser(name, help=f"see liverseg/{module}.py; --help lists its arguments")
     return parser
+
+
+def _existing(text: str) -> Path:
+    if not Path(text).exists():
+        raise argparse.ArgumentTypeError(f"there is no {text}; name a file or a folder")
+    return Path(text)
+
+
+def _folder(text: str) -> Path:
+    """A folder to write to, made before the work begins."""
+    try:
+        Path(text).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text} is no folder that can be written to ({error.strerror}); name another"
+        ) from None
+    return Path(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a seed is a number from 0, not {text}")
+    return int(text)
 
 
 def _print_json(report: dict) -> None:

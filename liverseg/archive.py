@@ -210,7 +210,7 @@ def natural_key(member: Member) -> tuple:
     """Sorts by names with numbers as numbers: image_2 before image_10."""
     return tuple(
         tuple(
-            int(piece) if piece.isdigit() else piece for piece in re.split(r"(\d+)", part.lower())
+            int(piece) if piece.isdecimal() else piece for piece in re.split(r"(\d+)", part.lower())
         )
         for part in member.parts
     )

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .errors import DataError
 from .volume import TUMOR, Segmentation, Spacing, Volume
 
 UNANNOTATED = 3  # liver on a slice whose tumors were not annotated
-UNKNOWN_SPACING = Spacing(1.25, 0.75, 0.75)  # mm, for training scans that do not say: LiTS' median
+ASSUMED_SPACING = Spacing(1.25, 0.75, 0.75)  # mm, of data sets that do not say: LiTS' median
 APART_MM = 1e3  # between single slices of different places: too far to be neighbours
 SIDES = ("train", "val", "test")
 
@@ -53,8 +54,8 @@ class Case:
 
 def case_of(name: str, patient: str, volume: Volume, truth: Segmentation) -> Case:
     """A case from a scan and its ground truth; unknown spacing is assumed."""
-    spacing = volume.spacing or UNKNOWN_SPACING
-    z_mm = np.arange(volume.shape[0]) * (spacing.z or UNKNOWN_SPACING.z)
+    spacing = volume.spacing or ASSUMED_SPACING
+    z_mm = np.arange(volume.shape[0]) * (spacing.z or ASSUMED_SPACING.z)
     measured = volume.voxel_ml is not None
     return Case(name, patient, volume.hu, truth.labels, z_mm, spacing.y, measured)
 
@@ -98,7 +99,7 @@ def split_cases(cases: Iterable[Case], sides: Mapping[str, Iterable[str]]) -> di
         sides: patients or case names of "train", "val" and "test".
 
     Raises:
-        ValueError: where one patient would be on two sides.
+        DataError: where one patient would be on two sides.
     """
     split: dict[str, list[Case]] = {side: [] for side in SIDES}
     side_of: dict[str, str] = {}
@@ -106,7 +107,7 @@ def split_cases(cases: Iterable[Case], sides: Mapping[str, Iterable[str]]) -> di
         own = {case.name, case.patient}
         for side in [side for side in SIDES if own & set(sides[side])] or ["train"]:
             if side_of.setdefault(case.patient, side) != side:
-                raise ValueError(
+                raise DataError(
                     f"patient {case.patient} would be in {side_of[case.patient]} and in {side}; "
                     "split by patient"
                 )
@@ -126,7 +127,7 @@ def random_sides(cases: Iterable[Case], seed: int = 0, held_out: float = 0.2) ->
     for case in cases:
         tumor[case.patient] = tumor.get(case.patient, False) or bool((case.labels == TUMOR).any())
     if len(tumor) < len(SIDES):
-        raise ValueError(f"a split needs at least 3 patients, got {len(tumor)}")
+        raise DataError(f"a split needs at least 3 patients, got {len(tumor)}")
     shuffled = np.random.default_rng(seed).permutation(sorted(tumor))
     ordered = sorted(map(str, shuffled), key=tumor.__getitem__, reverse=True)
     every = max(3, round(1 / held_out))

@@ -13,13 +13,14 @@ import numpy as np
 
 from .data import (
     APART_MM,
+    ASSUMED_SPACING,
     SIDES,
     UNANNOTATED,
-    UNKNOWN_SPACING,
     Case,
     case_of,
     random_sides,
 )
+from .errors import DataError
 from .volume import Spacing
 
 SMALL = (24, 192, 192)  # (z, y, x) of synthetic patients that stand in for a data set
@@ -27,7 +28,7 @@ LITS_OF_IRCADB = range(28, 48)  # LiTS volume v is 3D-IRCADb-01 patient v - 27
 
 
 def read_data(root: Path) -> Iterator[Case]:
-    """Reads whichever of these data sets a folder holds; ValueError where it holds none.
+    """Reads whichever of these data sets a folder holds; DataError where it holds none.
 
     Args:
         root: of one data set; or no folder but "phantom", for eight small synthetic patients.
@@ -43,7 +44,7 @@ def read_data(root: Path) -> Iterator[Case]:
     elif next(root.rglob("*.nii*"), None):
         yield from read_nifti_pairs(root)
     else:
-        raise ValueError(
+        raise DataError(
             f"{root} holds no slice folders (ct), 3D-IRCADb-01 (PATIENT_DICOM), LiTS or MSD NIfTI"
         )
 
@@ -65,7 +66,7 @@ def read_slice_folders(root: Path) -> Iterator[Case]:
     for folder in sorted(path.parent for path in Path(root).glob("*/case.json")):
         about = json.loads((folder / "case.json").read_text(encoding="utf-8"))
         paths = [folder / f"z{z:04d}.webp" for z in about["slices"]]
-        spacing = Spacing(*(about.get("spacing_zyx_mm") or UNKNOWN_SPACING))
+        spacing = Spacing(*(about.get("spacing_zyx_mm") or ASSUMED_SPACING))
         yield Case(
             about["case"],
             about["patient"],
@@ -93,7 +94,7 @@ def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iter
             np.stack([_gray_to_hu(_read_gray(path), window_hu) for path in paths]),
             np.where(labels > 0, UNANNOTATED, 0).astype(np.uint8),
             np.arange(len(paths)) * APART_MM,
-            UNKNOWN_SPACING.y * 512 / labels.shape[-1],
+            ASSUMED_SPACING.y * 512 / labels.shape[-1],
             measured=False,
         )
 
@@ -133,7 +134,7 @@ def read_phantoms(count: int, seed: int = 0, **options) -> Iterator[Case]:
 def _read_gray(path: Path) -> np.ndarray:
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise ValueError(f"{path} is not a readable picture")
+        raise DataError(f"{path} is not a readable picture")
     return image if image.ndim == 2 else np.ascontiguousarray(image[..., 0])
 
 

@@ -164,8 +164,11 @@ def open_session(path: Path):
 
 def thread_count() -> int:
     """LIVERSEG_THREADS, else the cores this process may use."""
-    if os.environ.get(THREADS_VARIABLE):
-        return int(os.environ[THREADS_VARIABLE])
+    wanted = os.environ.get(THREADS_VARIABLE, "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    if wanted:
+        log.warning("%s is no number from 1, so all cores are used.", THREADS_VARIABLE)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(cores, _container_cores() or cores)
 

@@ -9,6 +9,7 @@ UploadError                what a person uploaded cannot be used
 ├── SeveralSeries          more than one good scan: `choices` describes them
 └── TruthMismatch          the ground truth does not belong to the scan's grid
 WeightsError               the network's weights are missing, damaged or of another architecture
+DataError                  a data set to train or evaluate on cannot be used
 
 Each message is one to three plain sentences: what was found, what is needed, what to do next. It
 never holds header text, file names or UIDs. Programmer's errors are ValueError and TypeError.
@@ -58,3 +59,7 @@ class TruthMismatch(UploadError):
 
 class WeightsError(Exception):
     """The weights are missing, damaged or made for another architecture or recipe."""
+
+
+class DataError(ValueError):
+    """A data set to train or evaluate on cannot be used."""

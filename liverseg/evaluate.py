@@ -18,6 +18,7 @@ from .cascade import segment
 from .data import SIDES, UNANNOTATED, Case, split_cases
 from .datasets import read_data, read_sides
 from .engine import Engine, load_engine
+from .errors import DataError
 from .measurements import Measurements, measure
 from .metrics import Scores, compare
 from .samples import is_picture
@@ -54,7 +55,7 @@ def evaluate(cases: Iterable[Case], split: str, engine: Engine, out: Path) -> di
         }
         out.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     if not patients:
-        raise ValueError(f"there are no scans on the {split} side")
+        raise DataError(f"there are no scans on the {split} side")
     return results[split][name]
 
 

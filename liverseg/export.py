@@ -16,7 +16,7 @@ from .colors import LIVER, TUMOR, rgb
 from .explain import EXPLANATIONS
 from .measurements import Measurements
 from .metrics import Scores
-from .volume import Segmentation, Volume
+from .volume import Segmentation, Volume, notices
 
 DISCLAIMER = "Teaching demo, not for diagnosis."
 CONVENTIONS = (
@@ -86,6 +86,7 @@ def to_json(
     measurements: Measurements,
     scores: Scores | None,
     identity: str,
+    truth: Segmentation | None = None,
 ) -> str:
     """Everything measured, as JSON text.
 
@@ -94,6 +95,7 @@ def to_json(
         measurements: of the segmentation.
         scores: None where there is no ground truth.
         identity: of the weights.
+        truth: for its notices.
     """
     report = {
         "disclaimer": DISCLAIMER,
@@ -101,16 +103,11 @@ def to_json(
         "conventions": CONVENTIONS,
         "shape_zyx": list(volume.shape),
         "spacing_zyx_mm": list(volume.spacing) if volume.spacing else None,
-        "notices": notices(volume, segmentation),
+        "notices": notices(volume, truth, segmentation),
         "measurements": measurements.to_dict(),
         "scores": scores.to_dict() if scores else None,
     }
     return json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def notices(volume: Volume, segmentation: Segmentation) -> list[str]:
-    """What was assumed or chosen for the person, each sentence once."""
-    return list(dict.fromkeys(volume.notices + segmentation.notices))
 
 
 def to_csv(
@@ -119,8 +116,9 @@ def to_csv(
     measurements: Measurements,
     scores: Scores | None,
     identity: str,
+    truth: Segmentation | None = None,
 ) -> str:
-    """The same as `to_json` for a spreadsheet: one number a row, slices counted from 1."""
+    """The chief numbers of `to_json` for a spreadsheet: one a row, slices counted from 1."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("quantity", "tumor", "slice", "value", "unit"))
@@ -128,7 +126,7 @@ def to_csv(
     if scores:
         writer.writerows(_score_rows(scores))
     writer.writerow(("Weights", "", "", identity, ""))
-    for sentence in [*notices(volume, segmentation), DISCLAIMER]:
+    for sentence in [*notices(volume, truth, segmentation), DISCLAIMER]:
         writer.writerow(("Note", "", "", sentence, ""))
     return text.getvalue()
 

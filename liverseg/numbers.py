@@ -25,12 +25,6 @@ def _voxels(spacing: Spacing | None) -> str:
     return f"voxels {spacing.x:.2f} × {spacing.y:.2f} × {spacing.z:.2f} mm"
 
 
-def notices(study: Study) -> list[str]:
-    """Every choice that was made for the person, each once."""
-    parts = (study.volume, study.truth, study.prediction)
-    return list(dict.fromkeys(text for part in parts if part for text in part.notices))
-
-
 def number_table(study: Study) -> list[dict]:
     """What was measured and, with ground truth, scored, each number with its explanation."""
     groups = []

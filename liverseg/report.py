@@ -10,12 +10,12 @@ from string import Template
 
 from . import colors
 from .explain import EXPLANATIONS, written
-from .export import DISCLAIMER, notices
+from .export import DISCLAIMER
 from .measurements import Measurements
 from .metrics import Scores
 from .numbers import describe
 from .snapshot import snapshot
-from .volume import Segmentation, Volume
+from .volume import Segmentation, Volume, notices
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 MOST_TUMORS = 6  # what fits on the page; the CSV has them all
@@ -49,7 +49,7 @@ def report(
         measurements=_measurement_table(measurements),
         scores=_score_table(scores) if scores else "",
         tumors=_tumor_table(measurements, scores),
-        notices=_notice_list(notices(volume, segmentation)),
+        notices=_notice_list(notices(volume, truth, segmentation)),
         explanations=_explanations(scores is not None),
         identity=escape(identity),
     )

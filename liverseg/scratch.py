@@ -9,6 +9,7 @@ scratch/            liverseg-XXXX in the system's temporary folder, readable by 
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -57,18 +58,25 @@ class Scratch:
             total += _size(path)
             if total > max_bytes or time.time() - _changed(path) > max_age_s:
                 shutil.rmtree(path, ignore_errors=True)
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # a folder, or gone meanwhile
+                    path.unlink()
 
 
 def _changed(path: Path) -> float:
     """When it was last changed, in seconds; 0 for what is gone."""
-    return path.stat().st_mtime if path.exists() else 0.0
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file, or of the files in a folder."""
-    files = path.iterdir() if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.exists())
+    """Bytes of a file, or of the files in a folder; 0 for what is gone meanwhile."""
+    try:
+        files = path.iterdir() if path.is_dir() else [path]
+        return sum(file.stat().st_size for file in files)
+    except OSError:
+        return 0
 
 
 def remove_abandoned(parent: Path) -> None:

@@ -82,10 +82,9 @@ def _text(key: str, study: Study, identity: str) -> str:
     from .export import to_csv, to_json
     from .report import report
 
-    numbers = (study.volume, study.prediction, study.measurements, study.scores, identity)
-    if key == "html":
-        return report(*numbers, truth=study.truth)
-    return to_csv(*numbers) if key == "csv" else to_json(*numbers)
+    write = {"csv": to_csv, "json": to_json, "html": report}[key]
+    numbers = (study.volume, study.prediction, study.measurements, study.scores)
+    return write(*numbers, identity, study.truth)
 
 
 def _write_labels(key: str, study: Study, identity: str, path: Path) -> None:

@@ -27,6 +27,7 @@ from .config import Recipe
 from .data import UNANNOTATED, Case
 from .datasets import read_data, read_sides
 from .engine import Engine, load_engine
+from .errors import DataError
 from .evaluate import cases_of_side, score_case, spacing_of
 from .samples import is_picture
 from .summary import summarize
@@ -84,7 +85,7 @@ def choose_thresholds(cases: Iterable[tuple[Case, Engine]], recipe: Recipe) -> C
     """
     scans = [(case, Once(engine)) for case, engine in cases if not is_picture(case)]
     if not scans:
-        raise ValueError("thresholds are chosen on validation scans, and there are none")
+        raise DataError("thresholds are chosen on validation scans, and there are none")
     liver = [_liver_point(scans, recipe, threshold) for threshold in LIVER_THRESHOLDS]
     recipe = replace(recipe, liver_threshold=_best(liver).threshold)
     tumor = _tumor_points(scans, recipe)
@@ -197,7 +198,7 @@ def read_unseen(root: Path, patients: str) -> Iterator[Case]:
     """The cases of "val", or of patients with commas between them.
 
     Raises:
-        ValueError: for a patient that is none of the data set's, or one for testing.
+        DataError: for a patient that is none of the data set's, or one for testing.
     """
     if patients == "val":
         yield from cases_of_side(root, "val")
@@ -207,12 +208,12 @@ def read_unseen(root: Path, patients: str) -> Iterator[Case]:
     for case in read_data(root):
         own = {case.name, case.patient}
         if wanted & own and own & tested:
-            raise ValueError(f"{case.patient} is a test patient, who chooses nothing: leave it out")
+            raise DataError(f"{case.patient} is a test patient, who chooses nothing: leave it out")
         if wanted & own:
             found |= own
             yield case
     if wanted - found:
-        raise ValueError(f"{root} has no patient {', '.join(sorted(wanted - found))}")
+        raise DataError(f"{root} has no patient {', '.join(sorted(wanted - found))}")
 
 
 def judge(text: str) -> tuple[Path, str]:

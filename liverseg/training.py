@@ -25,6 +25,7 @@ from .config import Recipe
 from .data import Case, open_packed, pack, split_cases
 from .datasets import read_data, read_sides
 from .engine import load_engine
+from .errors import DataError
 from .losses import make_loss
 from .model import build_resunet
 from .pseudo_labels import label_surely
@@ -183,7 +184,7 @@ class Run:
     def _load(self) -> None:
         state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
         if state["stage"] != asdict(self.stage):
-            raise ValueError(
+            raise DataError(
                 f"{self.folder} holds a checkpoint of {state['stage']}, not of {self.stage}; "
                 "train elsewhere or delete it"
             )

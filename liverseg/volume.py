@@ -145,6 +145,11 @@ class Segmentation:
         return self.labels == TUMOR
 
 
+def notices(*parts: Volume | Segmentation | None) -> list[str]:
+    """What was assumed or chosen for the person in any of these, each sentence once."""
+    return list(dict.fromkeys(text for part in parts if part for text in part.notices))
+
+
 def _check_array(array: np.ndarray, name: str, dtype: type) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 3:
         found = f"{getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -131,3 +132,29 @@ def test_the_ablations_narrow_networks_learn_without_onednn(monkeypatch):
     with pytest.raises(SystemExit):
         runpy.run_module("liverseg", run_name="__main__")
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("inspect nothing.zip", "there is no nothing.zip"),
+        ("segment scan.txt --out scan.txt", "no folder that can be written to"),
+        ("phantom --out scan.txt/in", "no folder that can be written to"),
+        ("phantom --out new --seed -1", "expected one argument|a number from 0"),
+        ("phantom --out new --seed=-1", "a number from 0"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_said_before_any_work(
+    tmp_path, monkeypatch, capsys, command, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scan.txt").write_text("no folder")
+    with pytest.raises(SystemExit) as stop:
+        main(command.split())
+    assert stop.value.code == REFUSED
+    assert re.search(words, capsys.readouterr().err)
+
+
+def test_a_data_set_that_is_none_is_refused_in_a_sentence(tmp_path, capsys):
+    assert main(["evaluate", "--data", str(tmp_path), "--split", "test"]) == REFUSED
+    assert "holds no slice folders" in capsys.readouterr().err

@@ -84,3 +84,11 @@ def test_the_number_of_threads_can_be_set(monkeypatch):
     assert engine_module.thread_count() == 3
     monkeypatch.delenv("LIVERSEG_THREADS")
     assert engine_module.thread_count() >= 1
+
+
+@pytest.mark.parametrize("words", ["all", "0", "-2", "1.5"])
+def test_a_number_of_threads_that_is_none_is_said_and_left_aside(monkeypatch, caplog, words):
+    every = engine_module.thread_count()
+    monkeypatch.setenv("LIVERSEG_THREADS", words)
+    assert engine_module.thread_count() == every
+    assert "LIVERSEG_THREADS is no number from 1" in caplog.text

@@ -21,6 +21,8 @@ from liverseg.export import to_csv, to_json, write_nifti, write_png
 from liverseg.measurements import measure
 from liverseg.metrics import compare
 from liverseg.phantom.files import lps_affine, write_dicom
+from liverseg.studies import Study
+from liverseg.takeaway import write_file
 from liverseg.upload import read_scan, read_truth
 from liverseg.volume import Segmentation, Source, Spacing, Volume
 
@@ -345,6 +347,16 @@ def test_json_says_what_it_is_and_what_was_measured(result):
     assert stored["measurements"]["liver_ml"] == measurements.liver_ml
     assert stored["scores"]["liver"]["dice"] == scores.liver.dice
     assert stored["scores"]["slices"][0]["liver"]["dice"] is None
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "html"])
+def test_what_was_assumed_about_the_truth_stands_beside_its_scores(result, tmp_path, kind):
+    volume, prediction, measurements, scores = result
+    truth = Segmentation(prediction.labels, notices=("The masks were laid on as stored.",))
+    study = Study(tmp_path, tmp_path, volume, truth, prediction, measurements, scores=scores)
+    text = write_file(kind, study, IDENTITY, tmp_path).read_text(encoding="utf-8")
+    assert "The masks were laid on as stored." in text
+    assert "The slices were sorted." in text
 
 
 def test_json_without_truth_has_no_scores(result):

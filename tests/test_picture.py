@@ -82,6 +82,12 @@ def test_several_pictures_are_in_the_natural_order_of_their_names(tmp_path):
     assert np.array_equal(volume.hu, [as_hu(np.roll(GREY, k, axis=1)) for k in range(12)])
 
 
+def test_a_name_may_hold_a_digit_that_is_no_number(tmp_path):
+    for k in range(2):
+        save(np.roll(GREY, k, axis=1), tmp_path / "cm²" / f"slice{k}.png")
+    assert len(read_scan(tmp_path).hu) == 2
+
+
 def test_a_few_coloured_marks_are_said_and_a_colour_picture_is_refused(tmp_path):
     pixels = np.dstack([GREY, GREY, GREY])
     pixels[2:4, 2:6] = (255, 255, 0)

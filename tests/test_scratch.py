@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -57,6 +58,20 @@ def test_old_files_are_swept_and_the_folders_of_open_studies_kept(tmp_path):
             os.utime(scratch.gradio / name, (an_hour_ago, an_hour_ago))
         scratch.sweep(60, keep={scratch.gradio / "kept"})
         assert {path.name for path in scratch.gradio.iterdir()} == {"new", "kept"}
+
+
+def test_what_goes_away_during_a_sweep_does_not_stop_it(tmp_path, monkeypatch):
+    with Scratch(tmp_path) as scratch:
+        for name in ("taken", "old"):
+            (scratch.gradio / name).mkdir()
+            (scratch.gradio / name / "file").write_text("x")
+            os.utime(scratch.gradio / name, (0, 0))
+        listed = list(scratch.gradio.iterdir())
+        monkeypatch.setattr(Path, "iterdir", lambda path: iter([*listed, path / "gone"]))
+        shutil.rmtree(scratch.gradio / "taken")
+        scratch.sweep(60, keep=set())
+        monkeypatch.undo()
+        assert list(scratch.gradio.iterdir()) == []
 
 
 def test_over_the_limit_of_bytes_the_oldest_goes_first(tmp_path):

@@ -249,6 +249,12 @@ def test_a_tumor_of_another_organ_is_not_one_of_the_liver(scan, tmp_path):
     assert not truth.tumor.any()
 
 
+def test_the_vessels_of_a_liver_are_not_the_liver(scan, tmp_path):
+    found = seg({"liver_vessels": labels() == 0, "liver": labels() > 0})
+    truth = read_truth(write([found], tmp_path / "seg"), scan)
+    assert np.array_equal(truth.labels > 0, labels() > 0)
+
+
 @pytest.mark.parametrize("label", ["Segment_1", "segmentation", ""])
 def test_a_lone_segment_without_a_name_is_taken_as_liver_and_that_is_said(scan, tmp_path, label):
     truth = read_truth(write([seg({label: labels() > 0})], tmp_path / "seg"), scan)

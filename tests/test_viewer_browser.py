@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from browser import open_browser
 from packed import pack_scan
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 from scipy import ndimage
 
 from liverseg import cases
@@ -75,6 +75,11 @@ def steps(case):
         yield Step("Outlining the liver", k + 8, SHAPE[0], z, labels)
 
 
+def largest_alone(mask):
+    lesions, _ = ndimage.label(mask)
+    return (lesions == np.bincount(lesions[mask]).argmax()).astype(np.uint8)
+
+
 def values_of(case):
     """What the page shows under each button, as a list: the last one stays."""
     folder = private_folder()
@@ -91,10 +96,12 @@ def values_of(case):
         measure(case.truth, case.volume),
         folder=folder,
     )
+    fewer = Segmentation(case.truth.labels - largest_alone(case.truth.tumor))
     picture = Volume(np.clip(case.volume.hu[:1], -100, 155), windowed=(-100, 155))
     return {
         "scan": [scan],
         "truth": [pack_result(scan, truth=case.truth, folder=folder)],
+        "fewer": [pack_result(scan, truth=fewer, folder=folder)],
         "preview": previews[-1:],
         "result": [result],
         "all": [*previews, result],
@@ -997,6 +1004,22 @@ def test_leaving_out_a_lesion_costs_recall_but_no_precision(viewer, case):
     wait_for_score(viewer, "recall", f"{share:.3f}")
     assert why(viewer, "precision") == "1.000"
     assert float(why(viewer, "dice")) == pytest.approx(2 * share / (1 + share), abs=5.01e-4)
+
+
+def test_a_lesson_takes_the_tumors_of_a_new_truth_when_its_masks_are_here(viewer, case):
+    open_lesson(viewer, "why")
+    options = viewer.locator("[name=lv-why-drop] option")
+    tumors = len(measure(case.truth, case.volume).lesions)
+    expect(options).to_have_count(1 + tumors)
+
+    def later(route):
+        viewer.wait_for_timeout(300)
+        route.continue_()
+
+    viewer.route("**/*file=*", later)
+    viewer.click("#fewer")
+    expect(options).to_have_count(tumors)
+    viewer.unroute("**/*file=*")
 
 
 def test_lessons_need_a_truth_or_bring_their_own(viewer):

@@ -22,7 +22,7 @@ NOT_A_TUMOR = re.compile("cyst|kyst|metastasectom")
 OTHER_STRUCTURES = re.compile(
     "adrenal|aorta|artery|biliary|bladder|bone|colon|duoden|gallbladder|heart|hyperplas|intestin|"
     "kidney|lung|lymph|metal|metastasectom|cyst|kyst|pancrea|portal|sigmoid|skin|spleen|stomach|"
-    "stone|surrenal|surretumor|uterus|vein|vena|venous|^tumor$"
+    "stone|surrenal|surretumor|uterus|vein|vena|venous|vessel|^tumor$"
 )
 
 

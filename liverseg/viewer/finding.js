@@ -42,7 +42,7 @@ export function createFinding(root, store, palette, actions, openCase) {
   button("find-start").addEventListener("click", begin);
   button("find-undo").addEventListener("click", undo);
   button("find-done").addEventListener("click", finish);
-  store.on(["value"], () => state.lesson === "find" && changed());
+  store.on(["value", "masked"], () => state.lesson === "find" && changed());
 
   function begin() {
     const { study } = state;
@@ -100,7 +100,8 @@ export function createFinding(root, store, palette, actions, openCase) {
   function changed() {
     const isRunning = started && !ended;
     button("find-start").hidden = Boolean(isRunning);
-    button("find-start").disabled = !state.value?.result?.truth;
+    const { study, value } = state;
+    button("find-start").disabled = !value?.result?.truth || study.maskedBy !== value;
     button("find-done").hidden = button("find-undo").hidden = !isRunning;
     writeTime();
     text("outcome").textContent = ended ? outcome() : "";

@@ -6,7 +6,7 @@ import { DRAWN } from "./study.js";
 export function createLessons(root, store, lessons) {
   const { state } = store;
   const menu = root.querySelector(".lv-menu");
-  const drawings = new Map(); // by lesson: {study, slices: Map of z to labels}
+  const drawings = new Map(); // by lesson: {id: of the study, slices: Map of z to labels}
 
   for (const button of menu.querySelectorAll("button")) {
     button.addEventListener("click", () => open(button.dataset.lesson));
@@ -29,10 +29,10 @@ export function createLessons(root, store, lessons) {
     const { study, lesson } = state;
     if (lesson) {
       lessons[lesson].leave();
-      drawings.set(lesson, { study, slices: takeDrawing(study) });
+      drawings.set(lesson, { id: study?.id, slices: takeDrawing(study) });
     }
     const kept = drawings.get(name);
-    if (name && kept?.study === study) putDrawing(study, kept.slices);
+    if (name && study && kept?.id === study.id) putDrawing(study, kept.slices);
     store.set({ lesson: name, lesion: null, allowed: null, compared: false, tool: null });
     root.dataset.openLesson = name || "";
     store.touch("masks");

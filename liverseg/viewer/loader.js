@@ -5,8 +5,9 @@ import { DRAWN, middleOut, PREDICTION, Study } from "./study.js";
 
 const KEEP_DRAWN = 3 << DRAWN;
 
-// In the store: study, value, z, y, x; "voxels" and "masks" when their content changed; phase, one
-// of empty, loading, scan, preview, result, error.
+// In the store: study, value, z, y, x; "voxels" and "masks" when their content changed, "masked"
+// when the masks of a value are all here; phase, one of empty, loading, scan, preview, result,
+// error.
 export function createLoader(store) {
   let abort = new AbortController();
   let shownLabels = null; // path of the final masks that are in the study
@@ -72,6 +73,7 @@ export function createLoader(store) {
     }
     if (value.result && !value.progress) await takeResult(value.result, study, signal);
     study.maskedBy = value;
+    if (store.state.value === value) store.touch("masked");
     settle(study);
   }
 

@@ -24,7 +24,7 @@ export function createMisleading(root, store) {
   for (const radio of panel.querySelectorAll("[type=radio]")) radio.addEventListener("change", begin);
   panel.querySelector("[data-action=why-reset]").addEventListener("click", begin);
   store.on(["z"], () => state.lesson === "why" && write());
-  store.on(["value"], () => state.lesson === "why" && state.value?.result?.truth && begin());
+  store.on(["masked"], () => state.lesson === "why" && begin());
 
   const chosen = (name) => panel.querySelector(`[name=lv-why-${name}]:checked`).value;
   const structure = () => chosen("structure");

@@ -19,7 +19,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
 
 import gradio as gr
 
-from liverseg.cases import Case
+from liverseg.cases import LAST, Case
 from liverseg.errors import SeveralSeries, UploadError, WeightsError
 from liverseg.limits import LIMITS
 from liverseg.numbers import describe, number_table
@@ -161,6 +161,7 @@ class Page:
                     show_label=False,
                     precision=0,
                     minimum=0,
+                    maximum=LAST,
                     scale=1,
                     min_width=64,
                     container=False,
@@ -199,13 +200,12 @@ class Page:
         panel = [self.scan, self.series, self.truth, self.segment]
         everything = [*results, *panel]
 
-        self.scan.upload(self.open_scan, self.scan, everything, **reading, **status)
+        for box, read in ((self.scan, self.open_scan), (self.truth, self.open_truth)):
+            given = box.upload(read, box, everything, **reading, **status)
+            given.failure(lambda: refused(UNEXPECTED), None, box, queue=False, **quiet)
         self.series.input(self.open_series, self.series, everything, **reading, **status)
-        self.truth.upload(self.open_truth, self.truth, everything, **reading, **status)
-        example = self.example.click(
-            self.open_synthetic, self.seed, [*everything, self.status], **reading, **status
-        )
         asked = [*everything, self.status, self.panel]
+        example = self.example.click(self.open_synthetic, self.seed, asked, **reading, **status)
         self.viewer.open_case(self.open_case, None, asked, **reading, **status)
         busy = [self.panel, self.segment, self.cancel]
         rest = [self.segment, self.cancel, self.viewer, self.status]
@@ -272,11 +272,11 @@ class Page:
     def open_case(self, request: gr.Request, event: gr.EventData):
         """Shows the synthetic case that a lesson asks for."""
         case = Case(int(event.number), event.size, event.contrast)
-        yield {self.panel: gr.Sidebar(open=False)}
         yield from self._open_case(request.session_hash, case)
 
     def _open_case(self, visitor: str, case: Case):
-        yield {self.status: {"stage": "Making the synthetic case"}}
+        making = {"stage": "Making the synthetic case"}
+        yield {self.panel: gr.Sidebar(open=False), self.status: making}
         self.service.open_synthetic(visitor, case)
         yield from self._opened(visitor)
         yield {self.status: None}

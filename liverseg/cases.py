@@ -9,6 +9,7 @@ from .volume import Segmentation, Volume
 # Ranges for `make_phantom`: the longest diameter of a tumor, and its difference from the liver.
 SIZES_MM = {"any": (6.0, 45.0), "large": (25.0, 45.0), "small": (6.0, 15.0)}
 CONTRASTS_HU = {"any": None, "clear": (-70.0, -45.0), "faint": (-30.0, -18.0)}
+LAST = 999_999  # number of a case
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,11 @@ class Case:
     contrast: str = "any"
 
     def __post_init__(self):
-        if self.number < 0 or self.size not in SIZES_MM or self.contrast not in CONTRASTS_HU:
+        if (
+            not 0 <= self.number <= LAST
+            or self.size not in SIZES_MM
+            or self.contrast not in CONTRASTS_HU
+        ):
             raise ValueError(f"no synthetic case {asdict(self)}")
 
     def make(self) -> tuple[Volume, Segmentation]:

@@ -16,6 +16,8 @@ _PAPER = "Kakroo and Mansotra, and the public notebook with their training log"
 
 
 UNDEFINED = "–"
+# What became of a tumor (see `lesions`), as a person reads it.
+STATUS_WORDS = {"detected": "Found", "touched": "Partly", "missed": "Missed", "false": "False"}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from . import colors
-from .explain import EXPLANATIONS, written
+from .explain import EXPLANATIONS, STATUS_WORDS, written
 from .export import DISCLAIMER
 from .measurements import Measurements
 from .metrics import Scores
@@ -111,9 +111,10 @@ def _tumor_table(found: Measurements, scores: Scores | None) -> str:
     rows = []
     for lesion in found.lesions[:MOST_TUMORS]:
         values = [written(key, getattr(lesion, key), unit=True) for key in TUMOR_COLUMNS]
-        values.append(f"{lesion.first_slice + 1}–{lesion.last_slice + 1}")
+        numbers = dict.fromkeys((lesion.first_slice + 1, lesion.last_slice + 1))
+        values.append("–".join(map(str, numbers)))
         if scores:
-            values.append(scores.lesions.predicted[lesion.number - 1].status)
+            values.append(STATUS_WORDS[scores.lesions.predicted[lesion.number - 1].status])
         rows.append(_row(str(lesion.number), *values))
     names = [EXPLANATIONS[key].name for key in TUMOR_COLUMNS]
     table = _table(("Tumor", *names, "Slices", *(["Status"] * bool(scores))), rows)

@@ -167,6 +167,7 @@ def test_a_truth_that_comes_after_the_result_is_scored_at_once(visitor, case, ex
     visitor.open_scan(case / "PATIENT_DICOM.zip")
     visitor.segment()
     assert visitor.page.locator("#numbers .group").count() == 1
+    visitor.page.click("#another")
     visitor.open_truth(case / "MASKS_DICOM.zip")
     assert visitor.number("Dice", 0) == f"{expected.liver.dice:.3f}"
 
@@ -237,6 +238,29 @@ def test_an_empty_case_number_is_the_first_case(visitor, monkeypatch):
     visitor.page.click("#synthetic")
     visitor.wait_for_result()
     assert numbers == [0]
+
+
+def test_a_case_number_that_is_too_large_is_refused_and_the_next_one_opened(visitor, monkeypatch):
+    small = make_phantom(3, shape=SHAPE)
+    monkeypatch.setattr(Case, "make", lambda case: small)
+    visitor.page.fill("#seed input", "99999999999999999999")
+    visitor.page.click("#synthetic")
+    expect(visitor.page.get_by_test_id("toast-text")).to_contain_text("999999")
+    expect(visitor.page.locator("#status .stage")).to_be_empty()
+    visitor.page.fill("#seed input", "3")
+    visitor.page.click("#synthetic")
+    visitor.wait_for_result()
+
+
+def test_a_closed_panel_is_no_stop_for_keys(visitor, case):
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.segment()
+    expect(visitor.page.locator("#panel h2")).to_be_hidden()
+    visitor.page.focus("#another")
+    where = "document.activeElement.getBoundingClientRect().right"
+    for _ in range(60):
+        visitor.page.keyboard.press("Tab")
+        assert visitor.page.evaluate(where) > 0
 
 
 def test_the_page_asks_which_of_two_scans_it_shall_show(visitor, tmp_path):
@@ -511,6 +535,22 @@ def test_the_picture_does_not_move_when_results_arrive(visitor, case):
     before = visitor.page.locator(".lv-stage").bounding_box()
     visitor.wait_for_result()
     assert visitor.page.locator(".lv-stage").bounding_box() == before
+
+
+@pytest.mark.parametrize("tab", ["view", "threshold"])
+def test_a_projector_with_wide_scrollbars_shows_every_tool(chromium, served, case, tab):
+    """Of 1280×720; headless Chromium has no scrollbars, so their width is taken away."""
+    visitor = Visitor(chromium, served, viewport={"width": 1280, "height": 720})
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.open_truth(case / "MASKS_DICOM.zip")
+    visitor.segment()
+    side = visitor.page.locator(".lv-side")
+    side.evaluate("(side) => { side.style.paddingRight = '15px'; }")
+    visitor.page.click(f"#lv-tab-{tab}")
+    visitor.page.wait_for_timeout(300)
+    assert side.evaluate("(side) => side.scrollWidth <= side.clientWidth")
+    assert side.evaluate("(side) => side.scrollHeight <= side.clientHeight")
+    visitor.context.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

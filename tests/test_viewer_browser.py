@@ -1036,20 +1036,60 @@ def test_lessons_need_a_truth_or_bring_their_own(viewer):
 def test_a_class_opens_the_same_synthetic_case_by_number_and_difficulty(viewer):
     show(viewer, "nothing", "empty")
     open_lesson(viewer, "find")
-    for number in ("12", "13"):
-        viewer.fill("[name=lv-case]", number)
-        viewer.select_option("[name=lv-size]", "small")
-        viewer.select_option("[name=lv-contrast]", "faint")
-        viewer.click("[data-action=find-case]")
+    viewer.fill("[name=lv-case]", "12")
+    viewer.select_option("[name=lv-size]", "small")
+    viewer.select_option("[name=lv-contrast]", "faint")
+    button = viewer.locator("[data-action=find-case]")
+    for number, label in (("12", "Open"), ("13", "Next")):
+        assert button.inner_text() == label
+        button.click()
         words = f"This is case {number}: small tumors, faint."
         viewer.wait_for_function(f"document.querySelector('.lv-case').innerText === '{words}'")
-        assert viewer.input_value("[name=lv-case]") == str(int(number) + 1)
+        assert viewer.input_value("[name=lv-case]") == number
         viewer.click("[data-action=find-start]")
         viewer.click("[data-action=find-done]")
         settle(viewer)
     assert text(viewer, ".lv-running").startswith("2 rounds")
+    viewer.select_option("[name=lv-size]", "large")
+    assert button.inner_text() == "Open"
     viewer.fill("[name=lv-case]", "-1")
-    assert viewer.is_disabled("[data-action=find-case]")
+    assert button.is_disabled()
+
+
+def test_a_link_to_no_case_says_so(viewer):
+    begin = viewer.url
+    viewer.goto(f"{begin}?case=-1&size=huge")
+    expect(viewer.locator(".lv-link")).to_contain_text("from 0 to 999999")
+    viewer.goto(begin)
+
+
+def test_errors_are_not_shown_where_there_is_nothing_to_compare(viewer):
+    show(viewer, "truth", "scan")
+    without = colors(viewer)
+    show(viewer, "result")
+    press(viewer, "e")
+    assert viewer.get_attribute("[data-layer=errors] button", "aria-pressed") == "true"
+    show(viewer, "truth", "scan")
+    assert np.array_equal(colors(viewer), without)
+
+
+def test_it_is_said_which_numbers_are_of_moved_thresholds(viewer):
+    viewer.click("#lv-tab-threshold")
+    slider = viewer.locator("[data-threshold=tumor] input")
+    expect(slider).to_be_enabled()
+    hint = viewer.locator(".lv-own")
+    expect(hint).to_be_hidden()
+    slider.fill("0.2")
+    expect(hint).to_contain_text("the files below keep the network's own")
+    viewer.click("#lv-panel-threshold button")
+    expect(hint).to_be_hidden()
+
+
+@pytest.mark.parametrize("action", ["play", "save", "reset", "planes"])
+def test_what_needs_a_scan_waits_for_one(viewer, action):
+    assert viewer.is_enabled(f"[data-action={action}]")
+    show(viewer, "nothing", "empty")
+    assert viewer.is_disabled(f"[data-action={action}]")
 
 
 def test_a_link_opens_the_same_case_with_its_tumors_hidden(viewer):

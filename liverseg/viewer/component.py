@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.data_classes import GradioRootModel
 
 from .. import colors
-from ..explain import EXPLANATIONS
+from ..explain import EXPLANATIONS, STATUS_WORDS
 
 HERE = Path(__file__).parent
 PALETTE = {name.lower(): value for name, value in vars(colors).items() if name.isupper()}
@@ -70,7 +70,8 @@ class LiverViewer(gr.HTML):
             "js_on_load": joined_scripts(),
             "apply_default_css": False,
         }
-        super().__init__(value, palette=PALETTE, meanings=MEANINGS, **{**files, **settings})
+        words = {"meanings": MEANINGS, "statuses": STATUS_WORDS}
+        super().__init__(value, palette=PALETTE, **{**words, **files, **settings})
 
     def preprocess(self, payload: Any) -> None:
         """The viewer is no input: what a browser sends back is dropped."""

@@ -1,6 +1,6 @@
 // Find the tumors: click where one is; then hits, misses and false calls are counted.
 
-import { lesionRow, slicesOf } from "./lesions.js";
+import { lesionRow, slicesOf, withStatus } from "./lesions.js";
 import { copied, linkTo } from "./links.js";
 import { components } from "./masks3d.js";
 import { fixed } from "./numbers.js";
@@ -9,9 +9,10 @@ import { stroke, write } from "./view.js";
 
 const NEAR_MM = 5; // a click this near to a tumor counts
 const NEAR_SLICES = 2; // clicks stay visible on slices around
+const NO_SUCH_CASE = "The link asks for a case that there is not. Choose a number from 0 to 999999.";
 
-// openCase({number, size, contrast}): asks for a synthetic case.
-export function createFinding(root, store, palette, actions, openCase) {
+// openCase({number, size, contrast}): asks for a synthetic case; statuses: see `createLesions`.
+export function createFinding(root, store, palette, actions, openCase, statuses) {
   const { state } = store;
   const panel = root.querySelector('.lv-lesson[data-lesson="find"]');
   const text = (name) => panel.querySelector(`.lv-${name}`);
@@ -26,17 +27,21 @@ export function createFinding(root, store, palette, actions, openCase) {
   const numberField = panel.querySelector("[name=lv-case]");
   const choice = (name) => panel.querySelector(`[name=lv-${name}]`);
   button("find-case").addEventListener("click", () => {
-    const [size, contrast] = [choice("size").value, choice("contrast").value];
-    openCase({ number: numberField.valueAsNumber, size, contrast });
+    ask(numberField.valueAsNumber + (isOpen() ? 1 : 0));
   });
   button("find-link").addEventListener("click", async () => {
     const link = linkTo(state.value.case, location);
     text("link").textContent = (await copied(link)) ? "The link is copied." : link;
   });
-  numberField.addEventListener("input", writeCase);
-  // The next click on "Open" brings a case that was not seen yet.
+  for (const field of [numberField, choice("size"), choice("contrast")]) {
+    field.addEventListener("input", () => {
+      text("link").textContent = "";
+      writeCase();
+    });
+  }
   store.on(["study"], () => {
-    if (state.value?.case) numberField.value = state.value.case.number + 1;
+    if (state.value?.case) numberField.value = state.value.case.number;
+    if (state.study) text("link").textContent = "";
     writeCase();
   });
   button("find-start").addEventListener("click", begin);
@@ -59,12 +64,23 @@ export function createFinding(root, store, palette, actions, openCase) {
   // While somebody searches, the page shows nothing that tells where.
   const keepSecret = (secret) => (root.dataset.secret = secret);
 
+  function ask(number) {
+    openCase({ number, size: choice("size").value, contrast: choice("contrast").value });
+  }
+
+  // Whether the chosen case is the one on screen, so that only the next is left to open.
+  function isOpen() {
+    const open = state.value?.case;
+    if (open?.number !== numberField.valueAsNumber) return false;
+    return ["size", "contrast"].every((name) => open[name] === choice(name).value);
+  }
+
   function writeCase() {
     const { value } = state;
+    button("find-case").textContent = isOpen() ? "Next" : "Open";
     button("find-case").disabled = !numberField.validity.valid || !numberField.value;
     text("case").textContent = value?.case ? inWords(value.case) : value ? "Your own scan." : "";
     button("find-link").hidden = !value?.case;
-    text("link").textContent = "";
   }
 
   function click(voxel) {
@@ -129,10 +145,11 @@ export function createFinding(root, store, palette, actions, openCase) {
     const { voxelMl } = state.study;
     const volume = voxelMl === null ? "" : `${(places.length * voxelMl).toFixed(2)} mL`;
     const where = slicesOf(first, last);
-    return lesionRow(index + 1, found ? "detected" : "missed", volume, where, () => {
+    const row = lesionRow(index + 1, volume, where, () => {
       actions.goTo(Math.round((first + last) / 2));
       store.set({ y: Math.round(center.y), x: Math.round(center.x) });
     });
+    return withStatus(row, found ? "detected" : "missed", statuses);
   }
 
   function runningScore() {
@@ -155,7 +172,8 @@ export function createFinding(root, store, palette, actions, openCase) {
         if (!choice(name).value) choice(name).value = "any";
       }
       writeCase();
-      button("find-case").click();
+      if (button("find-case").disabled) text("link").textContent = NO_SUCH_CASE;
+      else ask(numberField.valueAsNumber);
     },
     // The tumors stay hidden until the search is over, also in the next scan.
     enter() {

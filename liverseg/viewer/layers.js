@@ -1,6 +1,6 @@
 // The controls of the layers and the window.
 
-import { PRESETS } from "./look.js";
+import { isThere, PRESETS } from "./look.js";
 
 export const STYLES = ["fill", "outline", "both"];
 
@@ -43,16 +43,6 @@ export function createLayerControls(root, store, actions) {
 export function change(store, name, changes) {
   const { layers } = store.state;
   store.set({ layers: { ...layers, [name]: { ...layers[name], ...changes } } });
-}
-
-// Whether a scan has what a layer shows.
-export function isThere(name, value) {
-  if (!value) return false;
-  const { result } = value;
-  if (name === "truth") return Boolean(result?.truth);
-  if (name === "errors") return Boolean(result?.truth && result.predicted);
-  if (name === "probability") return Boolean(result?.probability);
-  return Boolean(value.previews.length || result?.predicted);
 }
 
 function createWindowControl(root, store, actions) {

@@ -4,9 +4,9 @@ import { fixed, NONE } from "./numbers.js";
 import { stroke, write } from "./view.js";
 
 const LABEL_PX = [30, 16]; // from an axis' end to its words' middle, across and down
-const STATUS = { detected: "Found", touched: "Partly", missed: "Missed", false: "False" };
 
-export function createLesions(root, store, actions) {
+// statuses: the words for what became of a tumor, by its status.
+export function createLesions(root, store, actions, statuses) {
   const { state } = store;
   const list = root.querySelector(".lv-lesions");
   const hint = root.querySelector("#lv-panel-tumors .lv-hint");
@@ -25,7 +25,7 @@ export function createLesions(root, store, actions) {
   }
 
   store.on(["value", "allowed"], () => {
-    list.replaceChildren(...lesions().map((lesion, index) => item(lesion, () => show(index))));
+    list.replaceChildren(...lesions().map((lesion, index) => item(lesion, statuses, () => show(index))));
     hint.textContent = hintFor(state);
   });
   store.on(["study"], () => store.set({ lesion: null }));
@@ -57,28 +57,35 @@ function hintFor({ value, allowed }) {
   return value.result.lesions.length ? "" : "No tumor was found.";
 }
 
-function item(lesion, choose) {
+function item(lesion, statuses, choose) {
   const { number, status } = lesion;
   const density = lesion.hu_mean === null ? "" : densityOf(lesion);
-  return lesionRow(status === "missed" ? NONE : number, status, sizeOf(lesion), density, choose);
+  const row = lesionRow(status === "missed" ? NONE : number, sizeOf(lesion), density, choose);
+  return withStatus(row, status, statuses);
 }
 
 // A line of a list of tumors, which calls `choose` when it is clicked.
-//   status: a key of STATUS, or null.
-export function lesionRow(number, status, words, more, choose) {
+export function lesionRow(number, words, more, choose) {
   const row = document.createElement("li");
   const button = document.createElement("button");
   button.type = "button";
-  button.dataset.status = status || "";
   button.addEventListener("click", choose);
   const add = (tag, text) => {
     button.append(Object.assign(document.createElement(tag), { textContent: text }));
   };
   add("b", number);
   add("span", words);
-  add("em", STATUS[status] || "");
+  add("em", "");
   add("small", more);
   row.append(button);
+  return row;
+}
+
+// The line with what became of the tumor.
+//   status: a key of `statuses`, or null.
+export function withStatus(row, status, statuses) {
+  row.firstChild.dataset.status = status || "";
+  row.querySelector("em").textContent = statuses[status] || "";
   return row;
 }
 

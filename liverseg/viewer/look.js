@@ -16,16 +16,32 @@ export const PRESETS = [
 const isPart = (byte, mask, structure) => ((byte >> mask) & 3) >= FIRST_LABEL[structure];
 const isLabel = (byte, mask, label) => ((byte >> mask) & 3) === label;
 
+// Whether a scan has what a layer shows.
+export function isThere(name, value) {
+  if (!value) return false;
+  const { result } = value;
+  if (name === "truth") return Boolean(result?.truth);
+  if (name === "errors") return Boolean(result?.truth && result.predicted && !value.progress);
+  if (name === "probability") return Boolean(result?.probability);
+  return Boolean(value.previews.length || result?.predicted);
+}
+
+// Whether errors take the place of the other layers.
+export function showsErrors({ layers, allowed, value }) {
+  return layers.errors.on && !allowed && isThere("errors", value);
+}
+
 // The layers that are on, in the order of painting: each {color, fill, outline, member}, with
 // fill and outline as opacities and member a function of the mask byte.
 //   allowed: the names of those that a lesson does not hide, or null for all.
-export function shownLayers({ layers, structure, hidden, allowed }, palette) {
+export function shownLayers(state, palette) {
+  const { layers, structure, hidden, allowed } = state;
   if (hidden) return [];
   const drawn = [
     { color: palette.drawn_liver, fill: 0.35, outline: 1, member: (b) => (b >> DRAWN) & LIVER },
     { color: palette.drawn_tumor, fill: 0.35, outline: 1, member: (b) => (b >> DRAWN) & TUMOR },
   ];
-  if (layers.errors.on && !allowed) return [...errorLayers(layers.errors, structure, palette), ...drawn];
+  if (showsErrors(state)) return [...errorLayers(layers.errors, structure, palette), ...drawn];
   const shown = [];
   const add = (name, member, inner = member) => {
     if (!layers[name].on || (allowed && !allowed.includes(name))) return;

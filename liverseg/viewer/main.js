@@ -1,14 +1,14 @@
 // The viewer's beginning: puts its parts together. `host` is what `gr.HTML` gives a script.
 
 import { keyList, listenToKeys, writeKeySheet } from "./keys.js";
-import { change, createLayerControls, FIRST_LAYERS, isThere, STYLES } from "./layers.js";
+import { change, createLayerControls, FIRST_LAYERS, STYLES } from "./layers.js";
 import { createDrawing } from "./drawing.js";
 import { createFinding } from "./finding.js";
 import { createLesions } from "./lesions.js";
 import { createLessons } from "./lessons.js";
 import { linkedCase } from "./links.js";
 import { createLoader } from "./loader.js";
-import { PRESETS } from "./look.js";
+import { isThere, PRESETS, showsErrors } from "./look.js";
 import { writeMeanings } from "./meanings.js";
 import { createMisleading } from "./misleading.js";
 import { createNumbers, fixed } from "./numbers.js";
@@ -52,11 +52,11 @@ export function start({ element, props, watch, trigger }) {
     compared: false,
   });
   const actions = createActions(root, store);
-  const lesions = createLesions(root, store, actions);
+  const lesions = createLesions(root, store, actions, props.statuses);
   const openCase = (wanted) => trigger("open_case", wanted);
   const lessons = {
     draw: createDrawing(root, store),
-    find: createFinding(root, store, palette, actions, openCase),
+    find: createFinding(root, store, palette, actions, openCase, props.statuses),
     why: createMisleading(root, store),
   };
   const marks = [lesions.mark, lessons.draw.mark, lessons.find.mark];
@@ -122,7 +122,7 @@ function createActions(root, store) {
     },
     presetName: (index) => PRESETS[index].name,
     preset: (index) => store.set({ window: PRESETS[index] }),
-    play: () => store.set({ playing: !state.playing }),
+    play: () => state.study && store.set({ playing: !state.playing }),
     help: () => root.querySelector(".lv-help").showModal(),
     reset() {
       actions.stage.resetZoom();
@@ -134,6 +134,11 @@ function createActions(root, store) {
   }
   store.on(["study"], () => store.set({ window: firstWindow(state.study), playing: false }));
   playWhenAsked(root, store, actions);
+  store.on(["study"], () => {
+    for (const name of ["play", "save", "reset"]) {
+      root.querySelector(`[data-action=${name}]`).disabled = !state.study;
+    }
+  });
   store.on(["planes", "study"], () => {
     const button = root.querySelector("[data-action=planes]");
     button.disabled = !hasThreePlanes(state.study);
@@ -172,7 +177,7 @@ async function save(stage, { state }, palette) {
   const place = `Slice ${z + 1} of ${study.slices}${mm === null ? "" : `, ${mm.toFixed(1)} mm`}`;
   const words = [`${place}   W ${window.width.toFixed(0)} L ${window.level.toFixed(0)}`];
   const layers = ["liver", "tumor", "truth"].filter((name) => {
-    return state.layers[name].on && !state.layers.errors.on && isThere(name, value);
+    return state.layers[name].on && !showsErrors(state) && isThere(name, value);
   });
   const plain = ([color]) => !color.startsWith("linear");
   const legend = [

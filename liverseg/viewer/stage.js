@@ -1,8 +1,7 @@
 // The pictures and the words on them.
 
 import { listenToGestures } from "./gestures.js";
-import { isThere } from "./layers.js";
-import { errorLayers, heatTable, pixelTable, shownLayers } from "./look.js";
+import { errorLayers, heatTable, isThere, pixelTable, shownLayers, showsErrors } from "./look.js";
 import { fixed } from "./numbers.js";
 import { planesOf } from "./planes.js";
 import { takePicture } from "./snapshot.js";
@@ -40,7 +39,7 @@ export function createStage(root, store, palette, actions, marks) {
     second.setPlane(state.study, planes.axial);
   });
   const looks = ["study", "window", "layers", "structure", "hidden", "probability", "allowed"];
-  store.on([...looks, "compared"], () => {
+  store.on([...looks, "value", "compared"], () => {
     if (!state.study) return;
     const sceneOf = (shown) => ({ shown, table: pixelTable(state.study, state.window, shown) });
     scene = { ...sceneOf(shownLayers(state, palette)), heat: heat() };
@@ -171,9 +170,10 @@ function writeLegend(root, store, palette) {
 }
 
 // [color, name] of what needs explaining on the picture itself.
-export function legendOf({ layers, value, structure, lesson, allowed, compared }, palette) {
+export function legendOf(state, palette) {
+  const { layers, value, structure, lesson, allowed, compared } = state;
   const entries = [];
-  if (compared || (layers.errors.on && !allowed && isThere("errors", value))) {
+  if (compared || showsErrors(state)) {
     entries.push([palette.true_positive, `${structure} found`]);
     entries.push([palette.false_positive, `not ${structure}, but marked`]);
     entries.push([palette.false_negative, `${structure} missed`]);

@@ -45,6 +45,13 @@ export function createThresholds(root, store, palette) {
   });
   store.on(["thresholds", "probability", "study", "value", "tab", "size"], draw);
 
+  // Those that the page's other numbers are of may not be the ones on screen.
+  store.on(["thresholds", "value", "allowed"], () => {
+    const own = state.value?.result?.thresholds;
+    const same = (name) => !own || state.thresholds?.[name] === own[name];
+    root.querySelector(".lv-own").hidden = !state.thresholds || ["liver", "tumor"].every(same);
+  });
+
   function set(changes) {
     if (state.study?.probability) store.set({ thresholds: { ...state.thresholds, ...changes } });
   }

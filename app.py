@@ -68,6 +68,8 @@ SCAN_HINT = """DICOM, NIfTI, PNG or JPG: drop files, a folder or a zip here.
 TRUTH_HINT = "Masks of the same scan: 3D-IRCADb folders, DICOM SEG, NIfTI or PNG."
 TRUTH_READ = "The ground truth is on the scan."
 TRUTH_WAITS = "Kept until the scan is here."
+CURVES_HINT = "Areas on every slice and, with a ground truth, Dice appear here."
+SURFACES_HINT = "Liver and tumors in space appear here, where the voxels' size is known."
 HOUSE_RULES = f"""{LIMITS} {SHARED_LIMIT} Uploads are deleted as soon as they are read; the scan
 stays in memory while this page is open, for an hour after its last use at most."""
 BANNER = "<p><strong>liverseg</strong> <span>Teaching demo, not for diagnosis</span></p>"
@@ -182,9 +184,9 @@ class Page:
             with gr.Tab("Numbers"):
                 self.numbers = component("number_table", elem_id="numbers")
             with gr.Tab("Along the slices"):
-                self.curves = plotly_figure(linked=True, elem_id="curves")
+                self.curves = plotly_figure(CURVES_HINT, linked=True, elem_id="curves")
             with gr.Tab("In 3-D"):
-                self.surfaces = plotly_figure(elem_id="surfaces")
+                self.surfaces = plotly_figure(SURFACES_HINT, elem_id="surfaces")
             with gr.Tab("Take away"):
                 self.files = component("downloads", elem_id="files")
             with gr.Tab("About"):

@@ -112,16 +112,37 @@ def surfaces(
             )
     hidden = {axis: {"visible": False} for axis in ("xaxis", "yaxis", "zaxis")}
     from_the_front = {"eye": {"x": 0.25, "y": -1.25, "z": 0.3}}
-    size = np.ptp(np.concatenate(shown), axis=0)
+    vertices = np.concatenate(shown)
+    size = np.ptp(vertices, axis=0)
     # in true proportion; Plotly's own would let a flat scan reach beyond the picture
     proportion = dict(zip("zyx", LONGEST_SIDE * size / size.max(), strict=True))
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
         legend={"x": 0, "y": 1},
-        scene={"aspectratio": proportion, "camera": from_the_front, **hidden},
+        scene={
+            "aspectratio": proportion,
+            "camera": from_the_front,
+            "annotations": side_letters(vertices),
+            **hidden,
+        },
         uirevision="surfaces",
     )
     return figure
+
+
+def side_letters(vertices: np.ndarray) -> list[dict]:
+    """Annotations that name the patient's six sides, at the ends of a surface.
+
+    Args:
+        vertices: (n, 3), mm as (z to the head, y to the back, x to the left).
+    """
+    ends = vertices.min(axis=0), vertices.max(axis=0)
+    middle = dict(zip("zyx", np.mean(ends, axis=0), strict=True))
+    return [
+        {**middle, axis: end[k], "text": letter, "showarrow": False}
+        for k, (axis, letters) in enumerate((("z", "FH"), ("y", "AP"), ("x", "RL")))
+        for letter, end in zip(letters, ends, strict=True)
+    ]
 
 
 def missed_tumors(found: np.ndarray, true: np.ndarray) -> np.ndarray:

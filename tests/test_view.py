@@ -96,6 +96,17 @@ def test_the_3d_figure_is_not_mirrored():
     assert np.mean(tumor.z) == pytest.approx(20, abs=1)
 
 
+def test_the_3d_figure_names_the_patients_sides():
+    volume, segmentation = a_case()
+    figure = surfaces(segmentation, volume.spacing)
+    at = {one.text: one for one in figure.layout.scene.annotations}
+    assert set(at) == set("RLAPHF")
+    liver = figure.data[0]
+    for axis, low, high in (("x", "R", "L"), ("y", "A", "P"), ("z", "F", "H")):
+        assert at[low][axis] == pytest.approx(liver[axis].min())
+        assert at[high][axis] == pytest.approx(liver[axis].max())
+
+
 def test_a_tumor_that_is_touched_is_not_missed():
     true = np.zeros((1, 5, 9), bool)
     true[0, 1:3, 1:3] = true[0, 1:3, 6:8] = True

@@ -68,15 +68,19 @@ def downloads_value(offers: list[dict], file: Path | None = None) -> dict:
     return {"offers": offers, "file": FileData(path=str(file)).model_dump() if file else None}
 
 
-def plotly_figure(*, linked: bool = False, **settings) -> gr.HTML:
-    """Draws a figure's `to_json()`; `linked` ones follow and steer the viewer's slice."""
+def plotly_figure(hint: str, *, linked: bool = False, **settings) -> gr.HTML:
+    """Draws a figure's `to_json()`; `linked` ones follow and steer the viewer's slice.
+
+    Until there is one it says `hint`.
+    """
     # Relative, so that it holds behind any proxy or mount point.
     script = f'<script src="gradio_api/file={PLOTLY_JS}"></script>'
     template = (HERE / "plotly_figure.html").read_text(encoding="utf-8")
+    template = template.replace("HINT", escape(hint))
     # In the template and not in `props`, of which Gradio forgets all but the value where a tab is
     # first opened after the value came.
     if linked:
-        template = template.replace("<div", "<div data-linked")
+        template = template.replace('class="plot"', 'class="plot" data-linked')
     return component("plotly_figure", template=template, head=script, **settings)
 
 

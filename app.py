@@ -212,7 +212,7 @@ class Page:
         busy = [self.panel, self.segment, self.cancel]
         rest = [self.segment, self.cancel, self.viewer, self.status]
         runs = []
-        for start in (self.segment.click, example.success):
+        for start in (self.segment.click, self.viewer.segment, example.success):
             begun = start(self.begin, None, busy, queue=False, **quiet)
             run = begun.success(self.run, None, [*results, *rest], **model, **status)
             run.failure(self.rest, None, rest, queue=False, **quiet)

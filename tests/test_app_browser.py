@@ -205,6 +205,12 @@ def test_a_lesson_opens_a_synthetic_case_of_the_chosen_difficulty(visitor, monke
     page.click("[data-action=find-done]")
     expect(page.locator(".lv-outcome")).to_contain_text("missed")
     expect(page.locator("#results")).to_be_visible()
+    page.click("[data-action=find-network]")
+    expect(page.locator(".lv-network")).to_contain_text(
+        re.compile("The network: .*(found|missed)"), timeout=PATIENCE_MS
+    )
+    expect(page.locator("[data-action=find-network]")).to_be_hidden()
+    expect(page.locator(".lv-outcome")).to_contain_text("missed")
 
 
 def test_what_is_refused_is_said_and_the_earlier_result_stays(visitor, case, tmp_path):

@@ -11,8 +11,9 @@ const NEAR_MM = 5; // a click this near to a tumor counts
 const NEAR_SLICES = 2; // clicks stay visible on slices around
 const NO_SUCH_CASE = "The link asks for a case that there is not. Choose a number from 0 to 999999.";
 
-// openCase({number, size, contrast}): asks for a synthetic case; statuses: see `createLesions`.
-export function createFinding(root, store, palette, actions, openCase, statuses) {
+// page: openCase({number, size, contrast}) asks for a synthetic case, segment() for the networks.
+// statuses: see `createLesions`.
+export function createFinding(root, store, palette, actions, page, statuses) {
   const { state } = store;
   const panel = root.querySelector('.lv-lesson[data-lesson="find"]');
   const text = (name) => panel.querySelector(`.lv-${name}`);
@@ -46,6 +47,10 @@ export function createFinding(root, store, palette, actions, openCase, statuses)
   });
   button("find-start").addEventListener("click", begin);
   button("find-undo").addEventListener("click", undo);
+  button("find-network").addEventListener("click", () => {
+    button("find-network").disabled = true; // until a value says how far it is
+    page.segment();
+  });
   button("find-done").addEventListener("click", finish);
   store.on(["value", "masked"], () => state.lesson === "find" && changed());
 
@@ -65,7 +70,7 @@ export function createFinding(root, store, palette, actions, openCase, statuses)
   const keepSecret = (secret) => (root.dataset.secret = secret);
 
   function ask(number) {
-    openCase({ number, size: choice("size").value, contrast: choice("contrast").value });
+    page.openCase({ number, size: choice("size").value, contrast: choice("contrast").value });
   }
 
   // Whether the chosen case is the one on screen, so that only the next is left to open.
@@ -121,6 +126,9 @@ export function createFinding(root, store, palette, actions, openCase, statuses)
     button("find-done").hidden = button("find-undo").hidden = !isRunning;
     writeTime();
     text("outcome").textContent = ended ? outcome() : "";
+    button("find-network").hidden = !ended || Boolean(value?.result?.predicted);
+    button("find-network").disabled = Boolean(value?.progress);
+    text("network").textContent = ended ? networksOutcome() : "";
     text("answers").replaceChildren(...(ended ? lesions.map(answer) : []));
     text("running").textContent = running.rounds ? runningScore() : "";
     store.touch("marks");
@@ -137,6 +145,17 @@ export function createFinding(root, store, palette, actions, openCase, statuses)
     const called = plural(wrong, "false call");
     if (!lesions.length) return `The truth has no tumors; ${called}`;
     return `${found} of ${lesions.length} found, ${missed} missed, ${called}`;
+  }
+
+  // "The network: 3 found, 1 missed"
+  function networksOutcome() {
+    const { predicted, lesions: listed } = state.value?.result || {};
+    if (!predicted || !listed) return "";
+    const counts = Object.entries(statuses).map(([status, word]) => {
+      return [listed.filter((lesion) => lesion.status === status).length, word.toLowerCase()];
+    });
+    const words = counts.filter(([count]) => count).map((pair) => pair.join(" "));
+    return `The network: ${words.join(", ") || "no tumors marked"}`;
   }
 
   // A tumor of the truth in words; a click leads to it.

@@ -53,10 +53,13 @@ export function start({ element, props, watch, trigger }) {
   });
   const actions = createActions(root, store);
   const lesions = createLesions(root, store, actions, props.statuses);
-  const openCase = (wanted) => trigger("open_case", wanted);
+  const page = {
+    openCase: (wanted) => trigger("open_case", wanted),
+    segment: () => trigger("segment"),
+  };
   const lessons = {
     draw: createDrawing(root, store),
-    find: createFinding(root, store, palette, actions, openCase, props.statuses),
+    find: createFinding(root, store, palette, actions, page, props.statuses),
     why: createMisleading(root, store),
   };
   const marks = [lesions.mark, lessons.draw.mark, lessons.find.mark];

@@ -15,6 +15,8 @@ SLOPES = (0.01, 100.0)
 MAX_INTERCEPT = 40_000.0
 TOO_HIGH, TOO_LOW = 0.05, 0.8  # shares of a scan; padding outside the circle is low and is 21 %
 LEAST_RANGE_HU = 100  # fat and liver lie further apart
+RAISED_HU = (700, 1400)  # soft tissue, where the offset of 1024 was not taken away
+MOST_RAISED = 0.15  # share of a slice; bone has less
 MAX_LABELS = 120  # distinct values a label map may have (TotalSegmentator has 118)
 
 
@@ -132,6 +134,18 @@ def check_range(hu: np.ndarray) -> None:
             "fat) and above (organs, bone): this is no CT, or its values were changed. Upload the "
             "original CT."
         )
+
+
+def check_offset(slices: Iterable[np.ndarray]) -> None:
+    """NotAScan where int16 values, stored without an offset, lie as high as scanners store them."""
+    low, high = RAISED_HU
+    for plane in slices:
+        some = plane[::2, ::2]
+        if np.count_nonzero((some >= low) & (some <= high)) > MOST_RAISED * some.size:
+            raise NotAScan(
+                "The values lie about 1024 above Hounsfield units, as scanners store them, and the "
+                "files do not give the offset (rescale intercept). Export the original CT series."
+            )
 
 
 def looks_like_labels(slices: Iterable[np.ndarray]) -> bool:

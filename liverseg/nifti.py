@@ -27,7 +27,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from .archive import BIG, Member
 from .errors import BrokenFile, NotAScan, TooLarge, TruthMismatch
-from .hounsfield import Tally, check_range, clipped, looks_like_labels
+from .hounsfield import Tally, check_offset, check_range, clipped, looks_like_labels
 from .limits import LIMITS
 from .stack import FARTHEST_MM, MAX_OBLIQUE_DEGREES, Plane, tilt_notices
 from .volume import Source, Spacing, Volume
@@ -99,9 +99,17 @@ def read_nifti(member: Member) -> Volume:
         if expected > max(BIG, LIMITS.ratio * member.size):
             raise BrokenFile("The NIfTI file holds far less than its header announces.")
         hu = np.empty(layout.shape, np.int16)
+        highest, between = -math.inf, False
         for target, values in _slabs(image, hu, layout):
+            highest = max(highest, float(values.max(initial=-math.inf)))
+            between = between or bool(np.any((values > 0) & (values < 1)))
             tally.add(values)
             target[...] = clipped(values)
+    if between and highest <= 1 and hu.min() == 0:
+        raise NotAScan(
+            "The values go from 0 to 1, so the scan was scaled and its Hounsfield units are gone. "
+            "Upload the CT as it was before."
+        )
     _check_values(hu, tally)
     positions = np.array([(layout.affine @ (0, 0, z, 1))[:3] for z in range(layout.shape[0])])
     known = layout.is_oriented and layout.is_sized
@@ -275,6 +283,7 @@ def _check_values(hu: np.ndarray, tally: Tally) -> None:
             "here and the mask into the ground-truth box."
         )
     check_range(hu)
+    check_offset(hu)
 
 
 def _notices(layout: Layout) -> tuple[str, ...]:
@@ -295,6 +304,6 @@ def _notices(layout: Layout) -> tuple[str, ...]:
     elif layout.is_identity:
         notices += (
             "The header says exactly 1 mm in every direction, as programs write when they do not "
-            "know; measurements may be wrong.",
+            "know; measurements may be wrong, and so may left and right, front and back.",
         )
     return notices

@@ -13,7 +13,7 @@ SAME_PLACE = 0.5  # of a pixel, and of the distance to the next slice
 SAME_SIZE = 0.01  # of a pixel's size
 STACKED_AS_STORED = (
     "The scan or the ground truth does not say where it lies; they were laid on one another as "
-    "they are stored."
+    "they are stored. Check that top and bottom agree."
 )
 ENOUGH_INSIDE = 0.5  # of what is labelled has to lie inside the scan
 

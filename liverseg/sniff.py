@@ -14,6 +14,7 @@ Kind = Literal[
     "NRRD file",
     "picture of another format",
     "archive",
+    "empty file",
     "other file",
 ]
 
@@ -47,7 +48,9 @@ def kind_of(head: bytes) -> Kind:
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
-    return "archive" if head[257:262] == b"ustar" else "other file"
+    if head[257:262] == b"ustar":
+        return "archive"
+    return "other file" if head else "empty file"
 
 
 def gunzipped(head: bytes, count: int = 1024) -> bytes:

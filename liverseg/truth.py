@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 
 from .archive import Member
-from .dicom.masks import structure_of
+from .dicom.masks import OTHER_ORGANS, TUMOR_NAMES, structure_of
 from .errors import TruthMismatch
 from .hounsfield import MAX_LABELS
 from .nifti import Layout, as_stored, read_labels
@@ -29,13 +29,9 @@ def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, in
     """
     if len(members) == 1:
         return _one(members[0], volume), 0
-    named = defaultdict(list)
-    for member in members:
-        names = member.parts[-1].split(".")[0], *member.parts[-2:-1]
-        named[next(filter(None, map(structure_of, names)), None)].append(member)
-    named.pop(None, None)
-    if named and max(map(len, named.values())) == 1:
-        return _joined(named, volume), len(members) - len(named)
+    named = _by_structure(members)
+    if named and len(named.get(LIVER, ())) <= 1:
+        return _joined(named, volume), len(members) - sum(map(len, named.values()))
     if len(members) == 2:
         maps = [truth for member in members if (truth := _if_labels(member, volume))]
         if len(maps) == 1:
@@ -46,13 +42,33 @@ def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, in
     )
 
 
+def _by_structure(members: list[Member]) -> dict[int, list[Member]]:
+    """Those whose name, or their folder's, says liver or its tumors.
+
+    Beside a file that is named as the liver, "tumor" or "lesion" alone is one of the liver.
+    """
+    named, alone = defaultdict(list), []
+    for member in members:
+        names = member.parts[-1].split(".")[0].lower(), *member.parts[-2:-1]
+        structure = next(filter(None, map(structure_of, names)), None)
+        if structure:
+            named[structure].append(member)
+        elif TUMOR_NAMES.search(names[0]) and not OTHER_ORGANS.search(names[0]):
+            alone.append(member)
+    if named[LIVER] and not named[TUMOR]:
+        named[TUMOR] = alone
+    return {structure: ones for structure, ones in named.items() if ones}
+
+
 def _joined(named: dict[int, list[Member]], volume: Volume) -> Segmentation:
-    """One mask for each structure as one segmentation."""
+    """Masks of the liver and of its tumors as one segmentation."""
     labels, notices = np.zeros(volume.shape, np.uint8), []
-    for structure, (member,) in named.items():
-        truth = _one(member, volume)
-        labels[truth.liver] = np.maximum(labels[truth.liver], structure)
-        notices += truth.notices
+    for structure, members in named.items():
+        for member in members:
+            truth = _one(member, volume)
+            found = truth.labels if truth.tumor.any() else truth.liver * np.uint8(structure)
+            np.maximum(labels, found, out=labels)
+            notices += truth.notices
     return Segmentation(labels, notices=dict.fromkeys(notices))
 
 

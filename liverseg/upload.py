@@ -39,6 +39,7 @@ ADVICE = {
     "archive": "Unpack the archive, or make an ordinary zip of it.",
     "DICOMDIR file": "It only lists the files of a CD; upload the whole folder or CD.",
     CONTOURS: "Upload the CT here; contours become a ground truth once converted to a DICOM SEG.",
+    "empty file": "A file without content was cut off on its way; save or send it again.",
     "colour screenshot": "Export the CT slices themselves from the archive.",
     "localizer": "A scout view is no scan; export the axial series.",
     "multi-frame file without positions": "Export the scan as single slices or as NIfTI.",

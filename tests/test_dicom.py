@@ -40,6 +40,7 @@ from liverseg.errors import (
     UploadError,
     WrongModality,
 )
+from liverseg.phantom import make_phantom
 from liverseg.upload import read_scan
 
 
@@ -502,6 +503,25 @@ def test_without_rescale_stored_hu_is_recognised_by_its_air(tmp_path):
     assert "do not say how" in notices(volume)
 
 
+def raised(plane):
+    """HU of a body as a scanner stores them: 1024 higher, and -2000 outside the circle."""
+    stored = plane.astype(np.int16) + 1024
+    stored[0] = -2000
+    return stored
+
+
+@pytest.mark.parametrize("rescale", [(None, None), (1, None), (1, 0)])
+def test_an_offset_that_is_missing_is_noticed_in_spite_of_dark_padding(tmp_path, rescale):
+    volume, _ = make_phantom(3, shape=(6, 96, 96))
+    slope, intercept = rescale
+    slices = [
+        ct(5.0 * k, stored=raised(plane), RescaleSlope=slope, RescaleIntercept=intercept)
+        for k, plane in enumerate(volume.hu)
+    ]
+    with pytest.raises(NotAScan, match="about 1024 above Hounsfield units"):
+        read_scan(write(slices, tmp_path / "scan"))
+
+
 @pytest.mark.parametrize(
     "rescale", [(0, -1024), (1000, -1024), (-1, 0), (1e-6, 0), (1, 1e9), (1, 8000)]
 )
@@ -868,7 +888,7 @@ def test_litter_is_ignored_and_counted(tmp_path):
     (folder / "DICOMDIR").write_bytes(to_bytes(directory))
     volume = read_scan(folder)
     assert volume.shape[0] == 3
-    assert notices(volume) == "Left out: 4 other files, 1 DICOMDIR file."
+    assert notices(volume) == "Left out: 3 other files, 1 DICOMDIR file, 1 empty file."
 
 
 def test_a_header_longer_than_the_first_look_is_read_on(tmp_path):

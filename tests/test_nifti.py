@@ -9,6 +9,7 @@ import pytest
 from make_dicom import body
 
 from liverseg.errors import BrokenFile, NotAScan, SeveralSeries, TooLarge, UploadError
+from liverseg.phantom import make_phantom
 from liverseg.upload import read_scan
 
 SPACING_MM = (5.0, 0.7, 0.8)  # z, y, x
@@ -246,6 +247,20 @@ def test_values_without_any_contrast_are_no_hounsfield_units(tmp_path, changed):
     hu = (hu - hu.mean()) / hu.std() * 3 if changed == "normalised" else np.full_like(hu, -1000)
     with pytest.raises(NotAScan, match="this is no CT"):
         read_scan(save(nifti(hu, dtype=np.float32), tmp_path))
+
+
+def test_an_offset_that_was_not_taken_away_is_noticed_in_spite_of_dark_padding(tmp_path):
+    hu = make_phantom(3, shape=(6, 96, 96))[0].hu + 1024
+    hu[:, 0] = -1024
+    with pytest.raises(NotAScan, match="about 1024 above Hounsfield units"):
+        read_scan(save(nifti(hu), tmp_path))
+
+
+def test_a_scan_that_was_scaled_is_not_called_a_mask(tmp_path):
+    hu = make_phantom(3, shape=(6, 96, 96))[0].hu
+    scaled = np.clip((hu + 100) / 300, 0, 1).astype(np.float32)
+    with pytest.raises(NotAScan, match="from 0 to 1, so the scan was scaled"):
+        read_scan(save(nifti(scaled, dtype=np.float32), tmp_path))
 
 
 def test_a_mask_beside_the_scan_is_left_out(tmp_path):

@@ -108,6 +108,11 @@ def test_masks_of_other_structures_are_ignored(scan, tmp_path):
         ("leftsurretumor", None),
         ("spleen", None),
         ("liver_old", None),
+        ("P1_liver", LIVER),
+        ("liver_mask", LIVER),
+        ("liver (1)", LIVER),
+        ("liver_lesions", TUMOR),
+        ("liver_vessels", None),
     ],
 )
 def test_names_of_3d_ircadb(name, structure):
@@ -242,10 +247,40 @@ def test_seg_without_liver_is_refused(scan, tmp_path):
         read_truth(write([seg({"Spleen": labels() > 0})], tmp_path / "seg"), scan)
 
 
+@pytest.mark.parametrize("values", [(0, 1, 2), (0, 128, 255)])
+def test_a_label_map_may_be_dicom_images(scan, tmp_path, values):
+    stored = np.array(values, np.uint8)[labels()]
+    images = [ct(5.0 * k, stored=plane, RescaleIntercept=0) for k, plane in enumerate(stored)]
+    truth = read_truth(write(images, tmp_path / "labels"), scan)
+    assert np.array_equal(truth.labels, labels())
+
+
 def test_a_tumor_of_another_organ_is_not_one_of_the_liver(scan, tmp_path):
     found = seg({"Liver": labels() > 0, "Kidney tumor": labels() == 0})
     truth = read_truth(write([found], tmp_path / "seg"), scan)
     assert np.array_equal(truth.labels > 0, labels() > 0)
+    assert not truth.tumor.any()
+
+
+@pytest.mark.parametrize(
+    ("liver", "tumor"),
+    [
+        ("Liver (without tumor)", "Liver tumor"),
+        ("Tumor-free liver", "Metastasis"),
+        ("Leber", "Tumor"),
+    ],
+)
+def test_seg_labels_of_other_wordings(scan, tmp_path, liver, tumor):
+    found = seg({liver: labels() == LIVER, tumor: labels() == TUMOR})
+    truth = read_truth(write([found], tmp_path / "seg"), scan)
+    assert np.array_equal(truth.labels, labels())
+
+
+@pytest.mark.parametrize("other", ["Renal mass", "Splenic lesion", "Muscle mass", "Nierentumor"])
+def test_a_mass_elsewhere_is_no_tumor_of_the_liver(scan, tmp_path, other):
+    found = seg({"Liver": labels() > 0, other: labels() == 0})
+    truth = read_truth(write([found], tmp_path / "seg"), scan)
+    assert np.array_equal(truth.liver, labels() > 0)
     assert not truth.tumor.any()
 
 
@@ -340,6 +375,26 @@ def test_nifti_masks_are_joined_by_their_names(scan, tmp_path):
     truth = read_truth(folder, scan)
     assert np.array_equal(truth.labels, found)
     assert truth.notices == ("Left out: 1 NIfTI file.",)
+
+
+@pytest.mark.parametrize(
+    "names", [("liver", "tumor"), ("liver_mask", "liver_tumor_mask"), ("P1_liver", "P1_livertumor")]
+)
+def test_nifti_masks_have_many_names(scan, tmp_path, names):
+    liver, tumor = names
+    folder = named_masks(tmp_path / "a", **{liver: labels() > 0, tumor: labels() == TUMOR})
+    truth = read_truth(folder, scan)
+    assert np.array_equal(truth.labels, labels())
+    assert truth.notices == ()
+
+
+def test_nifti_masks_of_several_tumors_and_a_label_map_among_them(scan, tmp_path):
+    found, upper = labels(), np.zeros(labels().shape, bool)
+    upper[COUNT // 2 :] = True
+    parts = {"livertumor01": (found == TUMOR) & upper, "livertumor02": (found == TUMOR) & ~upper}
+    for name, liver in (("a", found > 0), ("b", found)):
+        truth = read_truth(named_masks(tmp_path / name, liver=liver, **parts), scan)
+        assert np.array_equal(truth.labels, found)
 
 
 def test_nifti_masks_whose_names_say_nothing_are_refused(scan, tmp_path):

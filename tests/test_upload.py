@@ -114,7 +114,7 @@ def test_a_missing_file_is_refused_without_its_name(tmp_path):
     ("content", "words"),
     [
         (b"Patient: nobody\n" * 100, "1 other file"),
-        (b"", "1 other file"),
+        (b"", "1 empty file.*send it again"),
         (bytes(5000), "1 other file"),
         (b"\xff" * 5000, "1 other file"),
         (b"Rar!\x1a\x07" + bytes(500), "Unpack the archive"),

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 
 from ..archive import Member, natural_key
 from ..errors import TruthMismatch
+from ..hounsfield import MAX_LABELS
 from ..placement import MaskPlane, assembled
 from ..stack import AS_STORED, grid_of, orientation_of
 from ..volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
@@ -18,12 +19,15 @@ from .slice import CtSlice, image_slice
 
 MASK_VALUES = 3  # distinct values that a mask may have
 UNNAMED = "The names of the masks do not say what they show; they were taken as liver."
+TUMOR_NAMES = re.compile("tumo|lesion|metasta|hcc")
 NOT_A_TUMOR = re.compile("cyst|kyst|metastasectom")
-OTHER_STRUCTURES = re.compile(
-    "adrenal|aorta|artery|biliary|bladder|bone|colon|duoden|gallbladder|heart|hyperplas|intestin|"
-    "kidney|lung|lymph|metal|metastasectom|cyst|kyst|pancrea|portal|sigmoid|skin|spleen|stomach|"
-    "stone|surrenal|surretumor|uterus|vein|vena|venous|vessel|^tumor$"
+BESIDE_LIVER = {"mask", "masks", "seg", "segmentation", "label", "labels", "truth", "gt"}
+OTHER_ORGANS = re.compile(
+    "aorta|artery|biliary|bladder|bone|colon|duoden|gallbladder|heart|hyperplas|intestin|kidney|"
+    "lung|lymph|metal|metastasectom|cyst|kyst|muscle|niere|pancrea|portal|pulmon|renal|sigmoid|skin|"
+    "spleen|splen|stomach|stone|surretumor|uterus|vein|vena|venous|vessel"
 )
+OTHER_STRUCTURES = re.compile(f"{OTHER_ORGANS.pattern}|^tumor$")
 
 
 def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlice]:
@@ -40,15 +44,17 @@ def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSl
 
 
 def structure_of(name: str) -> int | None:
-    """LIVER or TUMOR by 3D-IRCADb's folder names, None for every other structure.
+    """LIVER or TUMOR by names as 3D-IRCADb's folders have, None for every other structure.
 
     A tumor of the liver has both words in its name; `tumor` alone is an adrenal one there, and
-    cysts and resection beds are no tumors.
+    cysts and resection beds are no tumors. Beside "liver" there may be a number or "mask".
     """
     name = name.lower()
-    if "liver" in name and "tumo" in name and not NOT_A_TUMOR.search(name):
+    if "liver" in name and TUMOR_NAMES.search(name) and not NOT_A_TUMOR.search(name):
         return TUMOR
-    return LIVER if name == "liver" else None
+    words = re.findall("[a-z]+", name)
+    rest = [word for word in words if word not in BESIDE_LIVER and len(word) > 2]
+    return LIVER if rest == ["liver"] else None
 
 
 def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
@@ -91,11 +97,13 @@ def _unnamed(slices: list[CtSlice]) -> list[int]:
 
 
 def _with_tumors(planes: list[MaskPlane]) -> list[MaskPlane]:
-    """Adds the tumors of label maps, 0/1/2, that were saved as DICOM images."""
+    """Adds the tumors of label maps, 0/1/2 or two grey values, saved as DICOM images."""
     values = {value for plane in planes for value in np.unique(plane.mask).tolist()}
-    if not {LIVER, TUMOR} <= values <= {BACKGROUND, LIVER, TUMOR}:
+    values = sorted(values - {BACKGROUND})
+    if len(values) != 2 or (values != [LIVER, TUMOR] and values[1] <= MAX_LABELS):
         return planes
-    return planes + [replace(plane, structure=TUMOR, mask=plane.mask == TUMOR) for plane in planes]
+    tumors = [replace(one, structure=TUMOR, mask=one.mask == values[1]) for one in planes]
+    return planes + tumors
 
 
 def _plane(one: CtSlice, structure: int) -> MaskPlane:

@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 
 from ..errors import BrokenFile, NotAScan, TooLarge
-from ..hounsfield import Rescale, Tally, check_range, looks_like_labels, to_hu
+from ..hounsfield import Rescale, Tally, check_offset, check_range, looks_like_labels, to_hu
 from ..limits import LIMITS
 from ..stack import (
     AS_STORED,
@@ -96,8 +96,10 @@ def _check_values(hu: np.ndarray, kept: list[CtSlice], tally: Tally) -> None:
             "These DICOM files hold a mask (only a few different values), not a scan. Upload the "
             "CT here and the mask into the ground-truth box."
         )
-    if not any(one.rescale is not None and one.rescale.intercept < 0 for one in kept):
+    offset = [one.rescale is not None and one.rescale.intercept < 0 for one in kept]
+    if not any(offset):
         check_range(hu)
+    check_offset(hu[k] for k, known in enumerate(offset) if not known)
 
 
 def _volume(hu: np.ndarray, kept: list[CtSlice]) -> Volume:

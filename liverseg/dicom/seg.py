@@ -20,6 +20,8 @@ from .slice import flattened, pixel_mm_of, plane_of
 LIVER_CODES = {"T-62000", "10200004"}  # SNOMED-RT and SNOMED-CT: liver
 TUMOR_CODES = {"M-80003", "M-80000", "108369006", "4147007", "86049000", "52988006"}
 TUMOR_WORDS = ("tumor", "tumour", "lesion", "neoplasm", "metasta", "mass", "carcinoma", "hcc")
+LIVER_WORDS = ("liver", "leber", "hepar", "foie", "fegato", "higado", "hígado")
+WITHOUT_TUMOR = re.compile(r"(without|minus|excluding|free of|no) (the )?tumou?rs?|tumou?r.free")
 NO_NAME = re.compile(r"(segment|segmentation|mask|label|roi)?[ _-]*\d*")
 FRACTION = 0.5  # from which a fractional segment counts
 
@@ -88,9 +90,10 @@ def _structures(dataset: Dataset) -> dict[int, int]:
         words = f"{words} {segment.get('SegmentLabel', '')}".lower()
         if OTHER_STRUCTURES.search(words):  # "kidney tumor"
             continue
+        words = WITHOUT_TUMOR.sub("", words)
         if code in TUMOR_CODES or any(word in words for word in TUMOR_WORDS):
             found[int(segment.SegmentNumber)] = TUMOR
-        elif code in LIVER_CODES or "liver" in words:
+        elif code in LIVER_CODES or any(word in words for word in LIVER_WORDS):
             found[int(segment.SegmentNumber)] = LIVER
     return found
 

@@ -2,11 +2,11 @@
 // their places to Python as props.value = {files: [FileData], names: [path in the folder]}.
 //
 // The names that leave the browser are counting numbers in natural order. Only the names of
-// folders are kept, and as folders those of files that say no more than "liver" or "liver_tumor":
-// a ground truth says with them what each mask is. Python drops them after reading.
+// folders are kept, and as folders those of NIfTI files that say no more than "liver" or
+// "liver_tumor": a ground truth says with them what each mask is. Python drops them after reading.
 const PER_REQUEST = { files: 200, bytes: 64 * 2 ** 20 };
 const KNOWN_SUFFIX = /\.(dcm|dicom|ima|nii|nii\.gz|png|jpe?g|zip|txt|xml)$/i;
-const STRUCTURE = /^(liver|tumou?rs?|[ _-])+$/i;
+const STRUCTURE = /^(liver|tumou?rs?|lesions?|mask|[ _-])+\d{0,2}\.nii(\.gz)?$/i;
 const section = element.querySelector(".upload");
 const drop = element.querySelector(".drop");
 const bar = element.querySelector("progress");
@@ -40,8 +40,7 @@ function numbered(found) {
   return found.map(({ file, path }, k) => {
     const folders = path.split("/").slice(0, -1).filter(Boolean);
     const [suffix] = KNOWN_SUFFIX.exec(file.name) || [""];
-    const stem = file.name.slice(0, file.name.length - suffix.length);
-    if (STRUCTURE.test(stem)) folders.push(stem);
+    if (STRUCTURE.test(file.name)) folders.push(file.name.split(".")[0]);
     const name = String(k).padStart(5, "0") + suffix.toLowerCase();
     return { file, name: [...folders, name].join("/") };
   });

@@ -54,6 +54,7 @@ TITLE = "liverseg"
 UNEXPECTED = (
     "Something went wrong here and the step was stopped. Your scan is as it was; try again."
 )
+NOT_READ = "This could not be read."
 PREVIEW_PAUSE_S = 0.3  # nobody sees masks that change more often
 API_PAUSE_S = 1.0
 SWEEP_PAUSE_S = 5
@@ -204,7 +205,7 @@ class Page:
 
         for box, read in ((self.scan, self.open_scan), (self.truth, self.open_truth)):
             given = box.upload(read, box, everything, **reading, **status)
-            given.failure(lambda: refused(UNEXPECTED), None, box, queue=False, **quiet)
+            given.failure(lambda: refused(NOT_READ), None, box, queue=False, **quiet)
         self.series.input(self.open_series, self.series, everything, **reading, **status)
         asked = [*everything, self.status, self.panel]
         example = self.example.click(self.open_synthetic, self.seed, asked, **reading, **status)

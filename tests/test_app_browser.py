@@ -448,6 +448,8 @@ def test_a_crash_in_one_upload_leaves_the_scan_alone_that_runs_meanwhile(
         patch.setattr(upload, "read_series", lambda *_: 1 / 0)
         ann.give("scan", folder / "PATIENT_DICOM.zip")
         expect(ann.page.get_by_text("Something went wrong here")).to_be_visible()
+        box = ann.page.locator("#scan .refused .status")
+        expect(box).to_have_text("This could not be read.")
     assert bob.page.locator('.lv[data-phase="preview"]').count() == 1  # it still runs
     bob.wait_for_result()
     volume = read_scan(folder / "PATIENT_DICOM.zip")

@@ -102,7 +102,8 @@ def read_nifti(member: Member) -> Volume:
         highest, between = -math.inf, False
         for target, values in _slabs(image, hu, layout):
             highest = max(highest, float(values.max(initial=-math.inf)))
-            between = between or bool(np.any((values > 0) & (values < 1)))
+            if highest <= 1 and not between:
+                between = bool(np.any((values > 0) & (values < 1)))
             tally.add(values)
             target[...] = clipped(values)
     if between and highest <= 1 and hu.min() == 0:

@@ -5,9 +5,8 @@ from collections import defaultdict
 import numpy as np
 
 from .archive import Member
-from .dicom.masks import OTHER_ORGANS, TUMOR_NAMES, structure_of
+from .dicom.masks import OTHER_ORGANS, TUMOR_NAMES, structure_of, tumor_value
 from .errors import TruthMismatch
-from .hounsfield import MAX_LABELS
 from .nifti import Layout, as_stored, read_labels
 from .picture import natural_order, read_picture_masks
 from .placement import STACKED_AS_STORED, resampled, resampled_notice, same_grid, size_mismatch
@@ -104,7 +103,7 @@ def as_labels(values: np.ndarray) -> np.ndarray:
         return values
     if len(found) > 2:
         raise TruthMismatch(NOT_LABELS.format(found=f"{len(found)} different values"))
-    if len(found) == 2 and found[1] <= MAX_LABELS:
+    if len(found) == 2 and tumor_value(found) is None:
         raise TruthMismatch(NOT_LABELS.format(found=f"the values {found[0]} and {found[1]}"))
     lookup = np.zeros(256, np.uint8)
     lookup[found] = (LIVER, TUMOR)[: len(found)]

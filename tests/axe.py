@@ -16,7 +16,7 @@ GRAVE = ("serious", "critical")
 def axe_script() -> str:
     """Its code, from npm; without npm the test skips."""
     if shutil.which("npm") is None:
-        pytest.skip("needs npm, which brings axe-core: apt-get install npm")
+        pytest.skip(reason="needs npm, which brings axe-core: apt-get install npm")
     with tempfile.TemporaryDirectory() as folder:
         command = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--prefix", folder]
         subprocess.run([*command, f"axe-core@{VERSION}"], check=True, capture_output=True)

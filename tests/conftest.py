@@ -11,7 +11,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 def real_data() -> Path:
     """The folder of real CT that developers have; tests that need it skip elsewhere."""
     if not SHARED.is_dir():
-        pytest.skip("needs the developers' real CT, which is not here")
+        pytest.skip(reason="needs the developers' real CT, which is not here")
     return SHARED
 
 

@@ -22,7 +22,7 @@ from liverseg.errors import UploadError
 from liverseg.upload import read_scan, read_truth
 
 if not hasattr(os, "fork"):
-    pytest.skip("measures memory in forked processes", allow_module_level=True)
+    pytest.skip(reason="measures memory in forked processes", allow_module_level=True)
 
 SECONDS, MEGABYTES = 5, 500
 HANGS_AFTER = 180  # seconds of wall clock, on a machine that others use too

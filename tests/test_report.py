@@ -163,7 +163,7 @@ def test_every_explanation_is_one_sentence_with_a_source():
 def test_it_prints_on_one_page(tmp_path):
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None and not os.environ.get("CI"):
-        pytest.skip("needs Chromium to print")
+        pytest.skip(reason="needs Chromium to print")
     from playwright.sync_api import sync_playwright
 
     volume, prediction = case(tumors=7, notices=("A sentence about a choice that was made.",) * 1)

@@ -96,14 +96,27 @@ def _unnamed(slices: list[CtSlice]) -> list[int]:
     return [LIVER] * len(slices)
 
 
+def tumor_value(values: list[int]) -> int | None:
+    """Which of a label map's two values is the tumor: 2 beside 1, or the higher of two greys.
+
+    Args:
+        values: all but 0, in order.
+
+    Returns:
+        None where there are not two, or where they may be the numbers of organs.
+    """
+    if len(values) == 2 and (values == [LIVER, TUMOR] or values[1] > MAX_LABELS):
+        return values[1]
+    return None
+
+
 def _with_tumors(planes: list[MaskPlane]) -> list[MaskPlane]:
     """Adds the tumors of label maps, 0/1/2 or two grey values, saved as DICOM images."""
     values = {value for plane in planes for value in np.unique(plane.mask).tolist()}
-    values = sorted(values - {BACKGROUND})
-    if len(values) != 2 or (values != [LIVER, TUMOR] and values[1] <= MAX_LABELS):
+    tumor = tumor_value(sorted(values - {BACKGROUND}))
+    if tumor is None:
         return planes
-    tumors = [replace(one, structure=TUMOR, mask=one.mask == values[1]) for one in planes]
-    return planes + tumors
+    return planes + [replace(one, structure=TUMOR, mask=one.mask == tumor) for one in planes]
 
 
 def _plane(one: CtSlice, structure: int) -> MaskPlane:

@@ -13,13 +13,13 @@ from ..placement import MaskPlane, assembled
 from ..stack import grid_of, orientation_of
 from ..volume import LIVER, TUMOR, Segmentation, Volume
 from .file import DAMAGE, HEAD_BYTES, read_dataset, read_header
-from .masks import OTHER_STRUCTURES, UNNAMED
+from .masks import OTHER_STRUCTURES, TUMOR_NAMES, UNNAMED
 from .pixels import decoded
 from .slice import flattened, pixel_mm_of, plane_of
 
 LIVER_CODES = {"T-62000", "10200004"}  # SNOMED-RT and SNOMED-CT: liver
 TUMOR_CODES = {"M-80003", "M-80000", "108369006", "4147007", "86049000", "52988006"}
-TUMOR_WORDS = ("tumor", "tumour", "lesion", "neoplasm", "metasta", "mass", "carcinoma", "hcc")
+TUMOR_WORDS = re.compile(f"{TUMOR_NAMES.pattern}|neoplasm|mass|carcinoma")
 LIVER_WORDS = ("liver", "leber", "hepar", "foie", "fegato", "higado", "hígado")
 WITHOUT_TUMOR = re.compile(r"(without|minus|excluding|free of|no) (the )?tumou?rs?|tumou?r.free")
 NO_NAME = re.compile(r"(segment|segmentation|mask|label|roi)?[ _-]*\d*")
@@ -91,7 +91,7 @@ def _structures(dataset: Dataset) -> dict[int, int]:
         if OTHER_STRUCTURES.search(words):  # "kidney tumor"
             continue
         words = WITHOUT_TUMOR.sub("", words)
-        if code in TUMOR_CODES or any(word in words for word in TUMOR_WORDS):
+        if code in TUMOR_CODES or TUMOR_WORDS.search(words):
             found[int(segment.SegmentNumber)] = TUMOR
         elif code in LIVER_CODES or any(word in words for word in LIVER_WORDS):
             found[int(segment.SegmentNumber)] = LIVER

@@ -1,6 +1,6 @@
 // Find the tumors: click where one is; then hits, misses and false calls are counted.
 
-import { lesionRow, slicesOf, withStatus } from "./lesions.js";
+import { lesionRow, slicesOf } from "./lesions.js";
 import { copied, linkTo } from "./links.js";
 import { components } from "./masks3d.js";
 import { fixed } from "./numbers.js";
@@ -9,7 +9,6 @@ import { stroke, write } from "./view.js";
 
 const NEAR_MM = 5; // a click this near to a tumor counts
 const NEAR_SLICES = 2; // clicks stay visible on slices around
-const NO_SUCH_CASE = "The link asks for a case that there is not. Choose a number from 0 to 999999.";
 
 // page: openCase({number, size, contrast}) asks for a synthetic case, segment() for the networks.
 // statuses: see `createLesions`.
@@ -164,11 +163,11 @@ export function createFinding(root, store, palette, actions, page, statuses) {
     const { voxelMl } = state.study;
     const volume = voxelMl === null ? "" : `${(places.length * voxelMl).toFixed(2)} mL`;
     const where = slicesOf(first, last);
-    const row = lesionRow(index + 1, volume, where, () => {
+    const status = found ? "detected" : "missed";
+    return lesionRow(index + 1, status, statuses[status], volume, where, () => {
       actions.goTo(Math.round((first + last) / 2));
       store.set({ y: Math.round(center.y), x: Math.round(center.x) });
     });
-    return withStatus(row, found ? "detected" : "missed", statuses);
   }
 
   function runningScore() {
@@ -191,8 +190,10 @@ export function createFinding(root, store, palette, actions, page, statuses) {
         if (!choice(name).value) choice(name).value = "any";
       }
       writeCase();
-      if (button("find-case").disabled) text("link").textContent = NO_SUCH_CASE;
-      else ask(numberField.valueAsNumber);
+      if (!button("find-case").disabled) return ask(numberField.valueAsNumber);
+      const { min, max } = numberField;
+      text("link").textContent =
+        `The link asks for a case that there is not. Choose a number from ${min} to ${max}.`;
     },
     // The tumors stay hidden until the search is over, also in the next scan.
     enter() {

@@ -60,32 +60,26 @@ function hintFor({ value, allowed }) {
 function item(lesion, statuses, choose) {
   const { number, status } = lesion;
   const density = lesion.hu_mean === null ? "" : densityOf(lesion);
-  const row = lesionRow(status === "missed" ? NONE : number, sizeOf(lesion), density, choose);
-  return withStatus(row, status, statuses);
+  const shown = status === "missed" ? NONE : number;
+  return lesionRow(shown, status, statuses[status], sizeOf(lesion), density, choose);
 }
 
 // A line of a list of tumors, which calls `choose` when it is clicked.
-export function lesionRow(number, words, more, choose) {
+//   status, word: what became of the tumor, and the word for it; null where that is not known.
+export function lesionRow(number, status, word, words, more, choose) {
   const row = document.createElement("li");
   const button = document.createElement("button");
   button.type = "button";
+  button.dataset.status = status || "";
   button.addEventListener("click", choose);
   const add = (tag, text) => {
     button.append(Object.assign(document.createElement(tag), { textContent: text }));
   };
   add("b", number);
   add("span", words);
-  add("em", "");
+  add("em", word || "");
   add("small", more);
   row.append(button);
-  return row;
-}
-
-// The line with what became of the tumor.
-//   status: a key of `statuses`, or null.
-export function withStatus(row, status, statuses) {
-  row.firstChild.dataset.status = status || "";
-  row.querySelector("em").textContent = statuses[status] || "";
   return row;
 }
 

@@ -46,10 +46,11 @@ export function createThresholds(root, store, palette) {
   store.on(["thresholds", "probability", "study", "value", "tab", "size"], draw);
 
   // Those that the page's other numbers are of may not be the ones on screen.
-  store.on(["thresholds", "value", "allowed"], () => {
-    const own = state.value?.result?.thresholds;
-    const same = (name) => !own || state.thresholds?.[name] === own[name];
-    root.querySelector(".lv-own").hidden = !state.thresholds || ["liver", "tumor"].every(same);
+  store.on(["thresholds", "value"], () => {
+    const { thresholds, value } = state;
+    const own = value?.result?.thresholds;
+    const moved = own && thresholds && Object.keys(own).some((k) => thresholds[k] !== own[k]);
+    root.querySelector(".lv-own").hidden = !moved;
   });
 
   function set(changes) {

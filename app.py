@@ -19,25 +19,23 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
 
 import gradio as gr
 
-from liverseg.cases import LAST, Case
 from liverseg.errors import SeveralSeries, UploadError, WeightsError
-from liverseg.limits import LIMITS
-from liverseg.numbers import describe, number_table
-from liverseg.published import about
-from liverseg.scratch import Scratch
-from liverseg.service import Replaced, Service
-from liverseg.studies import MAX_AGE_S, SHARED_LIMIT, Study
-from liverseg.takeaway import KINDS, offered
-from liverseg.view import slice_curves, surfaces
-from liverseg.viewer import (
+from liverseg.evaluation.readme_tables import about
+from liverseg.page.downloads import KINDS, offered
+from liverseg.page.figures import slice_curves, surfaces
+from liverseg.page.number_table import describe, number_table
+from liverseg.page.service import Replaced, Service
+from liverseg.page.synthetic_case import LAST, Case
+from liverseg.page.temp_folder import Scratch
+from liverseg.page.viewer import (
     LiverViewer,
     pack_preview,
     pack_result,
     pack_scan_steps,
     private_folder,
 )
-from liverseg.volume import notices
-from liverseg.widgets import (
+from liverseg.page.visitors import MAX_AGE_S, SHARED_LIMIT, Study
+from liverseg.page.widgets import (
     CSS,
     Upload,
     component,
@@ -49,6 +47,8 @@ from liverseg.widgets import (
     theme,
     upload_box,
 )
+from liverseg.reading.limits import LIMITS
+from liverseg.volume import notices
 
 TITLE = "liverseg"
 UNEXPECTED = (

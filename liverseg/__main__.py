@@ -8,20 +8,23 @@ import argparse
 import json
 import os
 import sys
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 
+from . import __version__
 from .errors import DataError, UploadError, WeightsError
 
+Main = Callable[[list[str]], int | None]
+
+
 DEVELOPER_COMMANDS = {
-    "train": "training",
-    "thresholds": "thresholds",
-    "ablate": "ablation",
-    "evaluate": "evaluate",
-    "publish": "published",
-    "export": "quantize",
-    "bench": "bench",
-    "fuzz": "fuzz",
+    "train": "Trains the liver or the tumor network on labelled scans.",
+    "release": "Writes the networks that were trained into a weights folder.",
+    "quantize": "Writes the fast engine's 8-bit files of a weights folder.",
+    "thresholds": "Chooses thresholds on patients that were never learned.",
+    "evaluate": "Scores a weights folder on patients that were never learned.",
+    "ablate": "Trains and scores networks with one choice changed at a time.",
+    "publish": "Writes the measured numbers into the README and the model card.",
 }
 
 ACCEPTED, REFUSED = 0, 2
@@ -31,9 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit code (0 done, 2 refused with a sentence)."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in DEVELOPER_COMMANDS:
-        module = import_module(f".{DEVELOPER_COMMANDS[argv[0]]}", __package__)
         try:
-            return module.main(argv[1:]) or ACCEPTED
+            return _developer_command(argv[0])(argv[1:]) or ACCEPTED
         except (DataError, WeightsError) as error:
             print(error, file=sys.stderr)
             return REFUSED
@@ -41,9 +43,29 @@ def main(argv: list[str] | None = None) -> int:
     return args.run(args)
 
 
+def _developer_command(name: str) -> Main:
+    """The `main` of a command's module, imported now: most need a network library."""
+    match name:
+        case "train":
+            from .training.train import main
+        case "release":
+            from .training.release import main
+        case "quantize":
+            from .training.int8.quantize import main
+        case "thresholds":
+            from .evaluation.thresholds import main
+        case "evaluate":
+            from .evaluation.evaluate import main
+        case "ablate":
+            from .evaluation.ablation import main
+        case "publish":
+            from .evaluation.readme_tables import main
+    return main
+
+
 def inspect(args: argparse.Namespace) -> int:
     """Prints as JSON what was found in an upload, or why it is refused."""
-    from .upload import read_scan, read_truth
+    from .reading.upload import read_scan, read_truth
 
     try:
         volume = read_scan(args.paths, series=args.series)
@@ -72,12 +94,12 @@ def inspect(args: argparse.Namespace) -> int:
 
 def segment(args: argparse.Namespace) -> int:
     """Writes the segmentation in the scan's own geometry, and report.json beside it."""
-    from .cascade import segment as run_networks
-    from .engine import load_engine
-    from .export import to_json, write_nifti, write_png
-    from .measurements import measure
-    from .metrics import compare
-    from .upload import read_scan, read_truth
+    from .network.cascade import segment as run_networks
+    from .network.engine import load_engine
+    from .reading.upload import read_scan, read_truth
+    from .scores.measurements import measure
+    from .scores.metrics import compare
+    from .writing.export import to_json, write_nifti, write_png
 
     try:
         volume = read_scan(args.paths, series=args.series)
@@ -135,6 +157,7 @@ class _ProgressBar:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m liverseg", description=__doc__.split("\n")[0])
+    parser.add_argument("--version", action="version", version=f"liverseg {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for run in (inspect, segment):
         command = commands.add_parser(run.__name__, help=run.__doc__)
@@ -149,8 +172,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=_folder, required=True, metavar="DIR")
     command.add_argument("--seed", type=_seed, default=0)
     command.set_defaults(run=phantom)
-    for name, module in DEVELOPER_COMMANDS.items():
-        commands.add_parser(name, help=f"see liverseg/{module}.py; --help lists its arguments")
+    for name, words in DEVELOPER_COMMANDS.items():
+        commands.add_parser(name, help=words)
     return parser
 
 

@@ -6,11 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from liverseg import ablation
-from liverseg.ablation import ROWS, Changed, Row, ablate, smaller
-from liverseg.config import Recipe
-from liverseg.data import Case
-from liverseg.paper_protocol import (
+from liverseg.evaluation import ablation
+from liverseg.evaluation.ablation import ROWS, Changed, Row, ablate, smaller
+from liverseg.evaluation.paper_protocol import (
     Copy,
     CopySamples,
     batch_dice,
@@ -21,8 +19,10 @@ from liverseg.paper_protocol import (
     soft_dice,
     split_copies,
 )
-from liverseg.samples import LiverSamples
-from liverseg.training import Stage
+from liverseg.network.recipe import Recipe
+from liverseg.training.labelled_scan import Case
+from liverseg.training.samples import LiverSamples
+from liverseg.training.train import Stage
 
 RECIPE = Recipe(size=32, filters=(4, 8))
 STAGE = Stage(size=32, batch=2, steps=2, learning_rate=1e-3, warmup=1, check_every=2)

@@ -4,15 +4,15 @@ import sys
 
 import numpy as np
 import pytest
-from make_dicom import GDCM_SYNTAXES, ct, series, write
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.utils import as_pixel_options
 
-from liverseg.dicom import apart as module
-from liverseg.dicom.apart import Apart
 from liverseg.errors import NoDecoder
-from liverseg.upload import read_scan
+from liverseg.reading.dicom import decoder as module
+from liverseg.reading.dicom.decoder import Apart
+from liverseg.reading.upload import read_scan
+from tests.helpers.make_dicom import GDCM_SYNTAXES, ct, series, write
 
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
 PRECISION = 6  # byte of a JPEG lossless frame that begins with its frame header

@@ -15,18 +15,24 @@ import nibabel
 import numpy as np
 import pytest
 from gradio_client import Client, exceptions, handle_file
-from page_server import answers, files_below, served_apart, served_here, wait_until
 
-from liverseg.cascade import segment
-from liverseg.cases import Case
-from liverseg.engine import load_engine
-from liverseg.limits import LIMITS
-from liverseg.measurements import measure
-from liverseg.metrics import compare
+from liverseg.network.cascade import segment
+from liverseg.network.engine import load_engine
+from liverseg.page.synthetic_case import Case
+from liverseg.page.visitors import SHARED_LIMIT
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks
-from liverseg.studies import SHARED_LIMIT
-from liverseg.upload import read_scan, read_truth
+from liverseg.reading.limits import LIMITS
+from liverseg.reading.upload import read_scan, read_truth
+from liverseg.scores.measurements import measure
+from liverseg.scores.metrics import compare
+from tests.helpers.page_server import (
+    answers,
+    files_below,
+    served_apart,
+    served_here,
+    wait_until,
+)
 
 SHAPE = (16, 128, 128)
 

@@ -11,21 +11,22 @@ import highdicom
 import nibabel
 import numpy as np
 import pytest
-from axe import grave_findings
-from browser import open_browser
-from page_server import files_below, served_here, wait_until
 from playwright.sync_api import expect, sync_playwright
 
-from liverseg import phantom, upload
-from liverseg.cascade import segment
-from liverseg.cases import CONTRASTS_HU, SIZES_MM, Case
-from liverseg.export import write_nifti
-from liverseg.measurements import measure
-from liverseg.metrics import compare
+from liverseg import phantom
+from liverseg.network.cascade import segment
+from liverseg.page.synthetic_case import CONTRASTS_HU, SIZES_MM, Case
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks
-from liverseg.upload import read_scan, read_truth
+from liverseg.reading import upload
+from liverseg.reading.upload import read_scan, read_truth
+from liverseg.scores.measurements import measure
+from liverseg.scores.metrics import compare
 from liverseg.volume import Segmentation
+from liverseg.writing.export import write_nifti
+from tests.helpers.axe import grave_findings
+from tests.helpers.browser import open_browser
+from tests.helpers.page_server import files_below, served_here, wait_until
 
 SHAPE = (16, 128, 128)
 LAPTOP = {"width": 1366, "height": 768}

@@ -5,11 +5,11 @@ import time
 import numpy as np
 import pytest
 
-from liverseg import bench
-from liverseg.config import Recipe
-from liverseg.published import speed_text
+from liverseg.evaluation.readme_tables import speed_text
+from liverseg.network.recipe import Recipe
+from liverseg.network.weights import Weights
 from liverseg.volume import Spacing, Volume
-from liverseg.weights import Weights
+from tests.benchmarks import speed as bench
 
 
 class Engine:

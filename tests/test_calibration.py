@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from liverseg.calibration import BINS, pool, reliability
+from liverseg.evaluation.calibration import BINS, pool, reliability
 from liverseg.volume import Probability
 
 ALL = np.ones((1, 1, 6), bool)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from liverseg import phantom
-from liverseg.cases import CONTRASTS_HU, SIZES_MM, Case
-from liverseg.measurements import measure
+from liverseg.page.synthetic_case import CONTRASTS_HU, SIZES_MM, Case
+from liverseg.scores.measurements import measure
 
 
 @pytest.fixture(autouse=True)

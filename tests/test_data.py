@@ -7,22 +7,17 @@ import cv2
 import numpy as np
 import pytest
 
-from liverseg.augment import SHADING, random_contrast, with_shading
-from liverseg.config import Recipe
-from liverseg.data import (
-    UNANNOTATED,
-    Case,
-    open_packed,
-    pack,
-    random_sides,
-    split_cases,
-)
-from liverseg.datasets import read_data, read_phantoms, read_sides, read_slice_folders
+from liverseg.network.recipe import Recipe
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks, write_nifti
-from liverseg.pseudo_labels import label_surely
-from liverseg.samples import LiverSamples, TumorSamples, is_picture, neighbors
-from liverseg.synthetic_tumors import (
+from liverseg.training.augment import SHADING, random_contrast, with_shading
+from liverseg.training.datasets import (
+    read_data,
+    read_phantoms,
+    read_sides,
+    read_slice_folders,
+)
+from liverseg.training.drawn_lesions import (
     CYST_HU,
     SOLID_HU,
     UNLIKE_HU,
@@ -32,6 +27,16 @@ from liverseg.synthetic_tumors import (
     insert_organs,
     insert_tumors,
 )
+from liverseg.training.labelled_scan import (
+    UNANNOTATED,
+    Case,
+    open_packed,
+    pack,
+    random_sides,
+    split_cases,
+)
+from liverseg.training.pseudo_labels import label_surely
+from liverseg.training.samples import LiverSamples, TumorSamples, is_picture, neighbors
 from liverseg.volume import Spacing
 
 SMALL = Recipe(size=64, filters=(4, 8))
@@ -359,7 +364,9 @@ def test_a_notch_does_not_look_like_the_liver():
 
 
 def test_what_a_notch_covers_is_no_liver(monkeypatch):
-    monkeypatch.setattr("liverseg.samples.random_intensity", lambda rng, image, strength=1.0: image)
+    monkeypatch.setattr(
+        "liverseg.training.samples.random_intensity", lambda rng, image, strength=1.0: image
+    )
     case = make_case()
     case = dataclasses.replace(case, hu=np.maximum(case.hu, 40))  # tissue all around
     without, source = (
@@ -375,7 +382,7 @@ def test_what_a_notch_covers_is_no_liver(monkeypatch):
 
 @pytest.mark.parametrize("drawn", ["cysts", "organs", "notches"])
 def test_cysts_organs_and_notches_are_drawn_and_are_no_tumors(monkeypatch, drawn):
-    monkeypatch.setattr("liverseg.samples.random_intensity", lambda rng, image: image)
+    monkeypatch.setattr("liverseg.training.samples.random_intensity", lambda rng, image: image)
     case = make_case(tumor=1)
     case = dataclasses.replace(case, hu=np.maximum(case.hu, 40))  # tissue all around
     others = {"synthetic": 0.0, "cysts": 0.0, "organs": 0.0, "notches": 0.0}

@@ -5,22 +5,6 @@ import random
 import numpy as np
 import pytest
 from highdicom.legacy import LegacyConvertedEnhancedCTImage
-from make_dicom import (
-    COLUMNS,
-    GDCM_SYNTAXES,
-    INTERCEPT,
-    ROWS,
-    body,
-    changed,
-    ct,
-    enhanced,
-    group,
-    in_syntax,
-    series,
-    set_pixels,
-    to_bytes,
-    write,
-)
 from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.uid import (
     JPEG2000,
@@ -41,7 +25,23 @@ from liverseg.errors import (
     WrongModality,
 )
 from liverseg.phantom import make_phantom
-from liverseg.upload import read_scan
+from liverseg.reading.upload import read_scan
+from tests.helpers.make_dicom import (
+    COLUMNS,
+    GDCM_SYNTAXES,
+    INTERCEPT,
+    ROWS,
+    body,
+    changed,
+    ct,
+    enhanced,
+    group,
+    in_syntax,
+    series,
+    set_pixels,
+    to_bytes,
+    write,
+)
 
 
 def expected(count: int) -> np.ndarray:

@@ -5,11 +5,11 @@ import logging
 import numpy as np
 import pytest
 
-from liverseg import engine as engine_module
-from liverseg.config import Recipe
-from liverseg.engine import load_engine
 from liverseg.errors import WeightsError
-from liverseg.weights import write_config
+from liverseg.network import engine as engine_module
+from liverseg.network.engine import load_engine
+from liverseg.network.recipe import Recipe
+from liverseg.network.weights import write_config
 
 RECIPE = Recipe(size=32, filters=(4, 8))
 NAMES = {"liver": "liver.weights.h5", "tumor": "tumor.weights.h5"}

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from liverseg import evaluate
-from liverseg.config import Recipe
-from liverseg.data import Case
-from liverseg.summary import describe, summarize
+from liverseg.evaluation import evaluate
+from liverseg.evaluation.summary import describe, summarize
+from liverseg.network.recipe import Recipe
+from liverseg.training.labelled_scan import Case
 
 SHAPE = (10, 64, 64)
 LIVER_HU, TUMOR_HU = 100, 150

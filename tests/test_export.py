@@ -15,16 +15,16 @@ import numpy as np
 import pydicom
 import pytest
 
-from liverseg.dicom_seg import write_dicom_seg
 from liverseg.errors import UploadError
-from liverseg.export import to_csv, to_json, write_nifti, write_png
-from liverseg.measurements import measure
-from liverseg.metrics import compare
+from liverseg.page.downloads import write_file
+from liverseg.page.visitors import Study
 from liverseg.phantom.files import lps_affine, write_dicom
-from liverseg.studies import Study
-from liverseg.takeaway import write_file
-from liverseg.upload import read_scan, read_truth
+from liverseg.reading.upload import read_scan, read_truth
+from liverseg.scores.measurements import measure
+from liverseg.scores.metrics import compare
 from liverseg.volume import Segmentation, Source, Spacing, Volume
+from liverseg.writing.dicom_seg import write_dicom_seg
+from liverseg.writing.export import to_csv, to_json, write_nifti, write_png
 
 SHAPE = (6, 20, 30)
 SPACING = Spacing(2.5, 0.5, 0.8)

@@ -5,12 +5,12 @@ import struct
 import zipfile
 
 import pytest
-from make_dicom import ct, series, to_bytes, write
 
-from liverseg import fuzz
 from liverseg.errors import BrokenFile, UploadError
-from liverseg.fuzz_seeds import make_seeds
-from liverseg.upload import read_scan, read_truth
+from liverseg.reading.upload import read_scan, read_truth
+from tests.fuzz import fuzz
+from tests.fuzz.seeds import make_seeds
+from tests.helpers.make_dicom import ct, series, to_bytes, write
 
 
 @pytest.fixture(scope="module")

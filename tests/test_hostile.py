@@ -13,13 +13,24 @@ from io import BytesIO
 import nibabel
 import numpy as np
 import pytest
-from make_dicom import body, changed, ct, enhanced, group, in_syntax, seg, series, to_bytes, write
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, RLELossless
 
 from liverseg.errors import UploadError
-from liverseg.upload import read_scan, read_truth
+from liverseg.reading.upload import read_scan, read_truth
+from tests.helpers.make_dicom import (
+    body,
+    changed,
+    ct,
+    enhanced,
+    group,
+    in_syntax,
+    seg,
+    series,
+    to_bytes,
+    write,
+)
 
 if not hasattr(os, "fork"):
     pytest.skip(reason="measures memory in forked processes", allow_module_level=True)
@@ -28,7 +39,7 @@ SECONDS, MEGABYTES = 5, 500
 HANGS_AFTER = 180  # seconds of wall clock, on a machine that others use too
 J2K, JPEG_LOSSLESS, JPEG_LS = (f"1.2.840.10008.1.2.4.{n}" for n in (90, 70, 80))
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["liverseg.upload", __name__])
+FORKS.set_forkserver_preload(["liverseg.reading.upload", __name__])
 
 
 def measured_read(path, scan_folder, results) -> None:

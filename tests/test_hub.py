@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import huggingface_hub
-import local_hub
 import pytest
 from huggingface_hub import ModelCard, constants
 
-from liverseg import hub
-from liverseg.config import Recipe
 from liverseg.errors import WeightsError
-from liverseg.weights import load_config, write_config
+from liverseg.network import hub
+from liverseg.network.recipe import Recipe
+from liverseg.network.weights import load_config, write_config
+from tests.helpers import local_hub
 
 REPO = "someone/liverseg"
 NAMES = {"liver": "liver.weights.h5", "tumor": "tumor.weights.h5", "liver_fast": "liver.onnx"}
@@ -223,7 +223,7 @@ def patience(monkeypatch):
 def test_the_documented_variables_are_enough(folder, tmp_path):
     """A fresh process, configured only as a person would: HF_ENDPOINT, HF_HOME, HF_TOKEN."""
     program = (
-        "import sys; from liverseg import hub\n"
+        "import sys; from liverseg.network import hub\n"
         "print(hub.pull(sys.argv[2], hub.push(sys.argv[1], sys.argv[2])))\n"
     )
     with local_hub.serve() as server:
@@ -237,7 +237,7 @@ def test_the_documented_variables_are_enough(folder, tmp_path):
         done = subprocess.run(
             [sys.executable, "-c", program, str(folder), REPO],
             env=environment,
-            cwd=Path(hub.__file__).parent.parent,
+            cwd=Path(hub.__file__).parents[2],
             capture_output=True,
             text=True,
             check=True,

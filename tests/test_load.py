@@ -1,6 +1,6 @@
 """Visitors at once, as `tests/benchmarks/load.py` lets them come, but fewer."""
 
-from benchmarks.load import run
+from tests.benchmarks.load import run
 
 
 def test_visitors_at_once_all_get_their_own_result_and_leave_nothing(tmp_path):

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from liverseg.diameters import length_mm, long_axis, short_axis
-from liverseg.measurements import measure
+from liverseg.scores.diameters import length_mm, long_axis, short_axis
+from liverseg.scores.measurements import measure
 from liverseg.volume import Segmentation, Spacing, Volume
 
 SHAPE = (6, 20, 30)

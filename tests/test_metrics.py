@@ -6,8 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from liverseg.measurements import measure
-from liverseg.metrics import add_surfaces, compare
+from liverseg.scores.measurements import measure
+from liverseg.scores.metrics import add_surfaces, compare
 from liverseg.volume import Segmentation, Spacing, Volume
 
 

@@ -5,10 +5,10 @@ import json
 import pytest
 from huggingface_hub import ModelCard
 
-from liverseg.config import Recipe
-from liverseg.model_card import ENGINES, model_card
-from liverseg.summary import SCORES, summarize
-from liverseg.weights import load_config, write_config
+from liverseg.evaluation.model_card import ENGINES, model_card
+from liverseg.evaluation.summary import SCORES, summarize
+from liverseg.network.recipe import Recipe
+from liverseg.network.weights import load_config, write_config
 
 NAMES = {
     "liver": "liver.weights.h5",

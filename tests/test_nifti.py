@@ -6,11 +6,11 @@ import itertools
 import nibabel
 import numpy as np
 import pytest
-from make_dicom import body
 
 from liverseg.errors import BrokenFile, NotAScan, SeveralSeries, TooLarge, UploadError
 from liverseg.phantom import make_phantom
-from liverseg.upload import read_scan
+from liverseg.reading.upload import read_scan
+from tests.helpers.make_dicom import body
 
 SPACING_MM = (5.0, 0.7, 0.8)  # z, y, x
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -4,12 +4,12 @@ import ast
 import copy
 import json
 
-import local_hub
 import nbformat
 import pytest
-from execute_notebook import NOTEBOOK, PATIENTS, execute, without_pictures
 
-from liverseg.weights import NETWORKS, load_config
+from liverseg.network.weights import NETWORKS, load_config
+from tests.helpers import local_hub
+from tests.tools.execute_notebook import NOTEBOOK, PATIENTS, execute, without_pictures
 
 REPOSITORY = "someone/liverseg"
 

@@ -105,7 +105,7 @@ def test_a_volume_without_spacing_cannot_be_written(tmp_path):
 
 @pytest.mark.parametrize("scan_name", ["PATIENT_DICOM", "scan.nii.gz"])
 def test_a_phantom_reads_back_exactly(patient, folder, scan_name):
-    from liverseg.upload import read_scan, read_truth
+    from liverseg.reading.upload import read_scan, read_truth
 
     scan, truth = patient
     read = read_scan(folder / scan_name)

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from liverseg.errors import BrokenFile, NotAScan, TooLarge
-from liverseg.picture import PICTURE_WINDOW_HU
-from liverseg.upload import read_scan
+from liverseg.reading.pictures import PICTURE_WINDOW_HU
+from liverseg.reading.upload import read_scan
 
 GREY = (np.arange(24 * 32).reshape(24, 32) * 255 // (24 * 32 - 1)).astype(np.uint8)
 LOW, HIGH = PICTURE_WINDOW_HU

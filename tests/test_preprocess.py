@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from liverseg.config import Recipe
-from liverseg.preprocess import (
+from liverseg.network.preprocess import (
     Square,
     around,
     from_network,
@@ -10,6 +9,7 @@ from liverseg.preprocess import (
     to_network,
     whole_slice,
 )
+from liverseg.network.recipe import Recipe
 from liverseg.volume import Spacing
 
 RECIPE = Recipe()

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from browser import open_browser
 from gradio_client import Client, exceptions, handle_file
-from page_server import ROOT, files_below, served_apart, wait_until
 from playwright.sync_api import expect, sync_playwright
 from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import Dataset
 
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks
+from tests.helpers.browser import open_browser
+from tests.helpers.page_server import ROOT, files_below, served_apart, wait_until
 
 CANARY = "canary"
 OFFLINE = Path(__file__).resolve().parent / "offline"

@@ -4,10 +4,9 @@ import json
 import re
 
 import pytest
-from test_model_card import weights, write_results  # noqa: F401, a fixture
 
-from liverseg.model_card import model_card
-from liverseg.published import (
+from liverseg.evaluation.model_card import model_card
+from liverseg.evaluation.readme_tables import (
     NOT_MEASURED,
     README,
     ablation_text,
@@ -17,7 +16,8 @@ from liverseg.published import (
     main,
     results_text,
 )
-from liverseg.weights import FOLDER, load_config
+from liverseg.network.weights import FOLDER, load_config
+from tests.test_model_card import weights, write_results  # noqa: F401, a fixture
 
 MARKED = """Before
 <!-- measured: results -->
@@ -66,7 +66,7 @@ def test_the_model_card_says_what_was_measured():
 
 def test_the_page_says_what_was_measured(tmp_path):
     from app import Page
-    from liverseg.service import Service
+    from liverseg.page.service import Service
 
     page = Page(Service(tmp_path, tmp_path))
     texts = [str(getattr(block, "value", "")) for block in page.blocks.blocks.values()]

@@ -7,16 +7,16 @@ import keras
 import numpy as np
 import pytest
 
-from liverseg.activations import FloatOperations, best_range, scale_and_zero
-from liverseg.config import Recipe
-from liverseg.engine import load_engine
 from liverseg.errors import WeightsError
-from liverseg.folded import Layers, network
-from liverseg.int8 import WEIGHT_MAX, Int8Operations, integer_weights
 from liverseg.model import build_resunet
-from liverseg.quantize import export, slices_for
+from liverseg.network.engine import load_engine
+from liverseg.network.recipe import Recipe
+from liverseg.network.weights import load_config, write_config
+from liverseg.training.int8.graph import WEIGHT_MAX, Int8Operations, integer_weights
+from liverseg.training.int8.network import Layers, network
+from liverseg.training.int8.quantize import export, slices_for
+from liverseg.training.int8.ranges import FloatOperations, best_range, scale_and_zero
 from liverseg.volume import Spacing, Volume
-from liverseg.weights import load_config, write_config
 
 RECIPE = Recipe(size=32, filters=(4, 8, 12))
 

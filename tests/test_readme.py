@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from liverseg.__main__ import DEVELOPER_COMMANDS
-from liverseg.limits import LIMITS
-from liverseg.studies import SHARED_LIMIT
+from liverseg.page.visitors import SHARED_LIMIT
+from liverseg.reading.limits import LIMITS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

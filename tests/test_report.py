@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from liverseg import colors
-from liverseg.explain import EXPLANATIONS, UNDEFINED, written
-from liverseg.measurements import measure
-from liverseg.metrics import compare
-from liverseg.report import report
-from liverseg.snapshot import snapshot
+from liverseg.scores.glossary import EXPLANATIONS, UNDEFINED, written
+from liverseg.scores.measurements import measure
+from liverseg.scores.metrics import compare
 from liverseg.volume import Segmentation, Spacing, Volume
+from liverseg.writing import colors
+from liverseg.writing.report import report
+from liverseg.writing.slice_picture import snapshot
 
 SHAPE = (8, 60, 90)
 SPACING = Spacing(2.5, 1.0, 1.5)

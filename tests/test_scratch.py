@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from liverseg.scratch import Scratch
+from liverseg.page.temp_folder import Scratch
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,7 +20,7 @@ def test_the_folder_is_private_and_gone_at_the_end(tmp_path):
 
 def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path):
     program = (
-        "import os, sys; from pathlib import Path; from liverseg.scratch import Scratch\n"
+        "import os, sys; from pathlib import Path; from liverseg.page.temp_folder import Scratch\n"
         "scratch = Scratch(Path(sys.argv[1])); (scratch.gradio / 'scan').write_text('x')\n"
         "os._exit(1)"
     )
@@ -33,7 +33,7 @@ def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path):
 
 def test_a_living_process_keeps_its_folder(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from liverseg.scratch import Scratch\n"
+        "import sys; from pathlib import Path; from liverseg.page.temp_folder import Scratch\n"
         "Scratch(Path(sys.argv[1])).__exit__()"
     )
     with Scratch(tmp_path) as scratch:

@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 
-from liverseg.cascade import LIVER_STAGE, Step, coarse_stride, level, segment, segment_steps
-from liverseg.config import Recipe
-from liverseg.postprocess import FLUID_HU, number_parts, remove_doubtful
+from liverseg.network.cascade import (
+    LIVER_STAGE,
+    Step,
+    coarse_stride,
+    level,
+    segment,
+    segment_steps,
+)
+from liverseg.network.postprocess import FLUID_HU, number_parts, remove_doubtful
+from liverseg.network.recipe import Recipe
 from liverseg.volume import Spacing, Volume
 
 ISOTROPIC = Spacing(2.0, 2.0, 2.0)
@@ -232,7 +239,7 @@ def test_the_first_look_finds_what_looking_everywhere_finds(monkeypatch):
     volume = Volume(hu, ISOTROPIC)
     quick, thorough = ThresholdEngine(), ThresholdEngine()
     found = segment(volume, engine=quick)
-    monkeypatch.setattr("liverseg.cascade.COARSE_MM", 1.0)
+    monkeypatch.setattr("liverseg.network.cascade.COARSE_MM", 1.0)
     np.testing.assert_array_equal(found.labels, segment(volume, engine=thorough).labels)
     assert quick.slices("liver") < thorough.slices("liver") == 90
 

@@ -9,15 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pydicom
 import pytest
-from make_dicom import ct, series, write
 
-from liverseg import limits, service
-from liverseg.cascade import segment
-from liverseg.engine import load_engine
 from liverseg.errors import SeveralSeries, TooLarge, UploadError
+from liverseg.network.cascade import segment
+from liverseg.network.engine import load_engine
+from liverseg.page import service
+from liverseg.page.service import Replaced, Service
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom
-from liverseg.service import Replaced, Service
+from liverseg.reading import limits
+from tests.helpers.make_dicom import ct, series, write
 
 
 class Received:

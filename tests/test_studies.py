@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from liverseg.studies import Results, Studies, content_key
+from liverseg.page.visitors import Results, Studies, content_key
 from liverseg.volume import Probability, Segmentation, Spacing, Volume
 
 KB = 1024

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from liverseg import evaluate, thresholds
-from liverseg.cascade import segment
-from liverseg.config import Recipe
-from liverseg.data import Case
-from liverseg.thresholds import Once, choose_thresholds
-from liverseg.validation import dice
+from liverseg.evaluation import evaluate, thresholds
+from liverseg.evaluation.thresholds import Once, choose_thresholds
+from liverseg.network.cascade import segment
+from liverseg.network.recipe import Recipe
+from liverseg.network.weights import load_config, write_config
+from liverseg.training.labelled_scan import Case
+from liverseg.training.quick_dice import dice
 from liverseg.volume import Spacing, Volume
-from liverseg.weights import load_config, write_config
 
 SHAPE = (10, 64, 64)
 RECIPE = Recipe(size=64, min_tumor_mm3=0.0)

@@ -7,14 +7,14 @@ import keras
 import numpy as np
 import pytest
 
-from liverseg.config import Recipe
-from liverseg.data import Case
-from liverseg.losses import make_loss, overlap_loss
 from liverseg.model import build_resunet
-from liverseg.release import save_release
-from liverseg.training import Stage, make_batches, train
-from liverseg.validation import outputs, validate
-from liverseg.weights import load_config
+from liverseg.network.recipe import Recipe
+from liverseg.network.weights import load_config
+from liverseg.training.labelled_scan import Case
+from liverseg.training.losses import make_loss, overlap_loss
+from liverseg.training.quick_dice import outputs, validate
+from liverseg.training.release import save_release
+from liverseg.training.train import Stage, make_batches, train
 
 SMALL = Recipe(size=32, filters=(4, 8))
 STAGE = Stage(size=32, batch=2, steps=6, learning_rate=1e-3, warmup=2, log_every=1, check_every=3)
@@ -58,7 +58,7 @@ def test_a_pixel_without_weight_counts_nowhere():
 
 
 def test_a_batch_depends_on_the_seed_and_its_number_only(case):
-    from liverseg.samples import TumorSamples
+    from liverseg.training.samples import TumorSamples
 
     samples = TumorSamples([case], SMALL)
     whole = list(make_batches(samples, STAGE))

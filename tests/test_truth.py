@@ -3,15 +3,15 @@
 import nibabel
 import numpy as np
 import pytest
-from make_dicom import body, changed, ct, seg, series, to_bytes, write
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
-from liverseg.dicom.masks import structure_of
 from liverseg.errors import BrokenFile, NoDecoder, TruthMismatch, UploadError
-from liverseg.upload import read_scan, read_truth
+from liverseg.reading.dicom.masks import structure_of
+from liverseg.reading.upload import read_scan, read_truth
 from liverseg.volume import LIVER, TUMOR, Spacing, Volume
+from tests.helpers.make_dicom import body, changed, ct, seg, series, to_bytes, write
 
 COUNT = 5
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_dicom import body, changed, ct, seg, series, to_bytes, write
 from PIL import Image
 
-from liverseg import archive, limits, upload
 from liverseg.errors import BrokenFile, NoDecoder, NotAScan, TooLarge, UploadError
-from liverseg.upload import NO_TUMORS, read_scan, read_truth
+from liverseg.reading import archive, limits, upload
+from liverseg.reading.upload import NO_TUMORS, read_scan, read_truth
+from tests.helpers.make_dicom import body, changed, ct, seg, series, to_bytes, write
 
 CANARY = "Zanaria"
 
@@ -166,7 +166,7 @@ def small_limits(monkeypatch):
 
     def change(**values):
         changed_limits = replace(limits.LIMITS, **values)
-        for module in (archive, sys.modules["liverseg.dicom.scan"]):
+        for module in (archive, sys.modules["liverseg.reading.dicom.scan"]):
             monkeypatch.setattr(module, "LIMITS", changed_limits)
 
     return change
@@ -309,12 +309,12 @@ def test_no_header_text_or_name_is_ever_said(tmp_path, capfd, caplog):
 
 def test_reading_in_a_fresh_process_prints_nothing(tmp_path):
     write(series(3, PatientBirthDate=CANARY, InstanceNumber=1), tmp_path / CANARY)
-    program = "import sys; from liverseg.upload import read_scan; read_scan(sys.argv[1])"
+    program = "import sys; from liverseg.reading.upload import read_scan; read_scan(sys.argv[1])"
     done = subprocess.run(
         [sys.executable, "-W", "always", "-c", program, str(tmp_path)],
         capture_output=True,
         text=True,
-        cwd=Path(upload.__file__).parent.parent,
+        cwd=Path(upload.__file__).parents[2],
     )
     assert done.returncode == 0
     assert CANARY not in done.stdout + done.stderr

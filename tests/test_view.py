@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from liverseg import colors
-from liverseg.measurements import measure
-from liverseg.metrics import compare
-from liverseg.view import missed_tumors, slice_curves, surface, surfaces
+from liverseg.page.figures import missed_tumors, slice_curves, surface, surfaces
+from liverseg.scores.measurements import measure
+from liverseg.scores.metrics import compare
 from liverseg.volume import LIVER, TUMOR, Segmentation, Spacing, Volume
+from liverseg.writing import colors
 
 SPACING = Spacing(2.0, 1.0, 1.0)
 

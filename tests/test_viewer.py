@@ -4,21 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from packed import pack_scan
 
-from liverseg.cascade import Step
-from liverseg.measurements import measure
-from liverseg.metrics import compare
-from liverseg.viewer import (
+from liverseg.network.cascade import Step
+from liverseg.page.viewer import (
     LiverViewer,
     pack_preview,
     pack_result,
     pack_scan_steps,
     private_folder,
 )
-from liverseg.viewer.component import HERE, SCRIPTS, joined_scripts
-from liverseg.viewer.packing import middle_out
+from liverseg.page.viewer.component import HERE, SCRIPTS, joined_scripts
+from liverseg.page.viewer.packing import middle_out
+from liverseg.scores.measurements import measure
+from liverseg.scores.metrics import compare
 from liverseg.volume import Probability, Segmentation, Source, Spacing, Volume
+from tests.helpers.packed import pack_scan
 
 
 @pytest.fixture

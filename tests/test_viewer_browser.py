@@ -9,20 +9,20 @@ import gradio as gr
 import nibabel
 import numpy as np
 import pytest
-from browser import open_browser
-from packed import pack_scan
 from playwright.sync_api import expect, sync_playwright
 from scipy import ndimage
 
-from liverseg import cases
-from liverseg.cascade import Step
-from liverseg.explain import EXPLANATIONS
-from liverseg.measurements import Measurements, measure
-from liverseg.metrics import Scores, compare
+from liverseg.network.cascade import Step
+from liverseg.page import synthetic_case as cases
+from liverseg.page.viewer import LiverViewer, pack_preview, pack_result, private_folder
+from liverseg.page.viewer.component import PALETTE
 from liverseg.phantom import make_phantom
-from liverseg.viewer import LiverViewer, pack_preview, pack_result, private_folder
-from liverseg.viewer.component import PALETTE
+from liverseg.scores.glossary import EXPLANATIONS
+from liverseg.scores.measurements import Measurements, measure
+from liverseg.scores.metrics import Scores, compare
 from liverseg.volume import LIVER, TUMOR, Probability, Segmentation, Spacing, Volume
+from tests.helpers.browser import open_browser
+from tests.helpers.packed import pack_scan
 
 SHAPE = (24, 128, 128)
 MIDDLE = SHAPE[0] // 2

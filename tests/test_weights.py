@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from liverseg.config import Recipe
 from liverseg.errors import WeightsError
-from liverseg.weights import load_config, write_config
+from liverseg.network.recipe import Recipe
+from liverseg.network.weights import load_config, write_config
 
 RECIPE = Recipe(size=32, filters=(4, 8))
 

@@ -8,15 +8,7 @@ are cut from the same distances.
 import cv2
 import numpy as np
 
-from ..volume import (
-    HU_MAX,
-    HU_MIN,
-    LIVER,
-    TUMOR,
-    Segmentation,
-    Spacing,
-    Volume,
-)
+from ..volume import HU_MAX, HU_MIN, LIVER, TUMOR, Segmentation, Spacing, Volume
 from .lesions import Lesions
 from .liver import liver_distance, paint_liver
 from .organs import Tissue, build_organs

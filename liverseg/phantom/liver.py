@@ -2,23 +2,9 @@
 
 import numpy as np
 
-from .organs import (
-    CAVA,
-    KIDNEY_RADII,
-    KIDNEYS,
-    Tissue,
-    gallbladder,
-    paint_path,
-)
+from .organs import CAVA, KIDNEY_RADII, KIDNEYS, Tissue, gallbladder, paint_path
 from .scene import EVERYWHERE, FAR_MM, Box, Canvas
-from .shapes import (
-    common,
-    ellipsoid,
-    half_space,
-    smooth_path,
-    union,
-    without,
-)
+from .shapes import common, ellipsoid, half_space, smooth_path, union, without
 from .wall import FAT, Room
 
 HILUM = (-10.0, -14.0, -22.0)

@@ -5,15 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .scene import EVERYWHERE, Canvas
-from .shapes import (
-    Points,
-    common,
-    ellipse,
-    ellipsoid,
-    smooth_step,
-    union,
-    without,
-)
+from .shapes import Points, common, ellipse, ellipsoid, smooth_step, union, without
 
 SPINE_Y = 33.0  # centre of the vertebral bodies at z = 0
 VERTEBRA_MM = 31.0  # from one to the next

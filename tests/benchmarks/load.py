@@ -1,4 +1,4 @@
-"""A class comes at once: `python tests/benchmarks/load.py` prints what the page does with it.
+"""A class comes at once: `python -m tests.benchmarks.load` prints what the page does with it.
 
 The page runs as on a Space, `python app.py` in a process of its own. Every visitor brings a scan of
 his own; most are programs, some are people in browsers, and one of these closes his tab while he
@@ -8,7 +8,6 @@ waits. Every answer is compared with what the package says about that scan.
 import argparse
 import re
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -24,19 +23,15 @@ from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 from playwright.sync_api import Page, expect, sync_playwright
 
-TESTS = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS), str(TESTS.parent)]
-
-from browser import open_browser  # noqa: E402
-from page_server import files_below, served_apart, wait_until  # noqa: E402
-
-from liverseg.cascade import segment  # noqa: E402
-from liverseg.engine import load_engine  # noqa: E402
-from liverseg.measurements import measure  # noqa: E402
-from liverseg.phantom import make_phantom  # noqa: E402
-from liverseg.phantom.files import write_dicom  # noqa: E402
-from liverseg.upload import read_scan  # noqa: E402
-from liverseg.volume import Spacing, Volume  # noqa: E402
+from liverseg.network.cascade import segment
+from liverseg.network.engine import load_engine
+from liverseg.phantom import make_phantom
+from liverseg.phantom.files import write_dicom
+from liverseg.reading.upload import read_scan
+from liverseg.scores.measurements import measure
+from liverseg.volume import Spacing, Volume
+from tests.helpers.browser import open_browser
+from tests.helpers.page_server import files_below, served_apart, wait_until
 
 WAITING = (Status.STARTING, Status.JOINING_QUEUE, Status.IN_QUEUE, Status.QUEUE_FULL)
 LONGEST_S = 3600

@@ -1,0 +1,173 @@
+"""The model card: what `README.md` of a Hub repository says about the weights in it.
+
+The prose is in `model_card_template.md`. Every number comes from config.json and from results.json,
+and only those results count that were measured with exactly these files.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from ..network.postprocess import FLUID_HU
+from ..network.weights import NETWORKS, Weights, fast_key
+from ..scores.glossary import EXPLANATIONS, UNDEFINED, written
+from .summary import SCORES
+
+RESULTS = "results.json"
+TEMPLATE = Path(__file__).with_name("model_card_template.md")
+ENGINES = {"fast": tuple(map(fast_key, NETWORKS)), "reference": NETWORKS}  # and their files
+SPLITS = ("test", "val")
+JUDGED = "patients on whom thresholds were chosen, networks that had not learned from them"
+WORST = 3  # patients described as failures, for each structure
+
+
+class Evaluation(NamedTuple):
+    """What one engine reached on one side of the split (see `evaluate.evaluate`)."""
+
+    split: str
+    engine: str
+    summary: dict
+    patients: list[dict]
+
+
+def model_card(weights: Weights) -> ModelCard:
+    """The card of a weights folder; without a results.json of these weights it has no scores."""
+    path = weights.folder / RESULTS
+    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = evaluations(weights, results)
+    return ModelCard.from_template(
+        ModelCardData(
+            language="en",
+            license="other",
+            license_name="non-commercial",
+            library_name="keras",
+            pipeline_tag="image-segmentation",
+            tags=["medical", "ct", "liver", "liver-tumor", "teaching"],
+            model_name="liverseg",
+            eval_results=[one for e in found for one in eval_results(e, weights)] or None,
+        ),
+        template_path=str(TEMPLATE),
+        weights=weights,
+        evaluations=found,
+        failures=failures(found[0], results.get("remarks", {})) if found else [],
+        scores={key: _name(key) for key in SCORES},
+        written=written,
+        fluid_hu=FLUID_HU,
+        interval=interval,
+        detection=detection,
+        share=share,
+        judged=judged(weights),
+        calibrations=calibrations(found, weights),
+    )
+
+
+def evaluations(weights: Weights, results: dict) -> list[Evaluation]:
+    """Those results that are of exactly these weights: the test patients first, and of each side
+    the engine first that the page uses."""
+    found = []
+    for split in SPLITS:
+        for engine, keys in ENGINES.items():
+            result = results.get(split, {}).get(engine)
+            known = result and set(keys) <= set(weights.files)
+            if known and result["weights"] == f"{engine}-{weights.identity(keys)}":
+                found.append(Evaluation(split, engine, result["summary"], result["patients"]))
+    return found
+
+
+def judged(weights: Weights) -> str:
+    """What was reached where the thresholds were chosen; "" where that is not known."""
+    summary = _judged_summary(weights)
+    if not summary:
+        return ""
+    liver, tumor = (written("dice", summary[network]["dice"]["mean"]) for network in NETWORKS)
+    return (
+        f"On {summary['patients']} more, on whom the thresholds were chosen, networks trained "
+        f"without them reached a mean Dice of {liver} and {tumor}; {false_tumor(summary)}."
+    )
+
+
+def false_tumor(summary: dict) -> str:
+    """What is marked where there is no tumor, in words."""
+    free = summary["tumor_free"]
+    false_ml = written("tumor_ml", free["false_tumor_ml"]["mean"], unit=True)
+    return f"false tumor in scans without any ({free['scans']}) was {false_ml} on average"
+
+
+def _judged_summary(weights: Weights) -> dict | None:
+    return weights.trained.get("thresholds", {}).get("summary")
+
+
+def calibrations(found: list[Evaluation], weights: Weights) -> list[tuple[str, dict]]:
+    """Whose probabilities were compared with the truth, and the summary that says how."""
+    compared = [
+        (f"{one.split} patients, {one.engine} engine", one.summary)
+        for one in found
+        if one.engine == found[0].engine
+    ]
+    summary = _judged_summary(weights)
+    return [*compared, (JUDGED, summary)] if summary else compared
+
+
+def eval_results(evaluation: Evaluation, weights: Weights) -> list[EvalResult]:
+    """One entry of the Hub's model-index for each mean that is defined."""
+    return [
+        EvalResult(
+            task_type="image-segmentation",
+            task_name=f"{structure} in CT",
+            dataset_type="abdominal-ct",
+            dataset_name=weights.trained.get("data", "abdominal CT"),
+            dataset_split=evaluation.split,
+            metric_type=key,
+            metric_name=f"{structure} {EXPLANATIONS[key].name}, mean, {evaluation.engine} engine",
+            metric_value=evaluation.summary[structure][key]["mean"],
+        )
+        for structure in NETWORKS
+        for key in SCORES
+        if evaluation.summary[structure][key]["mean"] is not None
+    ]
+
+
+def failures(evaluation: Evaluation, remarks: dict[str, str]) -> list[str]:
+    """The worst patients in words.
+
+    Args:
+        evaluation: whose.
+        remarks: by case, why; written by a person who looked at the pictures.
+    """
+    sentences = []
+    for structure in NETWORKS:
+        scored = [p for p in evaluation.patients if _dice(p, structure) is not None]
+        for patient in sorted(scored, key=lambda p: _dice(p, structure))[:WORST]:
+            words = f"{patient['case']}, {structure}: Dice {_dice(patient, structure):.3f}"
+            if structure == "tumor":
+                words += f" ({detection(patient['tumor'])})"
+            sentences.append(f"{words}. {remarks.get(patient['case'], '')}".rstrip())
+    return sentences
+
+
+def detection(tumor: dict) -> str:
+    """What became of a patient's lesions: "2 of 5 tumors detected, 1 false"."""
+    true = [lesion["status"] for lesion in tumor["true_lesions"]]
+    false = sum(lesion["status"] == "false" for lesion in tumor["predicted_lesions"])
+    return f"{true.count('detected')} of {len(true)} tumors detected, {false} false"
+
+
+def interval(key: str, limits: list[float] | None) -> str:
+    """Two limits as "0.93 to 0.96"."""
+    return UNDEFINED if limits is None else " to ".join(written(key, limit) for limit in limits)
+
+
+def share(value: float | None) -> str:
+    """A part of 1, as "0.123"; a dash where undefined."""
+    return UNDEFINED if value is None else f"{value:.3f}"
+
+
+def _name(key: str) -> str:
+    known = EXPLANATIONS[key]
+    return f"{known.name}, {known.unit}" if known.unit else known.name
+
+
+def _dice(patient: dict, structure: str) -> float | None:
+    return patient[structure] and patient[structure]["scores"]["dice"]

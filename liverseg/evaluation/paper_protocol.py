@@ -1,0 +1,227 @@
+"""The paper's protocol on the same network, to show by how much it flatters.
+
+Kakroo and Mansotra, "Automatic Segmentation of liver Tumor using Deep Learning": slices with
+tumors are equalized, flipped, turned every 10 degrees and only then split, so that copies of one
+slice are on both sides; the tumor network's input is multiplied by the true liver; Dice is soft,
+over a batch.
+The networks that are trained so are then scored on patients they have never seen.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import keras
+import numpy as np
+from keras import ops
+
+from ..network.preprocess import Square, from_network, to_network, whole_slice
+from ..network.recipe import Recipe
+from ..training.augment import placement, warp
+from ..training.labelled_scan import UNANNOTATED, Case
+from ..training.quick_dice import BATCH, dice, outputs
+from ..training.samples import Sample, is_picture
+from ..training.train import Run, Stage
+from ..volume import BACKGROUND, TUMOR
+
+REPORTED = {"liver": 0.9776, "tumor": 0.8815}  # the paper's validation Dice, for comparison
+DEGREES = range(0, 360, 10)
+HELD_OUT = 0.2  # of the copies
+METAL_HU, WINDOW_HU = 1200, (-100, 400)
+SCORED = 400  # copies, drawn at random
+
+Image = Callable[[np.ndarray], np.ndarray]
+
+
+def compare_protocols(
+    split: dict[str, list[Case]], folder: Path, recipe: Recipe, stage: Stage
+) -> dict[str, dict]:
+    """Trains both networks as the paper did, and scores them as the paper did and as liverseg does.
+
+    Args:
+        split: by patient; copies are made of "train", and "val" are the patients never seen.
+        folder: for checkpoints.
+        recipe: for the networks' filters and window.
+        stage: of each network, and its input's size.
+
+    Returns:
+        By network: "reported", the paper's number; "copies", Dice over batches of held-out copies
+        of the slices that were trained on; "never_seen", the same measure on copies of slices of
+        other patients; "whole_scans", the mean Dice of their whole masks, where the tumor network
+        is given the predicted liver; "slices", how many were copied.
+    """
+    recipe = replace(recipe, size=stage.size)
+    scans = {side: [c for c in split[side] if not is_picture(c)] for side in ("train", "val")}
+    paper = {side: [equalize(case, recipe) for case in scans[side]] for side in scans}
+    learned, held_out = split_copies(make_copies(paper["train"]), stage.seed)
+    others, _ = split_copies(make_copies(paper["val"]), stage.seed)
+    results, models = {}, {}
+    for network in ("liver", "tumor"):
+        run = Run(network, stage, folder / network, recipe, loss=paper_loss)
+        run.train(CopySamples(learned, network, recipe), [])
+        run.model.set_weights(run.average)
+        models[network] = run.model
+        results[network] = {
+            "reported": REPORTED[network],
+            "copies": batch_dice(run.model, held_out[:SCORED], network, recipe),
+            "never_seen": batch_dice(run.model, others[:SCORED], network, recipe),
+            "whole_scans": _whole_scans(models, network, paper["val"], recipe),
+            "slices": len(learned + held_out) // len(DEGREES),
+        }
+    return results
+
+
+# --- the paper's input --------------------------------------------------------------------------
+
+
+def equalize(case: Case, recipe: Recipe) -> Case:
+    """A case whose slices are equalized as the paper's, spread over the recipe's window.
+
+    Values above 1200 become 0, [-100, 400] HU is kept and stretched to 8 bit, and the histogram of
+    the whole slice is equalized.
+    """
+    low, high = recipe.window_hu
+    gray = np.stack([_equalized(slice_hu) for slice_hu in case.hu])
+    return replace(case, hu=np.rint(low + gray * ((high - low) / 255)).astype(np.int16))
+
+
+def _equalized(hu: np.ndarray) -> np.ndarray:
+    kept = np.clip(np.where(hu > METAL_HU, 0, hu), *WINDOW_HU).astype(np.float32)
+    return cv2.equalizeHist(cv2.normalize(kept, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U))
+
+
+def repeat_slice(image: np.ndarray) -> np.ndarray:
+    """(..., 3) input with the slice itself in place of its neighbors."""
+    return np.repeat(image[..., 1:2], 3, axis=-1)
+
+
+class Seen:
+    """A network that sees its input changed, for `validation.outputs`."""
+
+    def __init__(self, model: keras.Model, image: Image):
+        self._model, self._image = model, image
+
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """See `keras.Model.predict_on_batch`."""
+        return self._model.predict_on_batch(self._image(images))
+
+
+# --- its copies ---------------------------------------------------------------------------------
+
+
+class Copy(NamedTuple):
+    """A slice turned and perhaps flipped."""
+
+    case: Case
+    z: int
+    degrees: int
+    flipped: bool
+
+
+def make_copies(cases: Sequence[Case]) -> list[Copy]:
+    """Every slice with tumors at every tenth degree, every second one of them flipped."""
+    return [
+        Copy(case, int(z), degrees, flipped=bool(k % 2))
+        for case in cases
+        for z in np.flatnonzero((case.labels == TUMOR).any(axis=(1, 2)))
+        if not (case.labels[z] == UNANNOTATED).any()
+        for k, degrees in enumerate(DEGREES)
+    ]
+
+
+def split_copies(copies: list[Copy], seed: int) -> tuple[list[Copy], list[Copy]]:
+    """What is learned and what is held out: by copy, at random, whoever the patient is."""
+    order = np.random.default_rng(seed).permutation(len(copies))
+    held_out = round(HELD_OUT * len(copies))
+    return [copies[k] for k in order[held_out:]], [copies[k] for k in order[:held_out]]
+
+
+def render(copy: Copy, network: str, recipe: Recipe) -> Sample:
+    """A copy as input: for the tumor network multiplied by the true liver."""
+    labels = copy.case.labels[copy.z]
+    square = whole_slice(labels.shape)
+    image = to_network(copy.case.hu[copy.z], square, recipe.size, recipe.window_hu)
+    liver, tumor = (
+        cv2.resize(mask.astype(np.float32), image.shape, interpolation=cv2.INTER_AREA)
+        for mask in (labels != BACKGROUND, labels == TUMOR)
+    )
+    if network == "tumor":
+        image = image * (liver > 0.5)
+    middle = (recipe.size - 1) / 2
+    matrix = placement((middle, middle), recipe.size, 1.0, copy.degrees)
+    mask = liver if network == "liver" else tumor
+    image, mask = warp(image[..., None], mask, matrix, recipe.size, None)
+    image = image.reshape(mask.shape)
+    if copy.flipped:
+        image, mask = image[:, ::-1], mask[:, ::-1]
+    return Sample(np.stack([image] * 3, -1), mask, np.ones(mask.shape, np.float32))
+
+
+class CopySamples:
+    """Copies at random."""
+
+    def __init__(self, copies: list[Copy], network: str, recipe: Recipe):
+        self._copies, self._network, self._recipe = copies, network, recipe
+
+    def draw(self, rng: np.random.Generator, size: int) -> Sample:
+        """See `Samples.draw`; the size is the recipe's."""
+        copy = self._copies[rng.integers(len(self._copies))]
+        return render(copy, self._network, replace(self._recipe, size=size))
+
+
+# --- its measure, and liverseg's ----------------------------------------------------------------
+
+
+def soft_dice(truth, probability):
+    """The paper's Dice: soft, over the whole batch, smoothing 1."""
+    return (2 * ops.sum(truth * probability) + 1) / (ops.sum(truth) + ops.sum(probability) + 1)
+
+
+def paper_loss(target, probability):
+    """1 - soft Dice; arguments as for the losses of `make_loss`."""
+    return 1 - soft_dice(target[..., :1], probability)
+
+
+def batch_dice(model, copies: list[Copy], network: str, recipe: Recipe) -> float:
+    """The paper's Dice, the mean over batches of 8 copies."""
+    scores = []
+    for first in range(0, len(copies), BATCH):
+        samples = [render(copy, network, recipe) for copy in copies[first : first + BATCH]]
+        found = model.predict_on_batch(np.stack([sample.image for sample in samples]))
+        truth = np.stack([sample.mask for sample in samples]).astype(np.float32)
+        scores.append(float(soft_dice(truth, found[..., 0])))
+    return float(np.mean(scores))
+
+
+def _whole_scans(models: dict, network: str, cases: list[Case], recipe: Recipe) -> float:
+    """Mean Dice of the masks of whole scans: one number a patient, nothing true in the input."""
+    if network == "tumor":
+        cases = [_masked(case, _liver(models["liver"], case, recipe), recipe) for case in cases]
+    scores = []
+    for case in cases:
+        model = Seen(models[network], repeat_slice)
+        probability, truth, _ = outputs(model, network, case, recipe, paper_view)
+        if truth.any():
+            scores.append(dice(probability >= 0.5, truth))
+    return float(np.mean(scores))
+
+
+def _liver(model, case: Case, recipe: Recipe) -> np.ndarray:
+    """(z, y, x) bool, as the liver network sees it."""
+    (square, window_hu), found = paper_view(case, recipe), np.empty(case.labels.shape, bool)
+    for z, hu in enumerate(case.hu):
+        image = np.stack([to_network(hu, square, recipe.size, window_hu)] * 3, -1)[None]
+        probability = model.predict_on_batch(image)[0, ..., 0]
+        found[z] = from_network(probability, square, hu.shape) >= 0.5
+    return found
+
+
+def _masked(case: Case, liver: np.ndarray, recipe: Recipe) -> Case:
+    return replace(case, hu=np.where(liver, case.hu, np.int16(recipe.window_hu[0])))
+
+
+def paper_view(case: Case, recipe: Recipe) -> tuple[Square, tuple[int, int]]:
+    """All of a slice, the window for all alike: see `samples.tumor_view`."""
+    return whole_slice(case.hu.shape[1:]), recipe.window_hu

@@ -1,0 +1,120 @@
+"""The weights folder: what `config.json` promises and whether the files keep it.
+
+`weights/config.json` holds the recipe both networks were trained with, and for each network file
+its name and sha256:
+
+    {"recipe": {...}, "files": {"liver": {"name": "liver.weights.h5", "sha256": "..."}, ...},
+     "trained": {...}}
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import WeightsError
+from .recipe import Recipe
+
+FOLDER = Path(__file__).resolve().parents[2] / "weights"
+CONFIG = "config.json"
+FOLDER_VARIABLE = "LIVERSEG_WEIGHTS"
+NETWORKS = ("liver", "tumor")
+
+
+def fast_key(network: str) -> str:
+    """Under which config.json stores a network's fast file."""
+    return f"{network}_fast"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights folder whose config.json has been read.
+
+    Attributes:
+        folder: where the files are.
+        recipe: what they were trained with.
+        files: {"liver": {"name": ..., "sha256": ...}, ...}.
+        trained: how they were trained, for the model card.
+    """
+
+    folder: Path
+    recipe: Recipe
+    files: dict[str, dict[str, str]]
+    trained: dict = field(default_factory=dict)
+
+    def path(self, key: str) -> Path:
+        """The file stored under `key`; WeightsError where it is missing or was changed."""
+        if key not in self.files:
+            raise WeightsError(f"The weights have no file for {key!r}. Download them again.")
+        path = self.folder / self.files[key]["name"]
+        if not path.is_file():
+            raise WeightsError(f"The weights file for {key!r} is missing. Download it again.")
+        if sha256(path) != self.files[key]["sha256"]:
+            raise WeightsError(
+                f"The weights file for {key!r} is damaged or was replaced: its sha256 is not the "
+                f"one in {CONFIG}. Download or export it again."
+            )
+        return path
+
+    def identity(self, keys: tuple[str, ...]) -> str:
+        """A short name of exactly these files and this recipe, for reports and caches."""
+        joined = json.dumps([self.recipe.to_dict(), *(self.files[key]["sha256"] for key in keys)])
+        return hashlib.sha256(joined.encode()).hexdigest()[:12]
+
+
+def load_config(folder: str | Path | None = None) -> Weights:
+    """Reads a weights folder's config.json.
+
+    Args:
+        folder: a folder, or a Hub repository as "owner/name@revision"; None for what the
+            environment variable LIVERSEG_WEIGHTS names, else `weights/` beside the package.
+
+    Raises:
+        WeightsError: where there is none, or it is not of this version of liverseg.
+    """
+    folder = weights_folder(folder)
+    try:
+        stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        recipe, files = stored["recipe"], stored["files"]
+        complete = all({"name", "sha256"} <= set(entry) for entry in files.values())
+    except FileNotFoundError:
+        raise WeightsError(
+            f"There are no weights here: {CONFIG} is missing. Train or download them, or name a "
+            f"folder that has them in {FOLDER_VARIABLE}."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        complete = False
+    if not complete:
+        raise WeightsError(f"The weights' {CONFIG} cannot be read. Download the weights again.")
+    return Weights(folder, Recipe.from_dict(recipe), files, stored.get("trained", {}))
+
+
+def weights_folder(folder: str | Path | None = None) -> Path:
+    """The folder `load_config` reads; what is on the Hub is downloaded first."""
+    named = folder or os.environ.get(FOLDER_VARIABLE) or FOLDER
+    if Path(named).is_dir() or "@" not in str(named):
+        return Path(named).resolve()
+    from .hub import pull
+
+    return pull(*str(named).rsplit("@", 1))
+
+
+def write_config(folder: Path, recipe: Recipe, names: dict[str, str], trained: dict) -> None:
+    """Writes config.json for files that are already in the folder.
+
+    Args:
+        folder: the weights folder.
+        recipe: what the files were trained with.
+        names: file names by key, e.g. {"liver": "liver.weights.h5"}.
+        trained: how they were trained: JSON-ready.
+    """
+    files = {key: {"name": name, "sha256": sha256(folder / name)} for key, name in names.items()}
+    stored = {"recipe": recipe.to_dict(), "files": files, "trained": trained}
+    (folder / CONFIG).write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,101 @@
+"""What a person can take home: each kind of file with a fixed name, nothing of the upload in it."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from .visitors import Study
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file.
+
+    Attributes:
+        name: of the file.
+        title, note: for the page.
+        sources: the kinds of scan it can be made from.
+    """
+
+    name: str
+    title: str
+    note: str
+    sources: tuple[str, ...] = ("dicom", "nifti", "picture")
+
+
+KINDS = {
+    "nifti": Kind(
+        "segmentation.nii.gz",
+        "Segmentation, NIfTI",
+        "On the scan's own grid: 0 background, 1 liver, 2 tumor.",
+        ("dicom", "nifti"),
+    ),
+    "png": Kind(
+        "segmentation.zip",
+        "Segmentation, PNG",
+        "One palette picture for each slice: 0 background, 1 liver, 2 tumor.",
+        ("picture",),
+    ),
+    "seg": Kind(
+        "segmentation.dcm",
+        "Segmentation, DICOM SEG",
+        "To lay on your scan in a DICOM viewer. Unlike the others it is not anonymous: to refer to "
+        "your scan it repeats its patient ID and the UIDs of its study, series and slices.",
+        ("dicom",),
+    ),
+    "csv": Kind("measurements.csv", "Numbers, CSV", "For a spreadsheet: one number a row."),
+    "json": Kind("report.json", "Numbers, JSON", "For a program: everything measured."),
+    "html": Kind("report.html", "Report, HTML", "One page to read or print, with pictures."),
+}
+
+
+def offered(study: Study) -> list[str]:
+    """The kinds that can be made of a study's result; none before there is one."""
+    if study.measurements is None:
+        return []
+    source = study.volume.source.kind if study.volume.source else "nifti"
+    return [key for key, kind in KINDS.items() if source in kind.sources]
+
+
+def write_file(key: str, study: Study, identity: str, folder: Path) -> Path:
+    """Writes one kind of file.
+
+    Args:
+        key: of `KINDS`.
+        study: with measurements.
+        identity: of the weights.
+        folder: where to.
+
+    Raises:
+        UploadError: where a DICOM SEG cannot be made from this scan.
+    """
+    path = folder / KINDS[key].name
+    if key in ("csv", "json", "html"):
+        path.write_text(_text(key, study, identity), encoding="utf-8")
+    else:
+        _write_labels(key, study, identity, path)
+    return path
+
+
+def _text(key: str, study: Study, identity: str) -> str:
+    from ..writing.export import to_csv, to_json
+    from ..writing.report import report
+
+    write = {"csv": to_csv, "json": to_json, "html": report}[key]
+    numbers = (study.volume, study.prediction, study.measurements, study.scores)
+    return write(*numbers, identity, study.truth)
+
+
+def _write_labels(key: str, study: Study, identity: str, path: Path) -> None:
+    from ..writing.dicom_seg import write_dicom_seg
+    from ..writing.export import write_nifti, write_png
+
+    if key == "nifti":
+        write_nifti(study.prediction, study.volume, path)
+    elif key == "seg":
+        write_dicom_seg(study.prediction, study.volume, path, identity)
+    else:
+        with TemporaryDirectory(dir=path.parent) as folder, zipfile.ZipFile(path, "w") as archive:
+            for picture in write_png(study.prediction, folder):
+                archive.write(picture, picture.name)

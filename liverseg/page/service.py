@@ -1,0 +1,294 @@
+"""What the page does for its visitors, without a page: read, segment, score, hand out files.
+
+One `Service` for the whole process. What belongs to a visitor is in `studies`, by his session.
+"""
+
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import SeveralSeries, TooLarge, UploadError
+from ..reading.limits import LIMITS
+from ..volume import Segmentation, Volume
+from .downloads import write_file
+from .synthetic_case import Case
+from .visitors import Results, Studies, Study, content_key
+
+
+class Received(Protocol):
+    """Uploaded files that can be moved to where they are read."""
+
+    def move_to(self, folder: Path) -> None:
+        """Moves the files into an empty folder."""
+
+
+class NothingOpen(UploadError):
+    """A step that needs a scan, but there is none any more."""
+
+    def __init__(self):
+        super().__init__("There is no scan open here. Upload it, or open the synthetic case.")
+
+
+class NotSegmented(UploadError):
+    """A step that needs a result, but the scan has none yet."""
+
+    def __init__(self):
+        super().__init__("This scan has no result yet. Press Segment first.")
+
+
+class Replaced(UploadError):
+    """The networks' scan is not the visitor's any more."""
+
+    def __init__(self):
+        super().__init__("Another scan was opened, so the work on the one before was stopped.")
+
+
+class Service:
+    """The work behind the page.
+
+    Args:
+        folder, served: private folders for the visitors' files; the page serves the second.
+        engine: of the networks; `load_engine()` at first use by default.
+    """
+
+    def __init__(self, folder: Path, served: Path, engine=None):
+        self.studies = Studies(folder, served)
+        self.results = Results()
+        self._engine = engine
+
+    @property
+    def engine(self):
+        """The networks, loaded when first needed; WeightsError where there are none."""
+        if self._engine is None:
+            from ..network.engine import load_engine
+
+            self._engine = load_engine()
+        return self._engine
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """The probabilities from which a voxel is liver, and tumor."""
+        return self.engine.recipe.liver_threshold, self.engine.recipe.tumor_threshold
+
+    def open_scan(self, visitor: str, received: Received, series: int | None = None) -> Study:
+        """Reads an upload as the visitor's scan; the files are deleted.
+
+        A ground truth that came before it still waits, for `open_waiting_truth`.
+
+        Args:
+            visitor: whose.
+            received: the files.
+            series: which of several scans.
+
+        Raises:
+            SeveralSeries: the files wait for `open_series`.
+            UploadError: the study stays as it was.
+        """
+        self.studies.enter(visitor)
+        return self._read_scan(visitor, self._received(visitor, received), series)
+
+    def open_series(self, visitor: str, series: int) -> Study:
+        """Reads one series of the upload for which `open_scan` raised SeveralSeries."""
+        waiting = self.studies.enter(visitor).waiting
+        if waiting is None or not waiting.is_dir():
+            raise NothingOpen
+        return self._read_scan(visitor, waiting, series)
+
+    def open_synthetic(self, visitor: str, case: Case) -> Study:
+        """Makes a synthetic case, with its ground truth, the visitor's scan."""
+        self.studies.enter(visitor)
+        return self._opened(visitor, *case.make(), case)
+
+    def open_truth(self, visitor: str, received: Received) -> Study:
+        """Reads an upload as ground truth for the visitor's scan; the files are deleted.
+
+        Where there is no scan yet the files wait for it and for `open_waiting_truth`.
+        """
+        self.studies.enter(visitor)
+        files = self._received(visitor, received)
+        study = self.studies.of(visitor)
+        if study.volume is None:
+            _remove(study.waiting_truth)
+            return self.studies.update(visitor, waiting_truth=files)
+        return self._read_truth(visitor, files)
+
+    def open_waiting_truth(self, visitor: str) -> Study:
+        """Reads the ground truth that came before its scan, if one did; UploadError as for any."""
+        study = self.studies.enter(visitor)
+        if study.waiting_truth is None:
+            return study
+        return self._read_truth(visitor, study.waiting_truth)
+
+    def segment(self, visitor: str, pause_s: float) -> Iterator:
+        """Runs the networks on the visitor's scan; yields their Steps, the last with the result.
+
+        Closing the iterator stops the work and leaves the study as it was.
+
+        Args:
+            visitor: whose.
+            pause_s: Steps that follow faster than this are joined.
+
+        Raises:
+            NothingOpen: before the first Step.
+            Replaced: between two Steps.
+        """
+        volume = self.studies.enter(visitor).volume
+        if volume is None:
+            raise NothingOpen
+        for step in joined(self.steps(volume), pause_s):
+            if self.studies.of(visitor).volume is not volume:
+                raise Replaced
+            if step.result is not None:
+                self.studies.update(visitor, prediction=step.result, measurements=None, scores=None)
+            yield step
+
+    def steps(self, volume: Volume) -> Iterator:
+        """The Steps of `segment_steps`; just the last one for voxels that were seen before."""
+        from ..network.cascade import Step, segment_steps
+
+        key = content_key(volume, self.engine.identity)
+        known = self.results.get(key)
+        if known is not None:
+            yield Step("Done", 1, 1, result=known)
+            return
+        for step in segment_steps(volume, self.engine):
+            if step.result is not None:
+                self.results.put(key, step.result)
+            yield step
+
+    def score(self, visitor: str) -> Study:
+        """Measures the visitor's result and, with ground truth, compares it."""
+        from ..scores.measurements import measure
+        from ..scores.metrics import compare
+
+        study = self.studies.enter(visitor)
+        if study.prediction is None:
+            raise NotSegmented if study.volume else NothingOpen
+        found = {"measurements": measure(study.prediction, study.volume)}
+        if study.truth:
+            found["truth_measurements"] = measure(study.truth, study.volume)
+            found["scores"] = compare(study.prediction, study.truth, study.volume, surfaces=False)
+        return self.studies.update(visitor, **found)
+
+    def score_surfaces(self, visitor: str) -> Study:
+        """Adds the surface distances, which take longest, to the scores."""
+        from ..scores.metrics import add_surfaces
+
+        study = self.studies.enter(visitor)
+        if study.scores is None:
+            return study
+        scores = add_surfaces(study.scores, study.prediction, study.truth, study.volume)
+        return self.studies.update(visitor, scores=scores)
+
+    def take_away(self, visitor: str, kind: str, folder: Path | None = None) -> Path:
+        """Writes the visitor's result as a file of a `takeaway.KINDS`.
+
+        Args:
+            visitor: whose.
+            kind: of file.
+            folder: where to; the visitor's own by default.
+        """
+        study = self.studies.enter(visitor)
+        if study.measurements is None:
+            raise NotSegmented if study.volume else NothingOpen
+        return write_file(kind, study, self.engine.identity, folder or study.served)
+
+    @contextmanager
+    def visit(self) -> Iterator[str]:
+        """A visitor for one call of the API; what was his is freed at the end."""
+        visitor = secrets.token_hex(16)
+        try:
+            yield visitor
+        finally:
+            self.studies.close(visitor)
+
+    def _received(self, visitor: str, received: Received) -> Path:
+        """Uploaded files in a new folder of the visitor's; TooLarge where they are too many."""
+        files = Path(tempfile.mkdtemp(dir=self.studies.of(visitor).folder))
+        received.move_to(files)
+        sizes = [path.stat().st_size for path in files.rglob("*") if path.is_file()]
+        if len(sizes) > LIMITS.files or sum(sizes) > LIMITS.upload_bytes:
+            _remove(files)
+            raise TooLarge(f"The upload is too large. {LIMITS}")
+        return files
+
+    def _read_scan(self, visitor: str, files: Path, series: int | None) -> Study:
+        from ..reading.upload import read_scan
+
+        try:
+            volume = read_scan(sorted(files.iterdir()), series=series)
+        except SeveralSeries:
+            self._forget_waiting(visitor, except_for=files)
+            self.studies.update(visitor, waiting=files)
+            raise
+        except BaseException:
+            _remove(files)
+            raise
+        _remove(files)
+        return self._opened(visitor, volume)
+
+    def _read_truth(self, visitor: str, files: Path) -> Study:
+        from ..reading.upload import read_truth
+
+        volume = self.studies.of(visitor).volume
+        try:
+            truth = read_truth(sorted(files.iterdir()), volume)
+        finally:
+            _remove(files)
+            self.studies.update(visitor, waiting_truth=None)
+        return self.studies.update(visitor, truth=truth, scores=None)
+
+    def _opened(
+        self,
+        visitor: str,
+        volume: Volume,
+        truth: Segmentation | None = None,
+        case: Case | None = None,
+    ) -> Study:
+        self._forget_waiting(visitor)
+        for path in self.studies.of(visitor).served.iterdir():
+            path.unlink(missing_ok=True)
+        return self.studies.update(
+            visitor,
+            volume=volume,
+            truth=truth,
+            prediction=None,
+            measurements=None,
+            scores=None,
+            shown=None,
+            waiting=None,
+            case=case,
+        )
+
+    def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
+        waiting = self.studies.of(visitor).waiting
+        if waiting != except_for:
+            _remove(waiting)
+
+
+def _remove(folder: Path | None) -> None:
+    """Removes a folder, if there is one."""
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def joined(steps: Iterator, pause_s: float) -> Iterator:
+    """Joins the Steps that follow each other faster than `pause_s` seconds."""
+    waiting, last = [], time.monotonic()
+    for step in steps:
+        waiting.append(step)
+        if step.result is not None or time.monotonic() - last >= pause_s:
+            labelled = [one for one in waiting if one.labels is not None and len(one.z)]
+            if labelled and step.result is None:
+                z = tuple(k for one in labelled for k in one.z)
+                step = replace(step, z=z, labels=np.concatenate([one.labels for one in labelled]))
+            yield step
+            waiting, last = [], time.monotonic()

@@ -1,0 +1,9 @@
+"""What a person uploads, read within bounds: a scan, and a ground truth on its grid.
+
+upload        the two entries, `read_scan` and `read_truth`
+archive       the files of an upload, also inside zips; limits says how much that may be
+filetype      what a file is, by its first bytes
+dicom/        CT series, masks and SEG;  nifti, pictures: the other formats
+hounsfield    stored values to HU;  geometry: slices to one grid in space
+truth         NIfTI and picture masks;  alignment: masks onto the scan's grid
+"""

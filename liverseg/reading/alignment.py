@@ -1,0 +1,188 @@
+"""Masks onto a scan's grid: by position where both have one, resampled where geometry says how."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ..errors import TruthMismatch
+from ..volume import LIVER, TUMOR, Segmentation, Volume
+from .geometry import Grid, gaps_of, repeated
+
+SAME_PLACE = 0.5  # of a pixel, and of the distance to the next slice
+SAME_SIZE = 0.01  # of a pixel's size
+STACKED_AS_STORED = (
+    "The scan or the ground truth does not say where it lies; they were laid on one another as "
+    "they are stored. Check that top and bottom agree."
+)
+ENOUGH_INSIDE = 0.5  # of what is labelled has to lie inside the scan
+
+
+def size_mismatch(found: tuple[int, ...], volume: Volume) -> TruthMismatch:
+    """The refusal of a ground truth of another size; sizes are (z, y, x) or (y, x)."""
+    needed = volume.shape[-len(found) :]
+    unit = "pixels" if len(found) == 2 else "voxels"
+    return TruthMismatch(
+        f"The ground truth has {_sizes(found)} {unit}, the scan {_sizes(needed)}. Upload the masks "
+        "that were drawn on this scan."
+    )
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    """Columns first, as people say it."""
+    return "×".join(str(count) for count in (*shape[-2:][::-1], *shape[:-2]))
+
+
+def same_grid(affine: np.ndarray, shape: tuple[int, int, int], volume: Volume) -> bool:
+    """Whether two grids of one size lie within half a voxel of one another at all corners."""
+    if shape != volume.shape:
+        return False
+    z, y, x = (count - 1 for count in shape)
+    corners = np.array(np.meshgrid([0, x], [0, y], [0, z], [1])).reshape(4, -1)
+    to_scan = np.linalg.inv(volume.source.affine) @ affine
+    return bool((np.abs((to_scan @ corners - corners)[:3]) < SAME_PLACE).all())
+
+
+def resampled(labels: np.ndarray, affine: np.ndarray, volume: Volume) -> np.ndarray:
+    """Labels of one grid on the scan's, by nearest neighbour.
+
+    Args:
+        labels: (z, y, x) uint8.
+        affine: (4, 4) its voxel (x, y, z, 1) to LPS mm.
+        volume: its source's affine must be known.
+
+    Raises:
+        TruthMismatch: most of what is labelled lies outside the scan.
+    """
+    to_truth = np.linalg.inv(affine) @ volume.source.affine
+    matrix = to_truth[:3, :3][::-1, ::-1]  # (x, y, z) to (z, y, x)
+    placed = ndimage.affine_transform(
+        labels, matrix, to_truth[:3, 3][::-1], output_shape=volume.shape, order=0, prefilter=False
+    )
+    expected = np.count_nonzero(labels) / abs(np.linalg.det(matrix))
+    if np.count_nonzero(placed) < ENOUGH_INSIDE * expected:
+        raise TruthMismatch(
+            "The ground truth lies outside the scan in space. Upload the masks that were drawn on "
+            "this scan."
+        )
+    return placed
+
+
+def slice_at(grid: Grid, shape: tuple[int, int], volume: Volume) -> int | None:
+    """The scan's slice that has this grid, or None.
+
+    Args:
+        grid: of a mask of `shape` (y, x).
+        shape: its size.
+        volume: its source's positions must be known.
+    """
+    sizes = np.linalg.norm(grid.step_y), np.linalg.norm(grid.step_x)
+    if shape != volume.shape[1:] or not np.allclose(sizes, volume.spacing[1:], rtol=SAME_SIZE):
+        return None
+    positions = volume.source.positions_mm
+    distances = np.linalg.norm(positions - grid.corner_mm, axis=1)
+    z = int(distances.argmin())
+    tolerance = SAME_PLACE * min(volume.spacing.y, volume.spacing.x)
+    if len(positions) > 1:
+        gaps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+        tolerance = min(tolerance, SAME_PLACE * gaps.min())
+    return z if distances[z] <= tolerance else None
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPlane:
+    """One mask of one slice.
+
+    Attributes:
+        structure: LIVER or TUMOR.
+        mask: (y, x) in LPS, 0 outside the structure.
+        grid: where it lies, or None.
+    """
+
+    structure: int
+    mask: np.ndarray
+    grid: Grid | None
+
+
+def assembled(planes: list[MaskPlane], volume: Volume) -> Segmentation:
+    """Masks of slices as a Segmentation; the tumors are made part of the liver.
+
+    Args:
+        planes: in any order where they and the scan have positions; else of each structure as many
+            as the scan has slices, in its order.
+        volume: the scan they were drawn on.
+    """
+    if volume.source.positions_mm is None or any(plane.grid is None for plane in planes):
+        return _by_order(planes, volume)
+    labels = np.zeros(volume.shape, np.uint8)
+    elsewhere = []
+    for plane in planes:
+        z = slice_at(plane.grid, plane.mask.shape, volume)
+        if z is None:
+            elsewhere.append(plane)
+        else:
+            _draw(labels[z], plane)
+    if len(elsewhere) == len(planes) or _any_between(elsewhere, volume):
+        return _resampled_planes(planes, volume)
+    outside = sum(bool(plane.mask.any()) for plane in elsewhere)
+    notices = (f"{outside} masks lie where the scan has no slice.",) if outside else ()
+    return Segmentation(labels, notices=notices)
+
+
+def _any_between(planes: list[MaskPlane], volume: Volume) -> bool:
+    """Whether a mask lies between two slices of a scan without gaps."""
+    heights = volume.source.positions_mm[:, 2]
+    return volume.source.affine is not None and any(
+        heights.min() < plane.grid.corner_mm[2] < heights.max() for plane in planes
+    )
+
+
+def _draw(labels: np.ndarray, plane: MaskPlane) -> None:
+    """Writes a mask into one slice's labels; a tumor is never overwritten by the liver."""
+    np.maximum(labels, np.where(plane.mask, np.uint8(plane.structure), np.uint8(0)), out=labels)
+
+
+def _by_order(planes: list[MaskPlane], volume: Volume) -> Segmentation:
+    labels = np.zeros(volume.shape, np.uint8)
+    for structure in (LIVER, TUMOR):
+        ones = [plane for plane in planes if plane.structure == structure]
+        if ones and (found := (len(ones), *ones[0].mask.shape)) != volume.shape:
+            raise size_mismatch(found, volume)
+        for z, plane in enumerate(ones):
+            if plane.mask.shape != volume.shape[1:]:
+                raise size_mismatch(plane.mask.shape, volume)
+            _draw(labels[z], plane)
+    return Segmentation(labels, notices=(STACKED_AS_STORED,))
+
+
+def _resampled_planes(planes: list[MaskPlane], volume: Volume) -> Segmentation:
+    """Masks that lie on a grid of their own."""
+    normal = np.cross(planes[0].grid.step_x, planes[0].grid.step_y)
+    normal /= np.linalg.norm(normal)
+    heights = np.array([plane.grid.corner_mm @ normal for plane in planes])
+    places = repeated(heights)
+    shape = (int(places.max()) + 1, *planes[0].mask.shape)
+    distinct = np.array([heights[places == place].mean() for place in range(shape[0])])
+    gaps = gaps_of(distinct, distinct)
+    if (
+        volume.source.affine is None
+        or not gaps.spacing_mm
+        or len({p.mask.shape for p in planes}) > 1
+    ):
+        raise size_mismatch(shape, volume)
+    labels = np.zeros(shape, np.uint8)
+    for plane, place in zip(planes, places, strict=True):
+        _draw(labels[place], plane)
+    low, high = (planes[int(places.tolist().index(place))].grid for place in (0, shape[0] - 1))
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1], affine[:3, 3] = low.step_x, low.step_y, low.corner_mm
+    affine[:3, 2] = (high.corner_mm - low.corner_mm) / (shape[0] - 1)
+    return Segmentation(resampled(labels, affine, volume), notices=(resampled_notice(shape),))
+
+
+def resampled_notice(shape: tuple[int, int, int]) -> str:
+    """What a person has to know of a ground truth that was on another grid, (z, y, x)."""
+    return (
+        f"The ground truth was drawn on another grid ({_sizes(shape)} voxels) and was resampled to "
+        "the scan's."
+    )

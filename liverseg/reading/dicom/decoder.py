@@ -1,0 +1,100 @@
+"""Decodes compressed frames in another process, `decoder_process`.
+
+The decoders are written in C. A hostile frame can crash them, make them loop or ask for all the
+memory; only that process ends then, and the next frame gets a new one.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import NoDecoder
+
+COMMAND = (sys.executable, "-P", str(Path(__file__).with_name("decoder_process.py")))
+SECONDS = 4  # for one frame; a slice of 512×512 takes hundredths
+START_SECONDS = 60  # on a busy machine the imports alone can take ten
+MAX_HEAD = 1000  # bytes of an answer's first line
+
+
+class Apart:
+    """A decoding process, started when first needed and again after it ended."""
+
+    def __init__(self):
+        self._process: subprocess.Popen | None = None
+        self._lock = threading.Lock()
+
+    def decode(self, frame: bytes, syntax: str, options: dict) -> np.ndarray:
+        """One frame's stored values, (rows, columns) of integers.
+
+        Args:
+            frame: the compressed bytes.
+            syntax: UID of the transfer syntax.
+            options: what `pydicom.pixels.utils.as_pixel_options` says of one frame.
+
+        Raises:
+            ValueError: it cannot be decoded.
+            NoDecoder: the decoder crashed or took too long over it.
+        """
+        head = {"syntax": syntax, "bytes": len(frame), "options": options}
+        with self._lock:
+            try:
+                answer, content = self._asked(json.dumps(head).encode() + b"\n" + frame)
+            except (EOFError, OSError):
+                self._end()
+                raise NoDecoder(
+                    "A compressed image in the DICOM files stops its decoder. Export the scan "
+                    "again, uncompressed."
+                ) from None
+        if not answer:
+            raise ValueError("not decoded")
+        return np.frombuffer(content, answer["dtype"]).reshape(answer["shape"])
+
+    def _asked(self, request: bytes) -> tuple[dict, bytes]:
+        process = self._running()
+        with _time_limit(process, SECONDS):
+            process.stdin.write(request)
+            process.stdin.flush()
+            answer = json.loads(process.stdout.readline(MAX_HEAD) or _gone())
+            if not answer:
+                return answer, b""
+            size = int(np.prod(answer["shape"])) * np.dtype(answer["dtype"]).itemsize
+            content = process.stdout.read(size)
+            return (answer, content) if len(content) == size else _gone()
+
+    def _running(self) -> subprocess.Popen:
+        """The process; a new one where it has ended, or where this one was forked meanwhile."""
+        if self._process is not None and self._process.poll() is not None:
+            self._end()
+        if self._process is None:
+            pipe, null = subprocess.PIPE, subprocess.DEVNULL
+            self._process = subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=null)
+            with _time_limit(self._process, START_SECONDS):
+                self._process.stdout.readline(MAX_HEAD)
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        process.kill()
+        with process:  # closes its pipes and waits
+            pass
+
+
+@contextmanager
+def _time_limit(process: subprocess.Popen, seconds: float) -> Iterator[None]:
+    """Kills a process that takes longer, so that waiting for it ends."""
+    limit = threading.Timer(seconds, process.kill)
+    limit.start()
+    try:
+        yield
+    finally:
+        limit.cancel()
+
+
+def _gone():
+    raise EOFError

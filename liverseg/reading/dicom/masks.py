@@ -1,0 +1,132 @@
+"""Masks as DICOM images: one folder per structure, as in 3D-IRCADb's MASKS_DICOM."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from ...errors import TruthMismatch
+from ...volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
+from ..alignment import MaskPlane, assembled
+from ..archive import Member, natural_key
+from ..geometry import AS_STORED, grid_of, orientation_of
+from ..hounsfield import MAX_LABELS
+from .file import DAMAGE
+from .kind import MODALITIES, NotASlice
+from .pixels import stored_values
+from .slice import CtSlice, image_slice
+
+MASK_VALUES = 3  # distinct values that a mask may have
+UNNAMED = "The names of the masks do not say what they show; they were taken as liver."
+TUMOR_NAMES = re.compile("tumo|lesion|metasta|hcc")
+NOT_A_TUMOR = re.compile("cyst|kyst|metastasectom")
+BESIDE_LIVER = {"mask", "masks", "seg", "segmentation", "label", "labels", "truth", "gt"}
+OTHER_ORGANS = re.compile(
+    "aorta|artery|biliary|bladder|bone|colon|duoden|gallbladder|heart|hyperplas|intestin|kidney|"
+    "lung|lymph|metal|metastasectom|cyst|kyst|muscle|niere|pancrea|portal|pulmon|renal|sigmoid|skin|"
+    "spleen|splen|stomach|stone|surretumor|uterus|vein|vena|venous|vessel"
+)
+OTHER_STRUCTURES = re.compile(f"{OTHER_ORGANS.pattern}|^tumor$")
+
+
+def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlice]:
+    """A grey image of any modality, as a mask's slice; NotASlice for everything else."""
+    try:
+        modality = str(dataset.get("Modality") or "").strip().upper()
+        if modality == "SEG":
+            raise NotASlice("segmentation")
+        if not has_pixels or not dataset.get("Rows") or dataset.get("SamplesPerPixel", 1) != 1:
+            raise NotASlice(MODALITIES.get(modality, "DICOM file without a mask"))
+        return [image_slice(dataset, member)]
+    except DAMAGE:
+        raise NotASlice("damaged DICOM file") from None
+
+
+def structure_of(name: str) -> int | None:
+    """LIVER or TUMOR by names as 3D-IRCADb's folders have, None for every other structure.
+
+    A tumor of the liver has both words in its name; `tumor` alone is an adrenal one there, and
+    cysts and resection beds are no tumors. Beside "liver" there may be a number or "mask".
+    """
+    name = name.lower()
+    if "liver" in name and TUMOR_NAMES.search(name) and not NOT_A_TUMOR.search(name):
+        return TUMOR
+    words = re.findall("[a-z]+", name)
+    rest = [word for word in words if word not in BESIDE_LIVER and len(word) > 2]
+    return LIVER if rest == ["liver"] else None
+
+
+def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
+    """Mask slices of liver and tumors on the scan's grid.
+
+    Raises:
+        TruthMismatch: no liver among the structures, a scan instead of masks, or another grid.
+    """
+    structures = [structure_of(one.member.parts[-2]) for one in slices]
+    notices: tuple[str, ...] = ()
+    if LIVER not in structures and TUMOR not in structures:
+        structures = _unnamed(slices)
+        notices = (UNNAMED,)
+    named = [
+        (one, structure) for one, structure in zip(slices, structures, strict=True) if structure
+    ]
+    named.sort(key=lambda pair: (pair[0].number or 0, natural_key(pair[0].member)))
+    planes = [_plane(one, structure) for one, structure in named]
+    if TUMOR not in structures:
+        planes = _with_tumors(planes)
+    truth = assembled(planes, volume)
+    return replace(truth, notices=(*notices, *truth.notices))
+
+
+def _unnamed(slices: list[CtSlice]) -> list[int]:
+    """Every slice as liver, where no name says otherwise and no place has two masks."""
+    names = {one.member.parts[-2].lower() for one in slices}
+    if any(OTHER_STRUCTURES.search(name) for name in names):
+        raise TruthMismatch(
+            "None of the masks is a liver. Upload the folders 'liver' and, if there are tumors, "
+            "'livertumor…' of MASKS_DICOM."
+        )
+    places = {None if one.plane is None else tuple(one.plane.position_mm) for one in slices}
+    if None not in places and len(places) < len(slices):
+        raise TruthMismatch(
+            "Several masks lie at the same place and nothing says which is the liver. Upload a zip "
+            "of MASKS_DICOM, so that the folders' names are kept."
+        )
+    return [LIVER] * len(slices)
+
+
+def tumor_value(values: list[int]) -> int | None:
+    """Which of a label map's two values is the tumor: 2 beside 1, or the higher of two greys.
+
+    Args:
+        values: all but 0, in order.
+
+    Returns:
+        None where there are not two, or where they may be the numbers of organs.
+    """
+    if len(values) == 2 and (values == [LIVER, TUMOR] or values[1] > MAX_LABELS):
+        return values[1]
+    return None
+
+
+def _with_tumors(planes: list[MaskPlane]) -> list[MaskPlane]:
+    """Adds the tumors of label maps, 0/1/2 or two grey values, saved as DICOM images."""
+    values = {value for plane in planes for value in np.unique(plane.mask).tolist()}
+    tumor = tumor_value(sorted(values - {BACKGROUND}))
+    if tumor is None:
+        return planes
+    return planes + [replace(one, structure=TUMOR, mask=one.mask == tumor) for one in planes]
+
+
+def _plane(one: CtSlice, structure: int) -> MaskPlane:
+    pixels = next(stored_values([one]))
+    if len(np.unique(pixels)) > MASK_VALUES:
+        raise TruthMismatch(
+            "The ground truth holds images with many grey values, not masks; it may be a scan. "
+            "Upload the masks."
+        )
+    known = one.plane is not None and one.pixel_mm is not None
+    orientation = orientation_of(one.plane) if one.plane is not None else AS_STORED
+    grid = grid_of(one.plane, one.pixel_mm, one.shape) if known else None
+    return MaskPlane(structure, orientation.apply(pixels.clip(0, 255).astype(np.uint8)), grid)

@@ -1,0 +1,155 @@
+"""The slices of one CT series as a Volume: in order, in Hounsfield units, in LPS."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+
+import numpy as np
+
+from ...errors import BrokenFile, NotAScan, TooLarge
+from ...volume import Source, Spacing, Volume
+from ..geometry import AS_STORED, Gaps, gaps_of, grid_of, orientation_of, tilt_notices
+from ..hounsfield import Rescale, Tally, check_offset, check_range, looks_like_labels, to_hu
+from ..limits import LIMITS
+from .pixels import broken_pixels, stored_values
+from .series import distances_mm
+from .slice import CtSlice
+
+SIGNED_AS_UNSIGNED_HU = 28_000  # no metal reaches it: these are negative values without their sign
+SURELY_AIR_HU = -500  # a scan whose rescale is unknown is in HU if its values go below this
+
+
+def read_series(group: list[CtSlice], left_out: Counter) -> Volume:
+    """One series as a Volume; damaged slices are left out and counted in `left_out`."""
+    group = _in_order(group)
+    _check_headers(group)
+    orientation = orientation_of(group[0].plane) if group[0].plane else AS_STORED
+    shape = group[0].shape[::-1] if orientation.transpose else group[0].shape
+    hu = np.empty((len(group), *shape), np.int16)
+    kept, tally = [], Tally()
+    for one, stored in _decoded(group, left_out):
+        rescale = one.rescale or Rescale(1.0, 0.0)
+        if one.unsigned_16 and _hu(stored.max(), rescale) > SIGNED_AS_UNSIGNED_HU:
+            stored = stored.view(np.int16)
+        hu[len(kept)] = orientation.apply(to_hu(stored, rescale, one.padding, tally))
+        kept.append(one)
+    hu = hu[: len(kept)]
+    _check_values(hu, kept, tally)
+    return _volume(hu, kept)
+
+
+def _in_order(group: list[CtSlice]) -> list[CtSlice]:
+    """From feet to head; by InstanceNumber where there are no positions."""
+    if group[0].plane is None:
+        return sorted(group, key=lambda one: one.number or 0)
+    return [group[index] for index in np.argsort(distances_mm(group), kind="stable")]
+
+
+def _check_headers(group: list[CtSlice]) -> None:
+    if len(group) * np.prod(group[0].shape) > LIMITS.voxels:
+        raise TooLarge(
+            f"The scan has more than {LIMITS.voxels // 10**6} million voxels. Upload a shorter one."
+        )
+    if not all(one.rescale is None or one.rescale.plausible for one in group):
+        raise NotAScan(
+            "The rescale slope or intercept is absurd, so Hounsfield units are unknown. Export the "
+            "original CT series."
+        )
+
+
+def _decoded(group: list[CtSlice], left_out: Counter) -> Iterator[tuple[CtSlice, np.ndarray]]:
+    """Slices with their stored values; each file is read once, damaged ones are counted."""
+    for _, ones in groupby(group, key=lambda one: one.member):
+        frames = list(ones)
+        done = 0
+        try:
+            for pixels in stored_values(frames):
+                yield frames[done], pixels
+                done += 1
+        except BrokenFile:
+            left_out["damaged slice"] += len(frames) - done
+
+
+def _hu(stored: np.ndarray, rescale: Rescale) -> float:
+    return float(stored) * rescale.slope + rescale.intercept
+
+
+def _check_values(hu: np.ndarray, kept: list[CtSlice], tally: Tally) -> None:
+    """Refuses what was decoded but is not a CT in Hounsfield units."""
+    if not kept:
+        raise broken_pixels()
+    tally.check()
+    if any(one.rescale is None for one in kept) and hu.min() > SURELY_AIR_HU:
+        raise NotAScan(
+            "The files do not say how their values become Hounsfield units (no rescale slope and "
+            "intercept). Export the original CT series."
+        )
+    if looks_like_labels(hu):
+        raise NotAScan(
+            "These DICOM files hold a mask (only a few different values), not a scan. Upload the "
+            "CT here and the mask into the ground-truth box."
+        )
+    offset = [one.rescale is not None and one.rescale.intercept < 0 for one in kept]
+    if not any(offset):
+        check_range(hu)
+    check_offset(hu[k] for k, known in enumerate(offset) if not known)
+
+
+def _volume(hu: np.ndarray, kept: list[CtSlice]) -> Volume:
+    notices = list(_notices(kept))
+    first = kept[0]
+    if first.plane is None or first.pixel_mm is None:
+        missing = "position and orientation" if first.plane is None else "pixel spacing"
+        notices.append(f"The files hold no usable {missing}, so nothing is given in mm or mL.")
+        if first.plane is None and len(kept) > 1:
+            notices.append(
+                "The slices are in the order of their instance numbers, which may be head to feet."
+            )
+        headers = tuple(one.header for one in kept)
+        return Volume(hu, notices=notices, source=Source("dicom", headers=headers))
+    planes = [one.plane for one in kept]
+    distances = distances_mm(kept)
+    gaps: Gaps = gaps_of(distances, np.array([plane.position_mm[2] for plane in planes]))
+    slant, straight = tilt_notices(planes, first.tilt_degrees)
+    grids = [grid_of(one.plane, one.pixel_mm, one.shape) for one in kept]
+    corners = np.array([grid.corner_mm for grid in grids])
+    affine = None
+    if straight and (gaps.spacing_mm or len(kept) == 1):
+        affine = np.eye(4)
+        affine[:3, 0], affine[:3, 1], affine[:3, 3] = grids[0].step_x, grids[0].step_y, corners[0]
+        last = len(kept) - 1
+        affine[:3, 2] = (corners[-1] - corners[0]) / last if last else first.plane.normal
+    y_mm, x_mm = (float(np.linalg.norm(step)) for step in (grids[0].step_y, grids[0].step_x))
+    may_be_referred_to = first.frame is None and not _are_joined(kept)
+    headers = tuple(one.header for one in kept) if may_be_referred_to else ()
+    return Volume(
+        hu,
+        Spacing(gaps.spacing_mm, y_mm, x_mm),
+        notices=(*notices, *gaps.notices, *slant),
+        source=Source("dicom", affine, corners, headers=headers),
+    )
+
+
+def _are_joined(kept: list[CtSlice]) -> bool:
+    """Whether the slices say that they belong to different series."""
+    return len({one.series for one in kept}) > 1
+
+
+def _notices(kept: list[CtSlice]) -> Iterator[str]:
+    if _are_joined(kept):
+        yield (
+            "Every slice says that it is a series of its own; they were put together by their "
+            "positions."
+        )
+    if any(one.rescale is None for one in kept):
+        yield (
+            "The files do not say how their values become Hounsfield units; they were taken as "
+            "Hounsfield units because air is where it should be."
+        )
+    if any(one.lossy for one in kept):
+        yield "The images were compressed with loss; Hounsfield units are approximate."
+    if any(one.burned_in for one in kept):
+        yield (
+            "These images may be derived copies with text burned into them; check that no name is "
+            "visible before you share a screenshot."
+        )

@@ -1,0 +1,104 @@
+"""DICOM SEG as ground truth: frames by position and segment number, never by their order."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pydicom.dataset import Dataset
+
+from ...errors import BrokenFile, TooLarge, TruthMismatch
+from ...volume import LIVER, TUMOR, Segmentation, Volume
+from ..alignment import MaskPlane, assembled
+from ..archive import Member
+from ..geometry import grid_of, orientation_of
+from ..limits import LIMITS
+from .file import DAMAGE, HEAD_BYTES, read_dataset, read_header
+from .masks import OTHER_STRUCTURES, TUMOR_NAMES, UNNAMED
+from .pixels import decoded
+from .slice import flattened, pixel_mm_of, plane_of
+
+LIVER_CODES = {"T-62000", "10200004"}  # SNOMED-RT and SNOMED-CT: liver
+TUMOR_CODES = {"M-80003", "M-80000", "108369006", "4147007", "86049000", "52988006"}
+TUMOR_WORDS = re.compile(f"{TUMOR_NAMES.pattern}|neoplasm|mass|carcinoma")
+LIVER_WORDS = ("liver", "leber", "hepar", "foie", "fegato", "higado", "hígado")
+WITHOUT_TUMOR = re.compile(r"(without|minus|excluding|free of|no) (the )?tumou?rs?|tumou?r.free")
+NO_NAME = re.compile(r"(segment|segmentation|mask|label|roi)?[ _-]*\d*")
+FRACTION = 0.5  # from which a fractional segment counts
+
+
+def read_seg(members: list[Member], volume: Volume) -> Segmentation:
+    """The liver and tumor segments of one or several DICOM SEG files, on the scan's grid.
+
+    Raises:
+        TruthMismatch: no segment is a liver or a tumor, or they lie on another grid.
+        BrokenFile, NoDecoder: a file cannot be read.
+    """
+    planes, notices = [], ()
+    for member in members:
+        try:
+            header, _ = read_header(member, member.head(HEAD_BYTES))
+            structures = _structures(header)
+            if not structures and len(members) == 1 and _is_unnamed(header):
+                structures = {int(header.SegmentSequence[0].SegmentNumber): LIVER}
+                notices = (UNNAMED,)
+            planes += _planes(member, header, structures)
+        except (*DAMAGE, StopIteration):
+            raise BrokenFile(
+                "The DICOM SEG is damaged or lacks the positions of its frames. Export it again."
+            ) from None
+    if not planes:
+        raise TruthMismatch(
+            "No segment of the DICOM SEG is called liver or tumor. Name the segments or upload a "
+            "label map."
+        )
+    truth = assembled(planes, volume)
+    return replace(truth, notices=(*notices, *truth.notices))
+
+
+def _planes(member: Member, header: Dataset, structures: dict[int, int]) -> Iterator[MaskPlane]:
+    shape = int(header.Rows), int(header.Columns)
+    frames = header.PerFrameFunctionalGroupsSequence
+    voxels = len(frames) * shape[0] * shape[1]
+    if voxels > LIMITS.voxels or max(shape) > LIMITS.side:
+        raise TooLarge(f"The DICOM SEG is too large. {LIMITS}")
+    dataset = read_dataset(member, voxels)
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    threshold = 1
+    if dataset.get("SegmentationType") == "FRACTIONAL":
+        threshold = FRACTION * int(dataset.get("MaximumFractionalValue") or 255)
+    labelmap = dataset.get("SegmentationType") == "LABELMAP"
+    pixels = decoded(dataset, range(len(frames)), shape)
+    for groups, values in zip(frames, pixels, strict=True):
+        flat = flattened(groups, shared)
+        plane, pixel_mm = plane_of(flat), pixel_mm_of(flat)
+        grid = grid_of(plane, pixel_mm, shape)
+        values = orientation_of(plane).apply(values)
+        if labelmap:
+            for number, structure in structures.items():
+                yield MaskPlane(structure, values == number, grid)
+        elif int(flat.ReferencedSegmentNumber) in structures:
+            structure = structures[int(flat.ReferencedSegmentNumber)]
+            yield MaskPlane(structure, values >= threshold, grid)
+
+
+def _structures(dataset: Dataset) -> dict[int, int]:
+    """Segment number to LIVER or TUMOR, by code and label."""
+    found = {}
+    for segment in dataset.SegmentSequence:
+        types = segment.get("SegmentedPropertyTypeCodeSequence") or [Dataset()]
+        code, words = str(types[0].get("CodeValue", "")), str(types[0].get("CodeMeaning", ""))
+        words = f"{words} {segment.get('SegmentLabel', '')}".lower()
+        if OTHER_STRUCTURES.search(words):  # "kidney tumor"
+            continue
+        words = WITHOUT_TUMOR.sub("", words)
+        if code in TUMOR_CODES or TUMOR_WORDS.search(words):
+            found[int(segment.SegmentNumber)] = TUMOR
+        elif code in LIVER_CODES or any(word in words for word in LIVER_WORDS):
+            found[int(segment.SegmentNumber)] = LIVER
+    return found
+
+
+def _is_unnamed(dataset: Dataset) -> bool:
+    """Whether there is one segment, with no more of a name than programs give by themselves."""
+    label = str(dataset.SegmentSequence[0].get("SegmentLabel", "")).strip().lower()
+    return len(dataset.SegmentSequence) == 1 and bool(NO_NAME.fullmatch(label))

@@ -1,0 +1,230 @@
+"""Which CT slices of an upload make a scan, and which scan is meant."""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+
+from ...errors import BrokenFile, NotAScan, SeveralSeries
+from ..geometry import MAX_OBLIQUE_DEGREES, gaps_of, has_repeats, repeated
+from .pixels import stored_values
+from .slice import CtSlice
+
+
+def choose_series(slices: list[CtSlice], series: int | None) -> tuple[list[CtSlice], Counter]:
+    """The slices of the one scan to read, and what was left out for it, by kind.
+
+    Raises:
+        SeveralSeries: where there are more and `series` does not say which.
+        NotAScan: where there is none.
+    """
+    candidates, left_out = _candidates(slices)
+    chosen = candidates[choose(_descriptions(candidates), series)]
+    for other in candidates:
+        if other is not chosen:
+            left_out["slice of another series"] += len(other)
+    return chosen, left_out
+
+
+def choose(choices: list[str], series: int | None) -> int:
+    """The index of the scan to use; SeveralSeries where a person has to say which."""
+    if series is None and len(choices) > 1:
+        raise SeveralSeries(
+            f"The upload holds {len(choices)} scans: {'; '.join(choices)}. Choose one of them.",
+            tuple(choices),
+        )
+    if series is not None and not 0 <= series < len(choices):
+        raise SeveralSeries(
+            f"There is no scan number {series}; the upload holds {len(choices)}, counted from 0.",
+            tuple(choices),
+        )
+    return series or 0
+
+
+def _candidates(slices: list[CtSlice]) -> tuple[list[list[CtSlice]], Counter]:
+    """Groups of slices that make a scan, the largest first, and what makes none, by kind."""
+    left_out: Counter = Counter()
+    candidates = []
+    groups = _joined(_groups(slices))
+    some_have_planes = any(group[0].plane for group in groups)
+    for group in groups:
+        reason = _reason_against(group, some_have_planes)
+        if reason:
+            left_out[reason] += len(group)
+            continue
+        parts, duplicates = _separated(group)
+        if duplicates:
+            left_out["duplicate slice"] += duplicates
+        if not parts:
+            left_out["slice at the same place as others"] += len(group)
+        candidates += parts
+    if not candidates:
+        raise _nothing_usable(groups, left_out)
+    candidates.sort(key=lambda group: (-len(group), _describe(group), group[0].series))
+    if len(candidates[0]) > 3:  # a lone slice beside a scan is no choice
+        left_out["single slice"] += sum(len(group) == 1 for group in candidates)
+        candidates = [group for group in candidates if len(group) > 1]
+    return candidates, +left_out
+
+
+def _groups(slices: list[CtSlice]) -> list[list[CtSlice]]:
+    """Slices of one series, one size, one pixel spacing and one orientation."""
+    alike = defaultdict(list)
+    for one in slices:
+        pixel_mm = one.pixel_mm and tuple(round(mm, 3) for mm in one.pixel_mm)
+        alike[one.series, one.shape, pixel_mm, one.plane is None].append(one)
+    groups: list[list[CtSlice]] = []
+    for similar in alike.values():
+        parallel: list[list[CtSlice]] = []
+        for one in similar:
+            group = next((g for g in parallel if _are_parallel(g[0], one)), None)
+            if group is None:
+                parallel.append([one])
+            else:
+                group.append(one)
+        groups += parallel
+    return groups
+
+
+def _joined(groups: list[list[CtSlice]]) -> list[list[CtSlice]]:
+    """Lone slices as one group where they make an evenly spaced stack.
+
+    Some programs, and ITK unless told otherwise, give each file a study or a series of its own.
+    """
+    ones = [one for group in groups for one in group]
+    first = ones[0]
+    if not len(ones) == len(groups) > 2 or not all(_are_alike(first, one) for one in ones):
+        return groups
+    distances = np.sort(distances_mm(ones))
+    is_stack = not has_repeats(distances) and gaps_of(distances, distances).spacing_mm
+    return [ones] if is_stack else groups
+
+
+def _are_alike(first: CtSlice, second: CtSlice) -> bool:
+    """Whether two slices with positions could be neighbours in a stack."""
+    kinds = ((one.shape, one.pixel_mm, one.eight_bit) for one in (first, second))
+    known = first.plane is not None and second.plane is not None
+    return known and len(set(kinds)) == 1 and _are_parallel(first, second)
+
+
+def _are_parallel(first: CtSlice, second: CtSlice) -> bool:
+    if first.plane is None or second.plane is None:
+        return True
+    return bool(
+        np.allclose(first.plane.along_row, second.plane.along_row, atol=0.01)
+        and np.allclose(first.plane.along_column, second.plane.along_column, atol=0.01)
+    )
+
+
+def _reason_against(group: list[CtSlice], some_have_planes: bool) -> str | None:
+    """Why a group cannot be the scan, or None."""
+    first = group[0]
+    if first.eight_bit:
+        return "picture of 8 bits"
+    if first.plane is None:
+        numbers = {one.number for one in group}
+        if some_have_planes or (len(group) > 1 and (None in numbers or len(numbers) < len(group))):
+            return "slice without a position"
+    elif first.plane.degrees_off_axial > MAX_OBLIQUE_DEGREES:
+        return "non-axial slice"
+    return None
+
+
+def _separated(group: list[CtSlice]) -> tuple[list[list[CtSlice]], int]:
+    """A group as stacks without two slices at one place, and how many duplicates were dropped.
+
+    Phases of one examination may share a series; then the first attribute counts that tells as many
+    stacks apart as there are slices at one place. No stacks where none does.
+    """
+    if group[0].plane is None or not has_repeats(distances_mm(group)):
+        return [group], 0
+    unique = _without_duplicates(group)
+    duplicates = len(group) - len(unique)
+    distances = distances_mm(unique)
+    if not has_repeats(distances):
+        return [unique], duplicates
+    most = max(Counter(repeated(distances).tolist()).values())
+    for attribute in range(len(unique[0].variant)):
+        parts = defaultdict(list)
+        for one in unique:
+            parts[one.variant[attribute]].append(one)
+        stacks = list(parts.values())
+        if 1 < len(stacks) <= most and not any(has_repeats(distances_mm(one)) for one in stacks):
+            return stacks, duplicates
+    return [], duplicates
+
+
+def _without_duplicates(group: list[CtSlice]) -> list[CtSlice]:
+    """The group without slices that repeat another's pixels at its place."""
+    places = repeated(distances_mm(group)).tolist()
+    crowded = {place for place, count in Counter(places).items() if count > 1}
+    kept, seen = [], set()
+    for one, place in zip(group, places, strict=True):
+        if place in crowded:
+            try:
+                pixels = next(stored_values([one]))
+            except BrokenFile:
+                continue
+            mark = place, hash(pixels.tobytes())
+            if mark in seen:
+                continue
+            seen.add(mark)
+        kept.append(one)
+    return kept
+
+
+def distances_mm(group: list[CtSlice]) -> np.ndarray:
+    """(n,) mm along the common normal, growing to the head."""
+    normal = group[0].plane.normal
+    return np.array([one.plane.position_mm @ normal for one in group])
+
+
+def _descriptions(candidates: list[list[CtSlice]]) -> list[str]:
+    """One for each; where two would be equal, their range of z or else a number is added."""
+    descriptions = [_describe(group) for group in candidates]
+    for more in (_z_range, lambda group: f"no. {candidates.index(group) + 1}"):
+        counts = Counter(descriptions)
+        descriptions = [
+            f"{text}, {more(group)}" if counts[text] > 1 else text
+            for text, group in zip(descriptions, candidates, strict=True)
+        ]
+    return descriptions
+
+
+def _z_range(group: list[CtSlice]) -> str:
+    if group[0].plane is None:
+        return "without positions"
+    heights = [one.plane.position_mm[2] for one in group]
+    return f"z {min(heights):.0f} to {max(heights):.0f} mm"
+
+
+def _describe(group: list[CtSlice]) -> str:
+    """What may be said about a series: "28 slices, 5 mm, 512×512"."""
+    rows, columns = group[0].shape
+    parts = [f"{len(group)} slices" if len(group) > 1 else "1 slice"]
+    if group[0].plane is not None and len(group) > 1:
+        parts.append(f"{np.median(np.diff(np.sort(distances_mm(group)))):.3g} mm")
+    return ", ".join([*parts, f"{columns}×{rows}"])
+
+
+def _nothing_usable(groups: list[list[CtSlice]], left_out: Counter) -> NotAScan:
+    reason = left_out.most_common(1)[0][0]
+    if reason == "picture of 8 bits":
+        return NotAScan(
+            "These DICOM files hold 8-bit pictures or masks, already windowed and not Hounsfield "
+            "units. Upload the original CT series; masks belong into the ground-truth box."
+        )
+    if reason == "slice without a position":
+        return NotAScan(
+            "These CT slices carry neither positions nor distinct instance numbers, so their order "
+            "is unknown. Export the original series."
+        )
+    if reason == "slice at the same place as others":
+        return NotAScan(
+            "Several different images lie at the same position, so this is not one volume. Export "
+            "one phase or reconstruction as a series of its own."
+        )
+    degrees = max(group[0].plane.degrees_off_axial for group in groups if group[0].plane)
+    return NotAScan(
+        f"The slices are not axial (their normal is {degrees:.0f}° off the body's long axis), but "
+        "the networks read axial slices. Export the axial series."
+    )

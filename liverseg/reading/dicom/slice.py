@@ -1,0 +1,255 @@
+"""A CT slice's header as checked values; one per frame of an enhanced CT."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from pydicom.dataset import Dataset
+
+from ..archive import Member
+from ..geometry import Plane, plane_from
+from ..hounsfield import Padding, Rescale, padding_from
+from ..limits import LIMITS
+from .file import DAMAGE
+from .kind import NotASlice, check_contents, check_kind, is_lossy, may_show_text
+
+PIXEL_MM = (0.05, 10.0)  # what a CT's pixel can measure
+
+# What may tell two phases or reconstructions of one series apart, the likeliest first.
+VARIANTS = (
+    "AcquisitionNumber",
+    "TemporalPositionIdentifier",
+    "ImageType",
+    "ConvolutionKernel",
+    "SliceThickness",
+    "KVP",
+    "AcquisitionTime",
+)
+
+# What a DICOM SEG has to repeat of the images it refers to; everything else is forgotten.
+KEPT = (
+    "SpecificCharacterSet",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "InstanceNumber",
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "Rows",
+    "Columns",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class CtSlice:
+    """What a CT slice's header says, as checked values; its pixels stay in the file.
+
+    Attributes:
+        member: the file.
+        frame: which frame of a multi-frame file, else None.
+        frames: how many the file holds.
+        series: what slices of one series have in common.
+        variant: what may tell slices of one series at the same position apart.
+        number: InstanceNumber, only for slices without a position.
+        shape: (rows, columns).
+        plane: where it lies, or None.
+        pixel_mm: (row, column) spacing, or None.
+        rescale: None where the header does not say.
+        eight_bit: whether 256 grey values without an offset are all it can hold.
+        header: the attributes in KEPT.
+    """
+
+    member: Member = field(repr=False)
+    frame: int | None
+    frames: int
+    series: tuple = field(repr=False)
+    variant: tuple = field(repr=False)
+    number: int | None
+    shape: tuple[int, int]
+    plane: Plane | None
+    pixel_mm: tuple[float, float] | None
+    rescale: Rescale | None
+    padding: tuple[Padding, ...]
+    unsigned_16: bool
+    eight_bit: bool
+    lossy: bool
+    burned_in: bool
+    tilt_degrees: float | None
+    header: Dataset = field(repr=False)
+
+
+def ct_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlice]:
+    """The CT slices in a file: one, or one per frame.
+
+    Args:
+        dataset: the header, as `file.read_header` gives it.
+        has_pixels: whether pixels follow it.
+        member: the file it came from.
+
+    Raises:
+        NotASlice: with what the file is instead.
+    """
+    try:
+        check_kind(dataset, has_pixels)
+        slice_ = image_slice(dataset, member)
+        frames = _number(dataset, "NumberOfFrames") or 1
+        if "PerFrameFunctionalGroupsSequence" in dataset:
+            return list(_frames(dataset, slice_, int(frames)))
+    except DAMAGE:
+        raise NotASlice("damaged DICOM file") from None
+    if frames != 1:
+        raise NotASlice("multi-frame file without positions")
+    return [slice_]
+
+
+def image_slice(dataset: Dataset, member: Member) -> CtSlice:
+    """A single-frame grey image's header as checked values, whatever it shows."""
+    shape = int(dataset.Rows), int(dataset.Columns)
+    if max(shape) > LIMITS.side:
+        raise NotASlice(f"image of more than {LIMITS.side} rows or columns")
+    bits_allocated = int(dataset.get("BitsAllocated") or 16)
+    bits_stored = int(dataset.get("BitsStored") or bits_allocated)
+    signed = bool(dataset.get("PixelRepresentation"))
+    rescale = rescale_of(dataset)
+    number = _number(dataset, "InstanceNumber")
+    return CtSlice(
+        member=member,
+        frame=None,
+        frames=1,
+        series=(
+            *(str(dataset.get(name, "")) for name in ("StudyInstanceUID", "SeriesInstanceUID")),
+            bits_stored <= 8,
+        ),
+        variant=(member.parts[:-1], *(str(dataset.get(name)) for name in VARIANTS)),
+        number=None if number is None else int(number),
+        shape=shape,
+        plane=plane_of(dataset),
+        pixel_mm=pixel_mm_of(dataset),
+        rescale=rescale,
+        padding=_padding(dataset, signed, bits_allocated, bits_stored),
+        unsigned_16=not signed and bits_stored == 16,
+        eight_bit=bits_stored <= 8 and (rescale is None or rescale.intercept == 0),
+        lossy=is_lossy(dataset),
+        burned_in=may_show_text(dataset),
+        tilt_degrees=_number(dataset, "GantryDetectorTilt"),
+        header=_kept(dataset),
+    )
+
+
+def _padding(
+    dataset: Dataset, signed: bool, bits_allocated: int, bits_stored: int
+) -> tuple[Padding, ...]:
+    value, limit = (
+        _number(dataset, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+    )
+    if value is None:
+        return ()
+    return padding_from(
+        int(value),
+        None if limit is None else int(limit),
+        signed=signed,
+        bits_allocated=bits_allocated,
+        bits_stored=bits_stored,
+    )
+
+
+def plane_of(dataset: Dataset) -> Plane | None:
+    """The plane of a single-frame image."""
+    return plane_from(
+        numbers(dataset, "ImagePositionPatient", 3), numbers(dataset, "ImageOrientationPatient", 6)
+    )
+
+
+def pixel_mm_of(dataset: Dataset) -> tuple[float, float] | None:
+    """(row, column) spacing; None where it is missing, zero or absurd."""
+    found = numbers(dataset, "PixelSpacing", 2)
+    return found if found and all(PIXEL_MM[0] <= mm <= PIXEL_MM[1] for mm in found) else None
+
+
+def rescale_of(dataset: Dataset) -> Rescale | None:
+    """Slope and intercept; None unless both are there."""
+    slope, intercept = _number(dataset, "RescaleSlope"), _number(dataset, "RescaleIntercept")
+    return None if slope is None or intercept is None else Rescale(slope, intercept)
+
+
+def _frames(dataset: Dataset, slice_: CtSlice, count: int) -> Iterator[CtSlice]:
+    """An enhanced CT's frames, each by its functional groups, else by the shared ones."""
+    per_frame = dataset.PerFrameFunctionalGroupsSequence
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    if len(per_frame) != count or count > LIMITS.files:
+        raise NotASlice("damaged DICOM file")
+    if count * math.prod(slice_.shape) > LIMITS.voxels:
+        raise NotASlice(f"image of more than {LIMITS.voxels // 10**6} million voxels")
+    for index, groups in enumerate(per_frame):
+        flat = flattened(groups, shared)
+        check_contents(flat)
+        yield replace(
+            slice_,
+            frame=index,
+            frames=count,
+            variant=(*slice_.variant, _number(flat, "TemporalPositionIndex")),
+            plane=plane_of(flat),
+            pixel_mm=pixel_mm_of(flat),
+            rescale=rescale_of(flat),
+            header=Dataset(),
+        )
+
+
+def flattened(groups: Dataset, shared: Dataset) -> Dataset:
+    """The attributes of one frame's functional groups as a single-frame image has them."""
+    flat = Dataset()
+    for source in (shared, groups):
+        for element in source:
+            if element.VR == "SQ" and element.value and not element.tag.is_private:
+                flat.update(element.value[0])
+    if "FrameType" in flat:
+        flat.ImageType = flat.FrameType
+    return flat
+
+
+def _kept(dataset: Dataset) -> Dataset:
+    header = Dataset()
+    for keyword in KEPT:
+        if keyword in dataset:
+            header.add(dataset[keyword])
+    return header
+
+
+def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """A value of exactly `count` finite numbers, else None."""
+    try:
+        value = dataset.get(keyword)
+        found = tuple(float(part) for part in value)
+    except DAMAGE:
+        return None
+    return found if len(found) == count and all(map(math.isfinite, found)) else None
+
+
+def _number(dataset: Dataset, keyword: str) -> float | None:
+    """One finite number, else None; of several values, the first."""
+    try:
+        value = dataset.get(keyword)
+        if isinstance(value, bytes):  # its VR could not be told
+            return float(int.from_bytes(value[:2], "little"))
+        if not isinstance(value, int | float | str):
+            value = value[0]
+        found = float(value)
+    except DAMAGE:
+        return None
+    return found if math.isfinite(found) else None

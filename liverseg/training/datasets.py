@@ -1,0 +1,172 @@
+"""The data sets people have, as labelled cases.
+
+slice folders, 3D-IRCADb-01, LiTS, MSD Task03 → Case        phantoms → Case
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import DataError
+from ..volume import Spacing
+from .labelled_scan import (
+    APART_MM,
+    ASSUMED_SPACING,
+    SIDES,
+    UNANNOTATED,
+    Case,
+    case_of,
+    random_sides,
+)
+
+SMALL = (24, 192, 192)  # (z, y, x) of synthetic patients that stand in for a data set
+LITS_OF_IRCADB = range(28, 48)  # LiTS volume v is 3D-IRCADb-01 patient v - 27
+
+
+def read_data(root: Path) -> Iterator[Case]:
+    """Reads whichever of these data sets a folder holds; DataError where it holds none.
+
+    Args:
+        root: of one data set; or no folder but "phantom", for eight small synthetic patients.
+    """
+    root = Path(root)
+    if root.name == "phantom" and not root.exists():
+        yield from read_phantoms(8, shape=SMALL)
+    elif (root / "ct").is_dir():
+        yield from read_slice_folders(root / "ct")
+        yield from read_pictures(root / "msd_slices")
+    elif next(root.rglob("PATIENT_DICOM"), None):
+        yield from read_ircadb(root)
+    elif next(root.rglob("*.nii*"), None):
+        yield from read_nifti_pairs(root)
+    else:
+        raise DataError(
+            f"{root} holds no slice folders (ct), 3D-IRCADb-01 (PATIENT_DICOM), LiTS or MSD NIfTI"
+        )
+
+
+def read_sides(root: Path, cases: Iterable[Case]) -> dict[str, list[str]]:
+    """A data set's own `split.json`, or a random split by patient where it has none."""
+    path = Path(root) / "split.json"
+    if not path.is_file():
+        return random_sides(cases)
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    return {side: stored[side] for side in SIDES}
+
+
+def read_slice_folders(root: Path) -> Iterator[Case]:
+    """Reads `<case>/case.json` with `z####.webp` and `z####_label.png` for each slice.
+
+    Grey values are 8-bit and span case.json's `window_hu`.
+    """
+    for folder in sorted(path.parent for path in Path(root).glob("*/case.json")):
+        about = json.loads((folder / "case.json").read_text(encoding="utf-8"))
+        paths = [folder / f"z{z:04d}.webp" for z in about["slices"]]
+        spacing = Spacing(*(about.get("spacing_zyx_mm") or ASSUMED_SPACING))
+        yield Case(
+            about["case"],
+            about["patient"],
+            np.stack([_gray_to_hu(_read_gray(path), about["window_hu"]) for path in paths]),
+            np.stack([_read_gray(_label_of(path)) for path in paths]),
+            np.array(about["slices"]) * spacing.z,
+            spacing.y,
+            measured=about.get("spacing_zyx_mm") is not None,
+        )
+
+
+def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iterator[Case]:
+    """Reads single slices `<patient>_<slice>.webp` with `..._label.png`, liver only.
+
+    Each stands alone, as an uploaded picture does; label 1 may hold unannotated tumors.
+    """
+    patients: dict[str, list[Path]] = {}
+    for path in sorted(Path(folder).glob("*.webp")):
+        patients.setdefault(path.stem.split("_")[0], []).append(path)
+    for name, paths in patients.items():
+        labels = np.stack([_read_gray(_label_of(path)) for path in paths])
+        yield Case(
+            f"{name}_pictures",
+            _lits_patient(int(name[4:])) if name.startswith("lits") else name,
+            np.stack([_gray_to_hu(_read_gray(path), window_hu) for path in paths]),
+            np.where(labels > 0, UNANNOTATED, 0).astype(np.uint8),
+            np.arange(len(paths)) * APART_MM,
+            ASSUMED_SPACING.y * 512 / labels.shape[-1],
+            measured=False,
+        )
+
+
+def read_ircadb(root: Path) -> Iterator[Case]:
+    """Reads 3D-IRCADb-01: `3Dircadb1.<n>/PATIENT_DICOM` and `MASKS_DICOM/<name>`."""
+    from ..reading.upload import read_scan, read_truth
+
+    for scan in sorted(Path(root).rglob("PATIENT_DICOM"), key=_first_number):
+        volume = read_scan(scan)
+        truth = read_truth(scan.parent / "MASKS_DICOM", volume)
+        name = f"ircad_{_first_number(scan):02d}"
+        yield case_of(name, name, volume, truth)
+
+
+def read_nifti_pairs(root: Path) -> Iterator[Case]:
+    """Reads LiTS (`volume-N.nii`, `segmentation-N.nii`) or MSD Task03 (`imagesTr`, `labelsTr`)."""
+    from ..reading.upload import read_scan, read_truth
+
+    for scan in sorted(Path(root).rglob("*.nii*"), key=lambda path: int(_digits(path.name))):
+        truth = _truth_of(scan)
+        if truth is not None:
+            number = int(_digits(scan.name))
+            volume = read_scan(scan)
+            patient = _lits_patient(number)
+            yield case_of(f"lits_{number:03d}", patient, volume, read_truth(truth, volume))
+
+
+def read_phantoms(count: int, seed: int = 0, **options) -> Iterator[Case]:
+    """Makes synthetic abdomens, each a patient of its own; options as for `make_phantom`."""
+    from ..phantom import make_phantom
+
+    for k in range(seed, seed + count):
+        yield case_of(f"phantom_{k}", f"phantom_{k}", *make_phantom(k, **options))
+
+
+def _read_gray(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise DataError(f"{path} is not a readable picture")
+    return image if image.ndim == 2 else np.ascontiguousarray(image[..., 0])
+
+
+def _gray_to_hu(gray: np.ndarray, window_hu) -> np.ndarray:
+    low, high = window_hu
+    return np.rint(low + gray * ((high - low) / 255)).astype(np.int16)
+
+
+def _label_of(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_label.png")
+
+
+def _truth_of(scan: Path) -> Path | None:
+    """The label file of a LiTS or MSD scan; None for a file that is no scan."""
+    if scan.name.startswith("volume-"):
+        candidates = list(scan.parent.parent.rglob(scan.name.replace("volume", "segmentation")))
+    elif scan.parent.name == "imagesTr" and not scan.name.startswith("."):
+        candidates = [scan.parent.with_name("labelsTr") / scan.name]
+    else:
+        candidates = []
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _lits_patient(number: int) -> str:
+    """LiTS holds the 3D-IRCADb-01 patients; both names must mean one patient."""
+    return f"ircad_{number - 27:02d}" if number in LITS_OF_IRCADB else f"lits_{number:03d}"
+
+
+def _digits(text: str) -> str:
+    return (re.findall(r"\d+", text.split(".")[0]) or ["0"])[-1]
+
+
+def _first_number(scan: Path) -> int:
+    """The patient's number in `3Dircadb1.<n>`."""
+    return int(re.findall(r"\d+", scan.parent.name)[-1])

@@ -1,0 +1,88 @@
+"""Dice on validation patients while training: quick, on the network's grid, no post-processing.
+
+It draws the curve and chooses thresholds. What is published comes from `evaluate`, which runs the
+app's own code.
+"""
+
+import cv2
+import numpy as np
+
+from ..network.preprocess import Square, cut, whole_slice
+from ..network.recipe import Recipe
+from ..volume import BACKGROUND, TUMOR
+from .labelled_scan import UNANNOTATED, Case
+from .samples import View, case_input, tumor_view
+
+EVERY = {"liver": 4, "tumor": 2}  # slices
+BATCH = 8
+
+
+def validate(model, network, cases: list[Case], recipe: Recipe) -> float | None:
+    """Mean Dice over cases; None where none has what is looked for.
+
+    The tumor network sees the square around the annotated liver, and counts inside that liver.
+
+    Args:
+        model: a Keras model.
+        network: "liver" or "tumor".
+        cases: with ground truth.
+        recipe: how scans become input.
+    """
+    threshold = recipe.liver_threshold if network == "liver" else recipe.tumor_threshold
+    scores = []
+    for case in cases:
+        probability, truth, counted = outputs(model, network, case, recipe)
+        if truth.any():
+            scores.append(dice((probability >= threshold) & counted, truth))
+    return float(np.mean(scores)) if scores else None
+
+
+def dice(found: np.ndarray, truth: np.ndarray) -> float | None:
+    """Dice of two bool arrays of one shape; None where both are empty."""
+    voxels = np.count_nonzero(found) + np.count_nonzero(truth)
+    return 2 * np.count_nonzero(found & truth) / voxels if voxels else None
+
+
+def outputs(model, network, case: Case, recipe: Recipe, view: View = tumor_view):
+    """What a network says of a case, on its own grid.
+
+    Args:
+        model, network, recipe: see `validate`.
+        case: any.
+        view: what the tumor network sees of it.
+
+    Returns:
+        Probability (n, size, size) float32, the truth and what counts, both bool.
+    """
+    z = _slices(network, case)
+    if not len(z):
+        return np.zeros((0, 1, 1), np.float32), *[np.zeros((0, 1, 1), bool)] * 2
+    square, window_hu = whole_slice(case.hu.shape[1:]), recipe.window_hu
+    if network == "tumor":
+        square, window_hu = view(case, recipe)
+    labels = np.stack([_labels_to_network(case.labels[k], square, recipe.size) for k in z])
+    probability = [
+        model.predict_on_batch(
+            np.stack([case_input(case, k, square, window_hu, recipe) for k in part])
+        )
+        for part in np.array_split(z, -(-len(z) // BATCH))
+    ]
+    liver = labels != BACKGROUND
+    truth, counted = (
+        (liver, np.ones_like(liver)) if network == "liver" else (labels == TUMOR, liver)
+    )
+    return np.concatenate(probability)[..., 0], truth, counted
+
+
+def _slices(network, case: Case) -> np.ndarray:
+    """Every few slices; for tumors of those with liver and with annotated tumors."""
+    z = np.arange(len(case.labels))
+    if network == "tumor":
+        known = ~(case.labels == UNANNOTATED).any(axis=(1, 2))
+        z = z[known & case.labels.any(axis=(1, 2))]
+    return z[:: EVERY[network]]
+
+
+def _labels_to_network(labels: np.ndarray, square: Square, size: int) -> np.ndarray:
+    inside = cut(labels, square, fill=BACKGROUND)
+    return cv2.resize(inside, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)

@@ -1,0 +1,256 @@
+"""Trains the two networks: steps, checkpoints that go on along the same curve, a log.
+
+    python -m liverseg train liver --data DIR --work DIR
+    python -m liverseg train tumor --data DIR --work DIR      (begins with the liver network)
+    python -m liverseg train tumor ... --teacher weights      (learns from unannotated livers too)
+    python -m liverseg release --work DIR --out weights       (release.py)
+
+Written with keras only; KERAS_BACKEND chooses TensorFlow, JAX or torch.
+"""
+
+import argparse
+import csv
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import DataError
+from ..model import build_resunet
+from ..network.engine import load_engine
+from ..network.recipe import Recipe
+from ..network.weights import NETWORKS
+from .datasets import read_data, read_sides
+from .labelled_scan import Case, open_packed, pack, split_cases
+from .losses import make_loss
+from .pseudo_labels import label_surely
+from .quick_dice import validate
+from .samples import LiverSamples, Samples, TumorSamples
+
+SAMPLES = {"liver": LiverSamples, "tumor": TumorSamples}
+LOG_FIELDS = ("step", "seconds", "learning_rate", "loss", "val_dice")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a training.
+
+    Attributes:
+        size: of the samples in pixels.
+        batch: samples in a step.
+        steps: how many.
+        learning_rate: after the warm-up; it falls along a cosine to 2 %.
+        warmup: steps.
+        log_every: steps between two lines of the log.
+        check_every: steps between two checkpoints, each with a validation.
+        seed: of weights and samples.
+    """
+
+    size: int
+    batch: int
+    steps: int
+    learning_rate: float
+    warmup: int = 60
+    log_every: int = 20
+    check_every: int = 500
+    seed: int = 0
+
+
+STAGES = {
+    "liver": (Stage(128, 16, 1500, 2e-3), Stage(256, 8, 3000, 1.2e-3, seed=1)),
+    "tumor": (Stage(160, 16, 4000, 1.5e-3, seed=2),),
+}
+
+
+def train(
+    network: str,
+    split: dict[str, list[Case]],
+    folder: Path,
+    recipe: Recipe = Recipe(),  # noqa: B008, frozen
+    stages: tuple[Stage, ...] | None = None,
+    initial: keras.Model | None = None,
+) -> keras.Model:
+    """Trains one network stage by stage; goes on where a stopped training was.
+
+    Args:
+        network: which.
+        split: of `split_cases`; "train" is learned, "val" only measured.
+        folder: for `<network>_<stage>/` with log and checkpoint, and for the resulting
+            `<network>.weights.h5`.
+        recipe: how scans become input.
+        stages: `STAGES[network]` by default; each begins with the weights of the one before.
+        initial: a network to begin with; random weights by default.
+
+    Returns:
+        The network, with the running average of its weights.
+    """
+    samples = SAMPLES[network](split["train"], recipe)
+    weights = initial.get_weights() if initial else None
+    for number, stage in enumerate(stages or STAGES[network]):
+        run = Run(network, stage, Path(folder) / f"{network}_{number}", recipe, weights)
+        run.train(samples, split["val"])
+        weights = run.average
+    model = build_resunet((recipe.size, recipe.size, 3), recipe.filters, name=network)
+    model.set_weights(weights)
+    model.save_weights(Path(folder) / f"{network}.weights.h5")
+    return model
+
+
+class Run:
+    """One stage: a model, its optimizer, the running average of its weights, and the step."""
+
+    AVERAGE_EVERY, KEEP = 4, 0.98  # the average follows over about 200 steps
+
+    def __init__(
+        self, network: str, stage: Stage, folder: Path, recipe: Recipe, weights=None, loss=None
+    ):
+        """Builds the model; takes `weights`, or rather the folder's checkpoint where it has one.
+
+        The loss is `make_loss(network)` unless another is given.
+        """
+        keras.utils.set_random_seed(stage.seed)
+        self.network, self.stage, self.folder, self.recipe = network, stage, folder, recipe
+        self.model = build_resunet((None, None, 3), recipe.filters, name=network)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            stage.learning_rate / stage.warmup,
+            decay_steps=max(1, stage.steps - stage.warmup),
+            alpha=0.02,
+            warmup_target=stage.learning_rate,
+            warmup_steps=stage.warmup,
+        )
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-2, global_clipnorm=5.0)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        self.model.compile(optimizer, loss=loss or make_loss(network))
+        optimizer.build(self.model.trainable_variables)
+        if weights is not None:
+            self.model.set_weights(weights)
+        self.average, self.log = self.model.get_weights(), []
+        self.step, self.seconds = 0, 0.0
+        if (folder / "state.json").is_file():
+            self._load()
+
+    def train(self, samples: Samples, validation: list[Case]) -> None:
+        """Trains to the stage's last step, with checkpoints and a line of the log now and then."""
+        stage, losses, begin = self.stage, [], time.monotonic() - self.seconds
+        batches = make_batches(samples, stage, self.step)
+        for image, target in tqdm(batches, self.network, stage.steps, initial=self.step):
+            losses.append(float(self.model.train_on_batch(image, target)))
+            self.model.reset_metrics()
+            self.step += 1
+            if self.step % self.AVERAGE_EVERY == 0:
+                self._follow()
+            check = self.step % stage.check_every == 0 or self.step == stage.steps
+            if check or self.step % stage.log_every == 0:
+                self.seconds = time.monotonic() - begin
+                rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+                dice = self._validate(validation) if check else None
+                line = self.step, round(self.seconds, 1), rate, np.mean(losses), dice
+                self.log.append(dict(zip(LOG_FIELDS, line, strict=True)))
+                self._write_log()
+                losses = []
+            if check:
+                self._save()
+
+    def _follow(self) -> None:
+        keep = min(self.KEEP, self.step / (self.step + 10 * self.AVERAGE_EVERY))
+        for mean, now in zip(self.average, self.model.get_weights(), strict=True):
+            mean *= keep
+            mean += (1 - keep) * now
+
+    def _validate(self, cases: list[Case]) -> float | None:
+        """Mean Dice of the averaged weights."""
+        trained = self.model.get_weights()
+        self.model.set_weights(self.average)
+        dice = validate(self.model, self.network, cases, self.recipe)
+        self.model.set_weights(trained)
+        return dice
+
+    def _save(self) -> None:
+        """state.json is written last: without it there is no checkpoint."""
+        (self.folder / "state.json").unlink(missing_ok=True)
+        self.model.save_weights(self.folder / "last.weights.h5")  # with the optimizer's state
+        np.savez(self.folder / "average.npz", *self.average)
+        state = {"stage": asdict(self.stage), "step": self.step, "seconds": self.seconds}
+        (self.folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+
+    def _load(self) -> None:
+        state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        if state["stage"] != asdict(self.stage):
+            raise DataError(
+                f"{self.folder} holds a checkpoint of {state['stage']}, not of {self.stage}; "
+                "train elsewhere or delete it"
+            )
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.model.load_weights(self.folder / "last.weights.h5")
+        with np.load(self.folder / "average.npz") as stored:
+            self.average = [stored[f"arr_{k}"] for k in range(len(stored.files))]
+        with (self.folder / "log.csv").open(encoding="utf-8") as file:  # without what is done again
+            self.log = [line for line in csv.DictReader(file) if int(line["step"]) <= self.step]
+
+    def _write_log(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "log.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, LOG_FIELDS)
+            writer.writeheader()
+            writer.writerows(self.log)
+
+
+def make_batches(
+    samples: Samples, stage: Stage, first: int = 0, workers: int = 2
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches `first` to the last of a stage, made ahead; batch k depends on the seed and k only.
+
+    Yields:
+        Image (n, size, size, 3) float32 and target (n, size, size, 2) float32: mask and weight.
+    """
+
+    def make(step: int):
+        rng = np.random.default_rng((stage.seed, step))
+        drawn = [samples.draw(rng, stage.size) for _ in range(stage.batch)]
+        target = np.stack([np.stack([s.mask, s.weight], -1) for s in drawn]).astype(np.float32)
+        return np.stack([s.image for s in drawn]), target
+
+    with ThreadPoolExecutor(workers) as pool:
+        ahead = [pool.submit(make, k) for k in range(first, min(first + 2 * workers, stage.steps))]
+        for step in range(first, stage.steps):
+            yield ahead.pop(0).result()
+            if step + 2 * workers < stage.steps:
+                ahead.append(pool.submit(make, step + 2 * workers))
+
+
+def main(argv: list[str]) -> None:
+    """The command `train`."""
+    parser = argparse.ArgumentParser(prog="python -m liverseg train", description=__doc__)
+    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("--data", type=Path, required=True, help="labelled scans, or 'phantom'")
+    parser.add_argument("--work", type=Path, required=True, help="checkpoints, logs, cache of data")
+    parser.add_argument("--teacher", type=Path, help="weights that say where unseen tumors are")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="mixed on a GPU")
+    args = parser.parse_args(argv)
+    if args.teacher and args.network != "tumor":
+        parser.error(
+            "--teacher labels tumors, which the liver network does not learn: leave it out"
+        )
+    keras.config.set_dtype_policy(args.precision)
+    cache = args.work / "cache"
+    cases = open_packed(cache) or pack(read_data(args.data), cache)
+    split = split_cases(cases, read_sides(args.data, cases))
+    if args.teacher:
+        teacher = load_engine("reference", args.teacher)
+        split["train"] = [label_surely(case, teacher) for case in tqdm(split["train"], "teacher")]
+    liver = load_trained(args.work, "liver") if args.network == "tumor" else None
+    train(args.network, split, args.work, initial=liver)
+
+
+def load_trained(work: Path, network: str, recipe: Recipe = Recipe()) -> keras.Model:  # noqa: B008
+    """What `train` left in a work folder."""
+    model = build_resunet((recipe.size, recipe.size, 3), recipe.filters, name=network)
+    model.load_weights(work / f"{network}.weights.h5")
+    return model

@@ -23,7 +23,7 @@ from liverseg.errors import SeveralSeries, UploadError, WeightsError
 from liverseg.evaluation.readme_tables import about
 from liverseg.page.downloads import KINDS, offered
 from liverseg.page.figures import slice_curves, surfaces
-from liverseg.page.number_table import describe, number_table
+from liverseg.page.number_table import number_table
 from liverseg.page.service import Replaced, Service
 from liverseg.page.synthetic_case import LAST, Case
 from liverseg.page.temp_folder import Scratch
@@ -48,7 +48,7 @@ from liverseg.page.widgets import (
     upload_box,
 )
 from liverseg.reading.limits import LIMITS
-from liverseg.volume import notices
+from liverseg.volume import describe, notices
 
 TITLE = "liverseg"
 UNEXPECTED = (

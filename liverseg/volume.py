@@ -1,4 +1,4 @@
-"""The three things everything else passes around: a scan, a segmentation, their spacing.
+"""What everything else passes around: a scan, a segmentation, their spacing, boxes and affines.
 
 Arrays are (z, y, x) in LPS: z grows to the head, y to the back, x to the patient's left. Drawn with
 y down and x to the right, a slice is therefore in radiological convention.
@@ -11,6 +11,9 @@ import numpy as np
 
 HU_MIN, HU_MAX = -1024, 3071  # what 12-bit CT can say; everything outside is padding or metal
 BACKGROUND, LIVER, TUMOR = 0, 1, 2
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # affines of NIfTI count to the right and to the front
+
+Box = tuple[slice, slice, slice]  # (z, y, x)
 
 
 class Spacing(NamedTuple):
@@ -19,6 +22,10 @@ class Spacing(NamedTuple):
     z: float | None
     y: float
     x: float
+
+
+# mm, a usual abdomen: where the files do not say, so that a margin in mm is about right
+ASSUMED_SPACING = Spacing(2.5, 0.75, 0.75)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +94,16 @@ class Volume:
             return None
         return self.spacing.z * self.spacing.y * self.spacing.x / 1000
 
+    @property
+    def affine(self) -> np.ndarray | None:
+        """(4, 4) float, voxel (x, y, z, 1) to LPS mm; None where the files do not say.
+
+        A volume made in memory begins at 0.
+        """
+        if self.source is not None:
+            return self.source.affine
+        return affine_of(self.spacing) if self.spacing else None
+
 
 @dataclass(frozen=True, eq=False)
 class Probability:
@@ -144,10 +161,60 @@ class Segmentation:
         """(z, y, x) bool."""
         return self.labels == TUMOR
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its arrays."""
+        maps = (self.liver_probability, self.tumor_probability)
+        return self.labels.nbytes + sum(p.values.nbytes for p in maps if p is not None)
+
+
+def describe(volume: Volume) -> str:
+    """One line about a scan: "129 slices, 512×512, voxels 0.57 × 0.57 × 1.60 mm"."""
+    slices, rows, columns = volume.shape
+    count = "1 slice" if slices == 1 else f"{slices} slices"
+    return f"{count}, {columns}×{rows}, {_voxels(volume.spacing)}"
+
+
+def _voxels(spacing: Spacing | None) -> str:
+    if spacing is None:
+        return "size unknown"
+    if spacing.z is None:
+        return f"pixels {spacing.x:.2f} × {spacing.y:.2f} mm"
+    return f"voxels {spacing.x:.2f} × {spacing.y:.2f} × {spacing.z:.2f} mm"
+
 
 def notices(*parts: Volume | Segmentation | None) -> list[str]:
     """What was assumed or chosen for the person in any of these, each sentence once."""
     return list(dict.fromkeys(text for part in parts if part for text in part.notices))
+
+
+def affine_of(spacing: Spacing) -> np.ndarray:
+    """(4, 4) float, voxel (x, y, z, 1) to mm of a straight grid at 0; one slice is 1 mm thick."""
+    return np.diag([spacing.x, spacing.y, spacing.z or 1.0, 1.0])
+
+
+def common_box(*labels: np.ndarray) -> Box:
+    """The smallest box that holds what is not 0 in any of them; an empty one for nothing.
+
+    Args:
+        labels: (z, y, x) of one shape, read without a copy of their size.
+    """
+    boxes = [bounding_box(one) for one in labels if one.any()]
+    return (
+        tuple(
+            slice(min(one.start for one in axis), max(one.stop for one in axis))
+            for axis in zip(*boxes, strict=True)
+        )
+        or (slice(0, 0),) * 3
+    )
+
+
+def bounding_box(mask: np.ndarray) -> Box:
+    """The smallest box that holds a (z, y, x) mask, which is not empty."""
+    z = np.flatnonzero(mask.any(axis=(1, 2)))
+    plane = mask[z[0] : z[-1] + 1].any(axis=0)
+    y, x = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    return tuple(slice(int(k[0]), int(k[-1]) + 1) for k in (z, y, x))
 
 
 def _check_array(array: np.ndarray, name: str, dtype: type) -> None:

@@ -15,11 +15,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..volume import LIVER, TUMOR, Probability, Segmentation, Spacing, Volume
+from ..volume import (
+    ASSUMED_SPACING,
+    LIVER,
+    TUMOR,
+    Box,
+    Probability,
+    Segmentation,
+    Spacing,
+    Volume,
+    bounding_box,
+)
 from .engine import Engine, Network, load_engine
-from .postprocess import FLUID_HU, Box, bounding_box, clean_liver, remove_doubtful
+from .postprocess import FLUID_HU, clean_liver, remove_doubtful
 from .preprocess import (
-    UNKNOWN_SPACING,
     NetworkInput,
     Part,
     Square,
@@ -114,7 +123,7 @@ def level(threshold: float) -> int:
 
 def reach_pixels(spacing: Spacing | None, recipe: Recipe) -> int:
     """How far a tumor may reach over the liver's outline."""
-    spacing = spacing or UNKNOWN_SPACING
+    spacing = spacing or ASSUMED_SPACING
     return round(recipe.tumor_reach_mm / min(spacing.y, spacing.x))
 
 
@@ -177,7 +186,7 @@ def _liver_steps(volume: Volume, engine: Engine):
 
 def coarse_stride(spacing: Spacing | None) -> int:
     """How many slices apart the first look's slices are."""
-    z_mm = (spacing and spacing.z) or UNKNOWN_SPACING.z
+    z_mm = (spacing and spacing.z) or ASSUMED_SPACING.z
     return max(1, int(COARSE_MM / z_mm))
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-Box = tuple[slice, slice, slice]
+from ..volume import bounding_box
 
 FLUID_HU = 20  # Gore et al., Journal of the American College of Radiology 14:1429, 2017
 REACH = 5  # network pixels around the liver in which a lower threshold may still find some
@@ -57,30 +57,6 @@ def number_parts(mask: np.ndarray) -> np.ndarray:
     """Numbers the parts of a (z, y, x) mask that touch nowhere, not even at a corner."""
     # padded: cc3d 4.1 raises on boxes of a voxel's width that hold as many parts as they can
     return cc3d.connected_components(np.pad(mask, 1), connectivity=26)[1:-1, 1:-1, 1:-1]
-
-
-def common_box(*labels: np.ndarray) -> Box:
-    """The smallest box that holds what is not 0 in any of them; an empty one for nothing.
-
-    Args:
-        labels: (z, y, x) of one shape, read without a copy of their size.
-    """
-    boxes = [bounding_box(one) for one in labels if one.any()]
-    return (
-        tuple(
-            slice(min(one.start for one in axis), max(one.stop for one in axis))
-            for axis in zip(*boxes, strict=True)
-        )
-        or (slice(0, 0),) * 3
-    )
-
-
-def bounding_box(mask: np.ndarray) -> Box:
-    """The smallest box that holds a (z, y, x) mask, which is not empty."""
-    z = np.flatnonzero(mask.any(axis=(1, 2)))
-    plane = mask[z[0] : z[-1] + 1].any(axis=0)
-    y, x = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
-    return tuple(slice(int(k[0]), int(k[-1]) + 1) for k in (z, y, x))
 
 
 def remove_doubtful(

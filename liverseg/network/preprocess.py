@@ -12,10 +12,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..volume import Spacing, Volume
+from ..volume import ASSUMED_SPACING, Spacing, Volume
 from .recipe import Recipe
-
-UNKNOWN_SPACING = Spacing(2.5, 0.75, 0.75)  # mm, a usual abdomen, assumed where files do not say
 
 
 class Square(NamedTuple):
@@ -62,7 +60,7 @@ def tumor_square(liver: np.ndarray, spacing: Spacing | None, recipe: Recipe) -> 
         spacing: the scan's.
         recipe: for the margin in mm.
     """
-    spacing = spacing or UNKNOWN_SPACING
+    spacing = spacing or ASSUMED_SPACING
     return around(liver, round(recipe.tumor_margin_mm / min(spacing.y, spacing.x)))
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from ..network.postprocess import bounding_box, common_box, number_parts
+from ..network.postprocess import number_parts
 from ..scores.measurements import Measurements
 from ..scores.metrics import Scores
-from ..volume import LIVER, TUMOR, Segmentation, Spacing
+from ..volume import LIVER, TUMOR, Segmentation, Spacing, bounding_box, common_box
 from ..writing import colors
 
 NAMES, COLORS = ("Liver", "Tumor"), (colors.LIVER, colors.TUMOR)

@@ -1,28 +1,12 @@
-"""A study as words and numbers for the page: what is open and an explained table."""
+"""A study as words and numbers for the page: an explained table."""
 
 from ..scores.glossary import EXPLANATIONS, written
 from ..scores.measurements import Measurements
 from ..scores.metrics import Scores
-from ..volume import Spacing, Volume
 from .visitors import Study
 
 OVERLAP = ("dice", "iou", "precision", "recall", "f1", "accuracy", "voe", "rvd")
 DISTANCES = ("assd_mm", "hd95_mm", "max_surface_mm")
-
-
-def describe(volume: Volume) -> str:
-    """One line about a scan: "129 slices, 512×512, voxels 0.57 × 0.57 × 1.60 mm"."""
-    slices, rows, columns = volume.shape
-    count = "1 slice" if slices == 1 else f"{slices} slices"
-    return f"{count}, {columns}×{rows}, {_voxels(volume.spacing)}"
-
-
-def _voxels(spacing: Spacing | None) -> str:
-    if spacing is None:
-        return "size unknown"
-    if spacing.z is None:
-        return f"pixels {spacing.x:.2f} × {spacing.y:.2f} mm"
-    return f"voxels {spacing.x:.2f} × {spacing.y:.2f} × {spacing.z:.2f} mm"
 
 
 def number_table(study: Study) -> list[dict]:

@@ -26,13 +26,12 @@ from nibabel.orientations import (
 from nibabel.spatialimages import HeaderDataError
 
 from ..errors import BrokenFile, NotAScan, TooLarge, TruthMismatch
-from ..volume import Source, Spacing, Volume
+from ..volume import LPS_TO_RAS, Source, Spacing, Volume
 from .archive import BIG, Member
 from .geometry import FARTHEST_MM, MAX_OBLIQUE_DEGREES, Plane, tilt_notices
 from .hounsfield import Tally, check_offset, check_range, clipped, looks_like_labels
 from .limits import LIMITS
 
-RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # of the header's unit codes metre and micron
 STEP_MM = (0.05, 50.0)  # what a CT's voxel can measure
 DAMAGE = (
@@ -242,7 +241,7 @@ def _layout(header: nibabel.Nifti1Header, stored_sizes: np.ndarray) -> Layout:
     to_lps = ornt_transform(ornt, LPS)
     lps_shape = np.empty(3, int)
     lps_shape[to_lps[:, 0].astype(int)] = shape
-    affine = RAS_TO_LPS @ affine @ inv_ornt_aff(to_lps, shape)
+    affine = LPS_TO_RAS @ affine @ inv_ornt_aff(to_lps, shape)
     shape = tuple(map(int, lps_shape[::-1]))
     return Layout(shape, ornt2axcodes(ornt), affine, is_oriented, is_sized, is_identity)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 
-from ..network.postprocess import bounding_box
+from ..volume import bounding_box
 
 CONNECTIVITY = 6  # voxels that share a face, as the LiTS challenge counts lesions
 

@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..network.postprocess import Box, bounding_box, common_box
-from ..volume import LIVER, TUMOR, Segmentation, Volume
+from ..volume import LIVER, TUMOR, Box, Segmentation, Volume, bounding_box, common_box
 from .diameters import Line, Point, length_mm, lesion_axes
 from .lesions import number_lesions
 

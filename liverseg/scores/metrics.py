@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from ..network.postprocess import common_box
-from ..volume import LIVER, TUMOR, Segmentation, Volume
+from ..volume import LIVER, TUMOR, Segmentation, Volume, common_box
 from .lesions import pair_lesions
 from .surfaces import surface_distances
 

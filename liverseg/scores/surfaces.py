@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..network.postprocess import bounding_box
-from ..volume import Volume
+from ..volume import Volume, bounding_box
 
 
 class SurfaceDistances(NamedTuple):

@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 
 from ..errors import DataError
-from ..volume import Spacing
+from ..volume import ASSUMED_SPACING, Spacing
 from .labelled_scan import (
     APART_MM,
-    ASSUMED_SPACING,
     SIDES,
     UNANNOTATED,
     Case,

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..volume import TUMOR, Segmentation, Spacing, Volume
+from ..volume import ASSUMED_SPACING, TUMOR, Segmentation, Volume
 
 UNANNOTATED = 3  # liver on a slice whose tumors were not annotated
-ASSUMED_SPACING = Spacing(1.25, 0.75, 0.75)  # mm, of data sets that do not say: LiTS' median
 APART_MM = 1e3  # between single slices of different places: too far to be neighbours
 SIDES = ("train", "val", "test")
 

@@ -8,11 +8,10 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from ..page.number_table import describe
 from ..scores.glossary import EXPLANATIONS, STATUS_WORDS, written
 from ..scores.measurements import Measurements
 from ..scores.metrics import Scores
-from ..volume import Segmentation, Volume, notices
+from ..volume import Segmentation, Volume, describe, notices
 from . import colors
 from .export import DISCLAIMER
 from .slice_picture import snapshot

@@ -20,7 +20,7 @@ import numpy as np
 from gradio.data_classes import FileData
 from gradio.utils import get_upload_folder
 
-from ...volume import HU_MAX, HU_MIN, Probability, Segmentation, Volume
+from ...volume import HU_MAX, HU_MIN, Probability, Segmentation, Volume, affine_of
 
 if TYPE_CHECKING:
     from ...network.cascade import Step
@@ -147,7 +147,7 @@ def _affine(volume: Volume) -> list[list[float]] | None:
         return volume.source.affine[:3].tolist()
     if volume.voxel_ml is None:
         return None
-    return np.diag([*volume.spacing[::-1], 1.0])[:3].tolist()
+    return affine_of(volume.spacing)[:3].tolist()
 
 
 def _levels(volume: Volume) -> tuple[tuple[int, int], ...]:

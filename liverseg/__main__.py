@@ -97,9 +97,9 @@ def segment(args: argparse.Namespace) -> int:
     from .network.cascade import segment as run_networks
     from .network.engine import load_engine
     from .reading.upload import read_scan, read_truth
-    from .scores.measurements import measure
-    from .scores.metrics import compare
-    from .writing.export import to_json, write_nifti, write_png
+    from .scores.findings import find
+    from .writing.labels import write_nifti, write_png
+    from .writing.tables import to_json
 
     try:
         volume = read_scan(args.paths, series=args.series)
@@ -114,23 +114,22 @@ def segment(args: argparse.Namespace) -> int:
         write_png(prediction, args.out)
     else:
         write_nifti(prediction, volume, args.out / "segmentation.nii.gz")
-    scores = compare(prediction, truth, volume) if truth else None
-    numbers = (volume, prediction, measure(prediction, volume), scores)
-    report = to_json(*numbers, engine.identity, truth)
-    (args.out / "report.json").write_text(report, encoding="utf-8")
+    findings = find(volume, prediction, engine.identity, truth)
+    (args.out / "report.json").write_text(to_json(findings), encoding="utf-8")
     return ACCEPTED
 
 
 def phantom(args: argparse.Namespace) -> int:
     """Writes a synthetic abdomen as files a person could upload: DICOM, masks, NIfTI."""
     from .phantom import make_phantom
-    from .phantom.files import write_dicom, write_ircadb_masks, write_nifti
+    from .phantom.files import placed, write_dicom, write_ircadb_masks
+    from .writing.labels import write_nifti
 
     volume, truth = make_phantom(args.seed)
     write_dicom(volume, args.out / "PATIENT_DICOM")
     write_ircadb_masks(truth, volume, args.out)
-    write_nifti(volume, args.out / "scan.nii.gz")
-    write_nifti(truth, args.out / "truth.nii.gz", volume)
+    for image, name in ((volume, "scan.nii.gz"), (truth, "truth.nii.gz")):
+        write_nifti(image, placed(volume), args.out / name)
     print(f"Wrote {volume.shape[0]} slices with their ground truth.", file=sys.stderr)
     return ACCEPTED
 

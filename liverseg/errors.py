@@ -7,7 +7,10 @@ UploadError                what a person uploaded cannot be used
 ├── BrokenFile             cut, damaged, encrypted or self-contradicting
 ├── TooLarge               over a limit of files, bytes or voxels
 ├── SeveralSeries          more than one good scan: `choices` describes them
-└── TruthMismatch          the ground truth does not belong to the scan's grid
+├── TruthMismatch          the ground truth does not belong to the scan's grid
+├── NothingOpen            a step needs a scan, but there is none any more
+├── NotSegmented           a step needs a result, but the scan has none yet
+└── Replaced               the scan of a step is not the visitor's any more
 WeightsError               the network's weights are missing, damaged or of another architecture
 DataError                  a data set to train or evaluate on cannot be used
 
@@ -55,6 +58,27 @@ class SeveralSeries(UploadError):
 
 class TruthMismatch(UploadError):
     """The ground truth does not belong to the scan's grid."""
+
+
+class NothingOpen(UploadError):
+    """A step needs a scan, but there is none any more."""
+
+    def __init__(self):
+        super().__init__("There is no scan open here. Upload it, or open the synthetic case.")
+
+
+class NotSegmented(UploadError):
+    """A step needs a result, but the scan has none yet."""
+
+    def __init__(self):
+        super().__init__("This scan has no result yet. Press Segment first.")
+
+
+class Replaced(UploadError):
+    """The scan of a step is not the visitor's any more, so what it found is of no use."""
+
+    def __init__(self):
+        super().__init__("Another scan was opened, so the work on the one before was stopped.")
 
 
 class WeightsError(Exception):

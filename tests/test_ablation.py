@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from liverseg.evaluation import ablation
-from liverseg.evaluation.ablation import ROWS, Changed, Row, ablate, smaller
+from liverseg.evaluation.ablation import ROWS, ChangedSamples, Row, ablate, smaller
 from liverseg.evaluation.paper_protocol import (
     Copy,
     CopySamples,
@@ -20,7 +20,7 @@ from liverseg.evaluation.paper_protocol import (
     split_copies,
 )
 from liverseg.network.recipe import Recipe
-from liverseg.training.labelled_scan import Case
+from liverseg.training.labelled_scan import LabelledScan
 from liverseg.training.samples import LiverSamples
 from liverseg.training.train import Stage
 
@@ -28,7 +28,7 @@ RECIPE = Recipe(size=32, filters=(4, 8))
 STAGE = Stage(size=32, batch=2, steps=2, learning_rate=1e-3, warmup=1, check_every=2)
 
 
-def case(name="a", tumors=True) -> Case:
+def case(name="a", tumors=True) -> LabelledScan:
     """A liver, on four of eight slices with a tumor, in front of noise."""
     labels = np.zeros((8, 48, 48), np.uint8)
     labels[1:7, 10:34, 8:30] = 1
@@ -36,7 +36,7 @@ def case(name="a", tumors=True) -> Case:
         labels[2:6, 16:24, 14:22] = 2
     noise = np.random.default_rng(0).integers(-100, 300, labels.shape)
     hu = np.where(labels, np.choose(labels, [0, 100, 50]), noise).astype(np.int16)
-    return Case(name, name, hu, labels, np.arange(8) * 2.5, 0.75)
+    return LabelledScan(name, name, hu, labels, np.arange(8) * 2.5, 0.75)
 
 
 def test_the_paper_s_gray_values_use_all_levels_alike():
@@ -115,7 +115,7 @@ def test_copies_are_drawn_by_the_random_generator_only():
 def test_a_row_changes_the_image_and_nothing_else():
     samples = LiverSamples([case()], RECIPE)
     plain = samples.draw(np.random.default_rng(1), 32)
-    gray = Changed(samples, repeat_slice).draw(np.random.default_rng(1), 32)
+    gray = ChangedSamples(samples, repeat_slice).draw(np.random.default_rng(1), 32)
     np.testing.assert_array_equal(gray.mask, plain.mask)
     for channel in range(3):
         np.testing.assert_array_equal(gray.image[..., channel], plain.image[..., 1])

@@ -8,7 +8,6 @@ import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import nibabel
@@ -18,7 +17,7 @@ from gradio_client import Client, exceptions, handle_file
 
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
-from liverseg.page.synthetic_case import Case
+from liverseg.page.synthetic_case import SyntheticCase
 from liverseg.page.visitors import SHARED_LIMIT
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks
@@ -166,13 +165,13 @@ def test_a_known_scan_looks_like_a_new_one(served, tmp_path, predicted):
     scan, _ = zipped_case(tmp_path, seed=7)
     shown, spent = [], []
     for visitor in ("first", "second"):
-        request = SimpleNamespace(session_hash=visitor)
+        handlers = served.page.handlers
         served.service.open_scan(visitor, Copied(scan))
-        values = list(served.page._opened(visitor))
-        values += list(served.page.run(request))[-1:]
-        values += [served.page.score(request), served.page.score_surfaces(request)]
+        values = list(handlers.opened(visitor))
+        values += list(handlers.run(visitor))[-1:]
+        values += [handlers.score(visitor), handlers.score_surfaces(visitor)]
         study, text = served.service.studies.of(visitor), re.sub("0x[0-9a-f]+", "", repr(values))
-        files = [Path(file["path"]).name for file in study.shown["ct"]]
+        files = [file.name for file in study.shown["ct"]]
         for own in (study.served.name, *files, study.shown["id"]):
             assert own in text
             text = text.replace(own, "")
@@ -267,7 +266,7 @@ def test_an_event_of_the_page_in_a_session_without_a_scan_says_so(served):
 
 def test_an_event_that_arrives_after_its_tab_was_closed_leaves_nothing(served, monkeypatch):
     small = make_phantom(3, shape=(4, 64, 64))
-    monkeypatch.setattr(Case, "make", lambda case: small)
+    monkeypatch.setattr(SyntheticCase, "make", lambda case: small)
     studies = served.service.studies
     with httpx.stream("GET", f"{served.url}gradio_api/heartbeat/late") as heartbeat:
         next(heartbeat.iter_lines())

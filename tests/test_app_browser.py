@@ -15,7 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from liverseg import phantom
 from liverseg.network.cascade import segment
-from liverseg.page.synthetic_case import CONTRASTS_HU, SIZES_MM, Case
+from liverseg.page.synthetic_case import CONTRASTS_HU, SIZES_MM, SyntheticCase
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks
 from liverseg.reading import upload
@@ -23,7 +23,7 @@ from liverseg.reading.upload import read_scan, read_truth
 from liverseg.scores.measurements import measure
 from liverseg.scores.metrics import compare
 from liverseg.volume import Segmentation
-from liverseg.writing.export import write_nifti
+from liverseg.writing.labels import write_nifti
 from tests.helpers.axe import grave_findings
 from tests.helpers.browser import open_browser
 from tests.helpers.page_server import files_below, served_here, wait_until
@@ -240,7 +240,7 @@ def test_a_truth_that_came_first_and_is_none_is_refused_and_the_scan_shown(visit
 
 def test_an_empty_case_number_is_the_first_case(visitor, monkeypatch):
     small, numbers = make_phantom(3, shape=SHAPE), []
-    monkeypatch.setattr(Case, "make", lambda case: numbers.append(case.number) or small)
+    monkeypatch.setattr(SyntheticCase, "make", lambda case: numbers.append(case.number) or small)
     visitor.page.fill("#seed input", "")
     visitor.page.click("#synthetic")
     visitor.wait_for_result()
@@ -249,7 +249,7 @@ def test_an_empty_case_number_is_the_first_case(visitor, monkeypatch):
 
 def test_a_case_number_that_is_too_large_is_refused_and_the_next_one_opened(visitor, monkeypatch):
     small = make_phantom(3, shape=SHAPE)
-    monkeypatch.setattr(Case, "make", lambda case: small)
+    monkeypatch.setattr(SyntheticCase, "make", lambda case: small)
     visitor.page.fill("#seed input", "99999999999999999999")
     visitor.page.click("#synthetic")
     expect(visitor.page.get_by_test_id("toast-text")).to_contain_text("999999")

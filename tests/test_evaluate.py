@@ -9,7 +9,7 @@ import pytest
 from liverseg.evaluation import evaluate
 from liverseg.evaluation.summary import describe, summarize
 from liverseg.network.recipe import Recipe
-from liverseg.training.labelled_scan import Case
+from liverseg.training.labelled_scan import LabelledScan
 
 SHAPE = (10, 64, 64)
 LIVER_HU, TUMOR_HU = 100, 150
@@ -43,10 +43,10 @@ def case(name="p1", tumor=True, annotated=True, measured=True, z_mm=None):
     if not annotated:
         labels[labels > 0] = 3
     z_mm = np.arange(SHAPE[0]) * 2.0 if z_mm is None else z_mm
-    return Case(name, name, hu, labels, z_mm, 1.0, measured)
+    return LabelledScan(name, name, hu, labels, z_mm, 1.0, measured)
 
 
-def scored(one: Case) -> dict:
+def scored(one: LabelledScan) -> dict:
     return evaluate.score_case(one, BrightnessEngine())
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,14 +18,13 @@ import pytest
 
 from liverseg.errors import UploadError
 from liverseg.page.downloads import write_file
-from liverseg.page.visitors import Study
 from liverseg.phantom.files import lps_affine, write_dicom
 from liverseg.reading.upload import read_scan, read_truth
-from liverseg.scores.measurements import measure
-from liverseg.scores.metrics import compare
+from liverseg.scores.findings import find
 from liverseg.volume import Segmentation, Source, Spacing, Volume
 from liverseg.writing.dicom_seg import write_dicom_seg
-from liverseg.writing.export import to_csv, to_json, write_nifti, write_png
+from liverseg.writing.labels import write_nifti, write_png
+from liverseg.writing.tables import to_csv, to_json
 
 SHAPE = (6, 20, 30)
 SPACING = Spacing(2.5, 0.5, 0.8)
@@ -334,12 +334,12 @@ def test_a_real_scans_files_lie_where_its_own_mask_does(uploads, tmp_path):
 def result():
     volume, prediction = scan(), segmentation()
     truth = Segmentation(np.roll(prediction.labels, 1, axis=2))
-    return volume, prediction, measure(prediction, volume), compare(prediction, truth, volume)
+    return find(volume, prediction, IDENTITY, truth)
 
 
 def test_json_says_what_it_is_and_what_was_measured(result):
-    volume, prediction, measurements, scores = result
-    stored = json.loads(to_json(volume, prediction, measurements, scores, IDENTITY))
+    measurements, scores = result.measurements, result.scores
+    stored = json.loads(to_json(result))
     assert stored["weights"] == IDENTITY
     assert "not for diagnosis" in stored["disclaimer"]
     assert stored["notices"] == ["The slices were sorted."]
@@ -351,22 +351,20 @@ def test_json_says_what_it_is_and_what_was_measured(result):
 
 @pytest.mark.parametrize("kind", ["json", "csv", "html"])
 def test_what_was_assumed_about_the_truth_stands_beside_its_scores(result, tmp_path, kind):
-    volume, prediction, measurements, scores = result
-    truth = Segmentation(prediction.labels, notices=("The masks were laid on as stored.",))
-    study = Study(tmp_path, tmp_path, volume, truth, prediction, measurements, scores=scores)
-    text = write_file(kind, study, IDENTITY, tmp_path).read_text(encoding="utf-8")
+    truth = Segmentation(result.truth.labels, notices=("The masks were laid on as stored.",))
+    text = write_file(kind, replace(result, truth=truth), tmp_path).read_text(encoding="utf-8")
     assert "The masks were laid on as stored." in text
     assert "The slices were sorted." in text
 
 
 def test_json_without_truth_has_no_scores(result):
-    volume, prediction, measurements, _ = result
-    assert json.loads(to_json(volume, prediction, measurements, None, IDENTITY))["scores"] is None
+    alone = find(result.volume, result.prediction, IDENTITY)
+    assert json.loads(to_json(alone))["scores"] is None
 
 
 def test_csv_holds_the_measured_numbers(result):
-    measurements, scores = result[2:]
-    rows = list(csv.DictReader(io.StringIO(to_csv(*result, IDENTITY))))
+    measurements, scores = result.measurements, result.scores
+    rows = list(csv.DictReader(io.StringIO(to_csv(result))))
     value = {(r["quantity"], r["tumor"], r["slice"]): r["value"] for r in rows}
     assert float(value["Liver volume", "", ""]) == measurements.liver_ml
     assert float(value["Long axis", "1", ""]) == measurements.lesions[0].long_axis_mm

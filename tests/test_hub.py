@@ -11,9 +11,10 @@ import pytest
 from huggingface_hub import ModelCard, constants
 
 from liverseg.errors import WeightsError
-from liverseg.network import hub
+from liverseg.evaluation.hub import push
+from liverseg.network import weights
 from liverseg.network.recipe import Recipe
-from liverseg.network.weights import load_config, write_config
+from liverseg.network.weights import load_config, pull, write_config
 from tests.helpers import local_hub
 
 REPO = "someone/liverseg"
@@ -44,7 +45,7 @@ def folder(tmp_path) -> Path:
 
 @pytest.fixture
 def no_shipped_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "FOLDER", tmp_path / "nothing")
+    monkeypatch.setattr(weights, "FOLDER", tmp_path / "nothing")
 
 
 def make_folder(folder: Path, content: str = "first") -> Path:
@@ -63,8 +64,8 @@ def stop(server):
 
 
 def test_what_is_pushed_is_pulled(server, folder):
-    revision = hub.push(folder, REPO)
-    pulled = hub.pull(REPO, revision)
+    revision = push(folder, REPO)
+    pulled = pull(REPO, revision)
     assert pulled != folder
     for name in ("config.json", *NAMES.values()):
         assert (pulled / name).read_bytes() == (folder / name).read_bytes()
@@ -74,7 +75,7 @@ def test_what_is_pushed_is_pulled(server, folder):
 def test_a_push_is_one_commit_of_weights_config_results_and_card(server, folder):
     (folder / "results.json").write_text("{}")
     (folder / "notes.txt").write_text("not for others")
-    revision = hub.push(folder, REPO)
+    revision = push(folder, REPO)
     assert list(server.commits[REPO]) == [revision]
     files = server.commits[REPO][revision]
     assert set(files) == {*NAMES.values(), "config.json", "results.json", "README.md"}
@@ -82,61 +83,61 @@ def test_a_push_is_one_commit_of_weights_config_results_and_card(server, folder)
 
 
 def test_weights_travel_as_large_files_and_arrive_once(server, folder):
-    hub.push(folder, REPO)
+    push(folder, REPO)
     contents = [(folder / name).read_bytes() for name in NAMES.values()]
     assert set(server.objects) == {hashlib.sha256(content).hexdigest() for content in contents}
 
 
 def test_an_older_revision_stays_what_it_was(server, folder, tmp_path):
-    first = hub.push(folder, REPO)
-    second = hub.push(make_folder(tmp_path / "later", "second"), REPO)
+    first = push(folder, REPO)
+    second = push(make_folder(tmp_path / "later", "second"), REPO)
     assert first != second
     for revision, content in ((first, b"first"), (second, b"second"), ("main", b"second")):
-        assert (hub.pull(REPO, revision) / NAMES["liver"]).read_bytes().startswith(content)
+        assert (pull(REPO, revision) / NAMES["liver"]).read_bytes().startswith(content)
 
 
 def test_the_environment_may_name_a_repository_at_a_revision(server, folder, monkeypatch):
-    monkeypatch.setenv("LIVERSEG_WEIGHTS", f"{REPO}@{hub.push(folder, REPO)}")
+    monkeypatch.setenv("LIVERSEG_WEIGHTS", f"{REPO}@{push(folder, REPO)}")
     assert load_config().path("tumor").read_bytes() == (folder / NAMES["tumor"]).read_bytes()
 
 
 def test_scores_are_pulled_where_there_are_some(server, folder):
     (folder / "results.json").write_text('{"test": {}}')
-    pulled = hub.pull(REPO, hub.push(folder, REPO))
+    pulled = pull(REPO, push(folder, REPO))
     assert (pulled / "results.json").read_text() == '{"test": {}}'
 
 
 def test_a_second_pull_of_a_commit_asks_nobody(server, folder):
     (folder / "results.json").write_text("{}")
-    revision = hub.push(folder, REPO)
-    hub.pull(REPO, revision)
+    revision = push(folder, REPO)
+    pull(REPO, revision)
     server.requests.clear()
-    hub.pull(REPO, revision)
+    pull(REPO, revision)
     assert server.requests == []
 
 
 def test_a_file_that_is_not_what_config_says_is_refused(server, folder):
-    revision = hub.push(folder, REPO)
+    revision = push(folder, REPO)
     server.commits[REPO][revision][NAMES["tumor"]] = b"something else"
     with pytest.raises(WeightsError, match="'tumor' is damaged or was replaced"):
-        hub.pull(REPO, revision)
+        pull(REPO, revision)
 
 
 def test_a_changed_file_is_not_published(server, folder):
     (folder / NAMES["liver"]).write_bytes(b"something else")
     with pytest.raises(WeightsError, match="'liver' is damaged or was replaced"):
-        hub.push(folder, REPO)
+        push(folder, REPO)
     assert server.requests == []
 
 
 def test_weights_of_another_version_are_refused(server, folder):
-    revision = hub.push(folder, REPO)
+    revision = push(folder, REPO)
     files = server.commits[REPO][revision]
     stored = json.loads(files["config.json"])
     stored["recipe"]["wings"] = 2
     files["config.json"] = json.dumps(stored).encode()
     with pytest.raises(WeightsError, match="does not fit this version of liverseg"):
-        hub.pull(REPO, revision)
+        pull(REPO, revision)
 
 
 @pytest.mark.parametrize(
@@ -149,51 +150,51 @@ def test_weights_of_another_version_are_refused(server, folder):
     ],
 )
 def test_what_the_hub_does_not_have_is_refused(server, folder, repo, revision, sentence):
-    hub.push(folder, REPO)
+    push(folder, REPO)
     with pytest.raises(WeightsError, match=sentence):
-        hub.pull(repo, revision)
+        pull(repo, revision)
 
 
 def test_a_repository_without_weights_is_refused(server):
     revision = server.commit(REPO, {"README.md": b"nothing here"})
     with pytest.raises(WeightsError, match="lacks a file"):
-        hub.pull(REPO, revision)
+        pull(REPO, revision)
 
 
 def test_publishing_needs_a_token(server, folder, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(WeightsError, match="needs a Hugging Face token"):
-        hub.push(folder, REPO)
+        push(folder, REPO)
     assert server.requests == []
 
 
 def test_a_wrong_token_is_refused(server, folder):
     with pytest.raises(WeightsError, match="refuses the token"):
-        hub.push(folder, REPO, token="hf_wrong")
+        push(folder, REPO, token="hf_wrong")
     assert server.commits == {}
 
 
 def test_an_upload_that_breaks_off_publishes_nothing(server, folder):
     server.accepts_uploads = False
     with pytest.raises(WeightsError, match="broke off and changed nothing"):
-        hub.push(folder, REPO)
+        push(folder, REPO)
     assert server.commits == {REPO: {}}
 
 
 def test_without_a_network_the_cache_serves(server, folder, no_shipped_weights):
-    revision = hub.push(folder, REPO)
-    pulled = hub.pull(REPO, revision)
+    revision = push(folder, REPO)
+    pulled = pull(REPO, revision)
     stop(server)
-    assert hub.pull(REPO, revision) == pulled
+    assert pull(REPO, revision) == pulled
 
 
 def test_without_network_and_cache_the_shipped_weights_serve(
     server, folder, tmp_path, monkeypatch, caplog, patience
 ):
     shipped = make_folder(tmp_path / "shipped")
-    monkeypatch.setattr(hub, "FOLDER", shipped)
+    monkeypatch.setattr(weights, "FOLDER", shipped)
     stop(server)
-    assert hub.pull(REPO, "main") == shipped
+    assert pull(REPO, "main") == shipped
     assert "weights that came with liverseg are used instead" in caplog.text
 
 
@@ -202,16 +203,16 @@ def test_without_network_cache_and_shipped_weights_there_is_a_sentence(
 ):
     stop(server)
     with pytest.raises(WeightsError, match="cannot be reached"):
-        hub.pull(REPO, "main")
+        pull(REPO, "main")
     with pytest.raises(WeightsError, match="cannot be reached"):
-        hub.push(folder, REPO)
+        push(folder, REPO)
 
 
 def test_offline_mode_needs_no_waiting(server, folder, no_shipped_weights, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     huggingface_hub.close_session()
     with pytest.raises(WeightsError, match="cannot be reached"):
-        hub.pull(REPO, "main")
+        pull(REPO, "main")
 
 
 @pytest.fixture
@@ -223,8 +224,9 @@ def patience(monkeypatch):
 def test_the_documented_variables_are_enough(folder, tmp_path):
     """A fresh process, configured only as a person would: HF_ENDPOINT, HF_HOME, HF_TOKEN."""
     program = (
-        "import sys; from liverseg.network import hub\n"
-        "print(hub.pull(sys.argv[2], hub.push(sys.argv[1], sys.argv[2])))\n"
+        "import sys; from liverseg.evaluation.hub import push\n"
+        "from liverseg.network.weights import pull\n"
+        "print(pull(sys.argv[2], push(sys.argv[1], sys.argv[2])))\n"
     )
     with local_hub.serve() as server:
         environment = {
@@ -237,7 +239,7 @@ def test_the_documented_variables_are_enough(folder, tmp_path):
         done = subprocess.run(
             [sys.executable, "-c", program, str(folder), REPO],
             env=environment,
-            cwd=Path(hub.__file__).parents[2],
+            cwd=Path(weights.__file__).parents[2],
             capture_output=True,
             text=True,
             check=True,

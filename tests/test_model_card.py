@@ -5,10 +5,11 @@ import json
 import pytest
 from huggingface_hub import ModelCard
 
-from liverseg.evaluation.model_card import ENGINES, model_card
+from liverseg.evaluation.model_card import model_card
 from liverseg.evaluation.summary import SCORES, summarize
 from liverseg.network.recipe import Recipe
 from liverseg.network.weights import load_config, write_config
+from liverseg.scores.results import ENGINES
 
 NAMES = {
     "liver": "liver.weights.h5",

@@ -4,8 +4,9 @@ import pydicom
 import pytest
 
 from liverseg.phantom import make_phantom
-from liverseg.phantom.files import write_dicom, write_ircadb_masks, write_nifti
+from liverseg.phantom.files import placed, write_dicom, write_ircadb_masks
 from liverseg.volume import Spacing, Volume
+from liverseg.writing.labels import write_nifti
 
 SPACING = Spacing(6.0, 3.0, 2.5)
 
@@ -21,8 +22,8 @@ def folder(patient, tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantom")
     write_dicom(scan, folder / "PATIENT_DICOM", extension="")
     write_ircadb_masks(truth, scan, folder)
-    write_nifti(scan, folder / "scan.nii.gz")
-    write_nifti(truth, folder / "truth.nii", scan)
+    write_nifti(scan, placed(scan), folder / "scan.nii.gz")
+    write_nifti(truth, placed(scan), folder / "truth.nii")
     return folder
 
 

@@ -144,7 +144,7 @@ def test_export_keeps_what_config_said_and_adds_the_fast_files(folder):
 def test_auto_is_the_fast_engine_and_leaves_tensorflow_alone(folder):
     code = f"""
 import sys, numpy as np
-from liverseg.engine import load_engine
+from liverseg.network.engine import load_engine
 engine = load_engine("auto", {str(folder)!r})
 engine.predict("liver", np.zeros((2, 32, 32, 3), np.float32))
 print(engine.identity.split("-")[0], "tensorflow" in sys.modules, "keras" in sys.modules)

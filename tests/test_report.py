@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from liverseg.scores.glossary import EXPLANATIONS, UNDEFINED, written
+from liverseg.scores.findings import find
+from liverseg.scores.glossary import EXPLANATIONS, UNDEFINED, format_value
 from liverseg.scores.measurements import measure
 from liverseg.scores.metrics import compare
 from liverseg.volume import Segmentation, Spacing, Volume
@@ -37,8 +38,7 @@ def case(tumors=1, spacing=SPACING, windowed=None, notices=()):
 
 
 def made(volume, prediction, truth=None) -> str:
-    scores = compare(prediction, truth, volume) if truth else None
-    return report(volume, prediction, measure(prediction, volume), scores, IDENTITY, truth)
+    return report(find(volume, prediction, IDENTITY, truth))
 
 
 def pictures(text: str) -> list[np.ndarray]:
@@ -98,7 +98,7 @@ def test_its_numbers_are_the_measured_ones():
         ("dice", scores.liver.dice),
         ("hd95_mm", scores.tumor.hd95_mm),
     ):
-        assert f"<td>{written(key, value, unit=True)}</td>" in text
+        assert f"<td>{format_value(key, value, unit=True)}</td>" in text
 
 
 def test_undefined_numbers_are_dashes():

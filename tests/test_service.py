@@ -10,11 +10,12 @@ import numpy as np
 import pydicom
 import pytest
 
-from liverseg.errors import SeveralSeries, TooLarge, UploadError
+from liverseg.errors import Replaced, SeveralSeries, TooLarge, UploadError
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
 from liverseg.page import service
-from liverseg.page.service import Replaced, Service
+from liverseg.page.service import Service
+from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom
 from liverseg.reading import limits
@@ -148,14 +149,14 @@ def test_a_crash_in_one_scan_leaves_another_alone_that_runs_at_the_same_time(ope
     (lucky,) = runs.keys() - {unlucky}
     study = opened.studies.of(lucky)
     assert np.array_equal(study.prediction.labels, segment(study.volume).labels)
-    assert opened.studies.of(unlucky).prediction is None
+    assert not isinstance(opened.studies.of(unlucky), SegmentedStudy)
     run(unlucky)  # his scan is still there
     assert opened.studies.of(unlucky).prediction.liver.any()
 
 
 def test_work_on_a_scan_that_another_replaced_stops_and_leaves_the_new_one_alone(opened, tmp_path):
     def replaced():
-        if opened.studies.of("ann").volume is first:
+        if opened.studies.of("ann").scan is first:
             opened.open_scan("ann", abdomen(tmp_path / "second", shift=5))
 
     opened._engine = Engine(replaced)
@@ -165,7 +166,7 @@ def test_work_on_a_scan_that_another_replaced_stops_and_leaves_the_new_one_alone
             assert step.result is None
     study = opened.studies.of("ann")
     assert study.volume is not first
-    assert study.prediction is None
+    assert not isinstance(study, SegmentedStudy)
     with pytest.raises(UploadError, match="Press Segment first"):
         opened.score("ann")
 

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from importlinter.cli import lint_imports
 
 PACKAGE = Path(__file__).resolve().parent.parent / "liverseg"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+MOST_ROOMS = 16
 
 
 def imported_libraries(path: Path) -> set[str]:
@@ -21,10 +23,35 @@ def imported_libraries(path: Path) -> set[str]:
     return names
 
 
+def test_the_contracts_in_pyproject_are_kept(capsys):
+    code = lint_imports(config_filename=str(PACKAGE.parent / "pyproject.toml"), no_cache=True)
+    assert code == 0, capsys.readouterr().out
+
+
+def test_a_broken_contract_would_be_seen(tmp_path, capsys):
+    settings = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    broken = settings.replace('"liverseg.scores",\n  "liverseg.reading | ', '"liverseg.reading | ')
+    broken = broken.replace('  "liverseg.__main__",\n', '  "liverseg.scores",\n', 1)
+    (tmp_path / "pyproject.toml").write_text(broken, encoding="utf-8")
+    assert lint_imports(config_filename=str(tmp_path / "pyproject.toml"), no_cache=True) == 1
+    assert "liverseg.scores" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_the_page_knows_gradio(path):
     if path.relative_to(PACKAGE).parts[0] != "page":
         assert "gradio" not in imported_libraries(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_knows_the_page_s_script_or_imports_by_a_string(path):
+    assert not {"app", "importlib"} & imported_libraries(path)
+    assert path == PACKAGE / "__init__.py" or "lazy_loader" not in imported_libraries(path)
+
+
+def test_the_rooms_can_be_counted_on_few_fingers():
+    rooms = {path.relative_to(PACKAGE).parts[0] for path in MODULES} | {"app.py"}
+    assert len(rooms) <= MOST_ROOMS
 
 
 def test_the_public_names_exist_and_cost_no_network_library():

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from liverseg.page.visitors import Results, Studies, content_key
+from liverseg.errors import Replaced
+from liverseg.page.result_cache import ResultCache, content_key
+from liverseg.page.visitors import Studies
 from liverseg.volume import Probability, Segmentation, Spacing, Volume
 
 KB = 1024
@@ -9,6 +13,16 @@ KB = 1024
 
 def a_volume(kilobytes=2, value=0, **settings):
     return Volume(np.full((1, 1, kilobytes * KB // 2), value, np.int16), **settings)
+
+
+def opened(volume, truth=None):
+    """The change of a study when a scan was read."""
+    return lambda study: study.opened(volume, truth, None)
+
+
+def waits_for(folder):
+    """The change of a study when a ground truth came before its scan."""
+    return lambda study: replace(study, waiting_truth=folder)
 
 
 def a_segmentation(kilobytes=1):
@@ -30,8 +44,8 @@ def test_each_visitor_has_a_study_and_folders_of_his_own(open_studies):
     ann, bob = studies.of("ann"), studies.of("bob")
     assert studies.of("ann") is ann
     assert len({ann.folder, ann.served, bob.folder, bob.served}) == 4
-    studies.update("ann", volume=a_volume())
-    assert studies.of("bob").volume is None
+    studies.update("ann", opened(a_volume()))
+    assert studies.of("bob").scan is None
 
 
 def test_folders_are_private_and_do_not_give_away_the_session(open_studies):
@@ -67,28 +81,41 @@ def test_work_that_ends_after_its_visitor_left_is_not_kept(open_studies):
     studies = open_studies()
     studies.of("ann")
     studies.close("ann")
-    studies.update("ann", volume=a_volume())
+    with pytest.raises(Replaced):
+        studies.update("ann", opened(a_volume()))
     assert len(studies) == 0
+
+
+def test_what_was_found_in_another_scan_is_not_kept(open_studies):
+    studies, first, second = open_studies(), a_volume(), a_volume(value=1)
+    for volume in (first, second):
+        studies.of("ann")
+        studies.update("ann", opened(volume))
+    with pytest.raises(Replaced):
+        studies.update("ann", lambda study: study.segmented(a_segmentation()), first)
+    study = studies.update("ann", lambda study: study.with_truth(a_segmentation()), second)
+    assert studies.of("ann") is study
+    assert study.truth is not None
 
 
 def test_the_least_recently_used_study_is_given_up_over_the_limit(open_studies):
     studies = open_studies(max_bytes=5 * KB)
     for visitor in ("ann", "bob"):
         studies.of(visitor)
-        studies.update(visitor, volume=a_volume(2))
+        studies.update(visitor, opened(a_volume(2)))
     studies.of("ann")
     studies.of("cid")
-    studies.update("cid", volume=a_volume(2))
-    assert studies.of("ann").volume is not None
-    assert studies.of("cid").volume is not None
-    assert studies.of("bob").volume is None
+    studies.update("cid", opened(a_volume(2)))
+    assert studies.of("ann").scan is not None
+    assert studies.of("cid").scan is not None
+    assert studies.of("bob").scan is None
 
 
 def test_the_newest_study_stays_even_when_it_alone_is_over_the_limit(open_studies):
     studies = open_studies(max_bytes=KB)
     studies.of("ann")
-    studies.update("ann", volume=a_volume(2))
-    assert studies.of("ann").volume is not None
+    studies.update("ann", opened(a_volume(2)))
+    assert studies.of("ann").scan is not None
 
 
 def test_a_study_counts_scan_truth_labels_and_probabilities(open_studies):
@@ -96,7 +123,8 @@ def test_a_study_counts_scan_truth_labels_and_probabilities(open_studies):
     prediction = Segmentation(a_segmentation().labels, probability, probability)
     studies = open_studies()
     studies.of("ann")
-    study = studies.update("ann", volume=a_volume(2), truth=a_segmentation(), prediction=prediction)
+    studies.update("ann", opened(a_volume(2), a_segmentation()))
+    study = studies.update("ann", lambda study: study.segmented(prediction))
     assert study.nbytes == (2 + 1 + 3) * KB
 
 
@@ -106,10 +134,10 @@ def test_uploads_that_wait_count_as_well(open_studies):
         study = studies.of(visitor)
         (study.folder / "zip").mkdir()
         (study.folder / "zip" / "scan.zip").write_bytes(bytes(3 * KB))
-        study = studies.update(visitor, waiting_truth=study.folder / "zip")
+        study = studies.update(visitor, waits_for(study.folder / "zip"))
         assert study.nbytes == 3 * KB
     assert len(studies) == 1
-    assert studies.update("bob", waiting_truth=None).nbytes == 0
+    assert studies.update("bob", waits_for(None)).nbytes == 0
 
 
 def test_an_unused_study_is_swept(open_studies):
@@ -142,7 +170,7 @@ def test_an_event_on_its_way_when_the_tab_was_closed_does_not_bring_its_visitor_
     if swept_before:
         studies.sweep()
     study = studies.enter("ann")
-    studies.update("ann", volume=a_volume())
+    studies.update("ann", opened(a_volume()))
     studies.sweep()
     assert len(studies) == 0
     assert not study.folder.exists()
@@ -154,7 +182,7 @@ def test_what_a_long_event_leaves_behind_after_its_visitor_left_is_swept(open_st
     studies.leave("ann")
     studies.sweep()
     studies.of("ann")  # the event that began before goes on
-    studies.update("ann", volume=a_volume())
+    studies.update("ann", opened(a_volume()))
     studies.sweep()
     assert len(studies) == 0
 
@@ -182,7 +210,7 @@ def test_equal_voxels_have_one_key_and_whatever_changes_the_result_changes_it():
 
 
 def test_the_oldest_results_are_given_up_over_the_limit():
-    results = Results(max_bytes=2 * KB)
+    results = ResultCache(max_bytes=2 * KB)
     for key in "ab":
         results.put(key, a_segmentation(1))
     assert results.get("a") is not None
@@ -193,6 +221,6 @@ def test_the_oldest_results_are_given_up_over_the_limit():
 
 
 def test_a_result_larger_than_the_limit_is_not_kept():
-    results = Results(max_bytes=KB)
+    results = ResultCache(max_bytes=KB)
     results.put("a", a_segmentation(2))
     assert len(results) == 0

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from liverseg.evaluation import evaluate, thresholds
-from liverseg.evaluation.thresholds import Once, choose_thresholds
+from liverseg.evaluation.thresholds import CachedEngine, choose_thresholds
 from liverseg.network.cascade import segment
 from liverseg.network.recipe import Recipe
 from liverseg.network.weights import load_config, write_config
-from liverseg.training.labelled_scan import Case
-from liverseg.training.quick_dice import dice
+from liverseg.scores.metrics import dice
+from liverseg.training.labelled_scan import LabelledScan
 from liverseg.volume import Spacing, Volume
 
 SHAPE = (10, 64, 64)
@@ -35,7 +35,7 @@ class GradedEngine:
         return [np.clip((image[..., 1] * 200 + window - lowest) / span, 0, 1) for image in images]
 
 
-def case(name="p1", tumor=True) -> Case:
+def case(name="p1", tumor=True) -> LabelledScan:
     """A liver in a ring that is 42 % liver to the engine; tumor 75 %, a false one 55 %."""
     hu = np.full(SHAPE, BACKGROUND_HU, np.int16)
     hu[1:9, 12:52, 12:52] = EDGE_HU
@@ -46,7 +46,7 @@ def case(name="p1", tumor=True) -> Case:
     if tumor:
         hu[3:7, 22:30, 22:30] = TUMOR_HU
         labels[3:7, 22:30, 22:30] = 2
-    return Case(name, name, hu, labels, np.arange(10) * 2.0, 1.0)
+    return LabelledScan(name, name, hu, labels, np.arange(10) * 2.0, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_each_network_runs_once_on_each_slice():
 
 def test_the_engine_that_remembers_says_the_same():
     batch = np.random.default_rng(0).random((3, 64, 64, 3), np.float32)
-    once, engine = Once(GradedEngine()), GradedEngine()
+    once, engine = CachedEngine(GradedEngine()), GradedEngine()
     once.look_for_tumors = True
     for network in ("liver", "tumor"):
         for part in (batch[:2], batch[1:], batch[::-1]):
@@ -192,7 +192,7 @@ def test_each_network_judges_the_patients_it_has_not_seen(patients, monkeypatch)
     options = ["--unseen", "a=val", "--unseen", "b=p1"]
     thresholds.main(["--data", str(patients), "--weights", str(patients), *options])
     judges = load_config(patients).trained["thresholds"]["judges"]
-    assert [judge["patients"] for judge in judges] == [["p2"], ["p1"]]
+    assert [parse_held_out["patients"] for parse_held_out in judges] == [["p2"], ["p1"]]
     assert 0 < engines["a"].slices < engines["b"].slices  # p1 has two scans
 
 

@@ -1,24 +1,21 @@
 import gzip
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from liverseg.network.cascade import Step
-from liverseg.page.viewer import (
-    LiverViewer,
+from liverseg.page.viewer.component import HERE, SCRIPTS, LiverViewer, joined_scripts
+from liverseg.page.viewer.packing import (
+    middle_out,
+    pack_masks,
     pack_preview,
     pack_result,
     pack_scan_steps,
-    private_folder,
 )
-from liverseg.page.viewer.component import HERE, SCRIPTS, joined_scripts
-from liverseg.page.viewer.packing import middle_out
-from liverseg.scores.measurements import measure
-from liverseg.scores.metrics import compare
+from liverseg.scores.findings import find
 from liverseg.volume import Probability, Segmentation, Source, Spacing, Volume
-from tests.helpers.packed import pack_scan
+from tests.helpers.packed import pack_scan, private_folder
 
 
 @pytest.fixture
@@ -27,8 +24,11 @@ def folder(monkeypatch, tmp_path):
     return private_folder()
 
 
+THRESHOLDS = (0.5, 0.5)
+
+
 def unpacked(file, shape):
-    content = gzip.decompress(Path(file["path"]).read_bytes())
+    content = gzip.decompress(file.read_bytes())
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
@@ -109,7 +109,7 @@ def test_prediction_and_truth_share_a_byte(folder):
     shape = (3, 8, 8)
     volume = a_volume(np.zeros(shape), spacing=Spacing(1, 1, 1))
     prediction, truth = a_cube(shape, np.s_[1, 2:5, 2:5]), a_cube(shape, np.s_[1, 3:5, 3:5], 2)
-    value = pack_result(pack_scan(volume, folder), prediction, truth, folder=folder)
+    value = pack_masks(pack_scan(volume, folder), prediction, truth, THRESHOLDS, folder=folder)
     packed = unpacked(value["result"]["labels"], shape)
     np.testing.assert_array_equal(packed & 3, prediction.labels)
     np.testing.assert_array_equal(packed >> 2, truth.labels)
@@ -119,7 +119,7 @@ def test_prediction_and_truth_share_a_byte(folder):
 def test_a_truth_alone_is_no_result_of_the_networks(folder):
     volume = a_volume(np.zeros((3, 8, 8)))
     truth = a_cube((3, 8, 8), np.s_[1])
-    value = pack_result(pack_scan(volume, folder), truth=truth, folder=folder)
+    value = pack_masks(pack_scan(volume, folder), None, truth, THRESHOLDS, folder=folder)
     assert value["state"] == "scan"
     assert value["result"]["predicted"] is False
     assert value["result"]["truth"] is True
@@ -130,7 +130,7 @@ def test_probabilities_travel_in_their_box(folder):
     liver = Probability(np.full((2, 4, 4), 200, np.uint8), (1, 2, 3))
     tumor = Probability(np.full((1, 2, 2), 100, np.uint8), (1, 3, 4))
     result = Segmentation(np.zeros((3, 8, 8), np.uint8), liver, tumor)
-    value = pack_result(pack_scan(volume, folder), result, thresholds=(0.4, 0.6), folder=folder)
+    value = pack_masks(pack_scan(volume, folder), result, None, (0.4, 0.6), folder=folder)
     packed = value["result"]["probability"]
     assert packed["liver"]["corner"] == [1, 2, 3]
     np.testing.assert_array_equal(unpacked(packed["tumor"]["values"], (1, 2, 2)), tumor.values)
@@ -146,7 +146,7 @@ def test_masks_arrive_slice_by_slice(folder):
     assert [preview["z"] for preview in value["previews"]] == [[2, 1], [3]]
     assert value["progress"] == {"stage": "Outlining the liver", "done": 1, "total": 4}
     assert (unpacked(value["previews"][0]["labels"], (2, 8, 8)) == 2).all()
-    result = pack_result(value, a_cube((4, 8, 8), np.s_[1]), folder=folder)
+    result = pack_masks(value, a_cube((4, 8, 8), np.s_[1]), None, THRESHOLDS, folder=folder)
     assert result["previews"] == []
     assert result["progress"] is None
 
@@ -154,10 +154,9 @@ def test_masks_arrive_slice_by_slice(folder):
 def test_what_was_packed_before_is_not_sent_again(folder):
     volume = a_volume(np.zeros((3, 8, 8)), spacing=Spacing(1, 1, 1))
     prediction = a_cube((3, 8, 8), np.s_[1], 2)
-    first = pack_result(pack_scan(volume, folder), prediction, folder=folder)
-    measurements = measure(prediction, volume)
-    later = pack_result(first, prediction, measurements=measurements, folder=folder)
-    assert later["result"]["labels"]["path"] == first["result"]["labels"]["path"]
+    first = pack_masks(pack_scan(volume, folder), prediction, None, THRESHOLDS, folder=folder)
+    later = pack_result(first, find(volume, prediction, "weights"), THRESHOLDS, folder=folder)
+    assert later["result"]["labels"] == first["result"]["labels"]
     assert later["ct"] == first["ct"]
 
 
@@ -169,15 +168,8 @@ def test_lesions_say_what_became_of_them(folder):
     truth[4, 20:24, 20:24] = 2
     prediction[5, 28:31, 28:31] = 2
     prediction, truth = Segmentation(prediction), Segmentation(truth)
-    value = pack_result(
-        pack_scan(volume, folder),
-        prediction,
-        truth,
-        compare(prediction, truth, volume, surfaces=False),
-        measure(prediction, volume),
-        measure(truth, volume),
-        folder=folder,
-    )
+    findings = find(volume, prediction, "weights", truth, surfaces=False)
+    value = pack_result(pack_scan(volume, folder), findings, THRESHOLDS, folder=folder)
     found = [(lesion["status"], lesion["first_slice"]) for lesion in value["result"]["lesions"]]
     assert found == [("detected", 1), ("false", 5), ("missed", 4)]
 

@@ -2,7 +2,6 @@
 
 import base64
 import re
-from dataclasses import dataclass
 
 import cv2
 import gradio as gr
@@ -13,28 +12,22 @@ from playwright.sync_api import expect, sync_playwright
 from scipy import ndimage
 
 from liverseg.network.cascade import Step
-from liverseg.page import synthetic_case as cases
-from liverseg.page.viewer import LiverViewer, pack_preview, pack_result, private_folder
-from liverseg.page.viewer.component import PALETTE
+from liverseg.page.events import with_served_files
+from liverseg.page.synthetic_case import SyntheticCase
+from liverseg.page.viewer.component import PALETTE, LiverViewer
+from liverseg.page.viewer.packing import pack_masks, pack_preview, pack_result
 from liverseg.phantom import make_phantom
+from liverseg.scores.findings import find
 from liverseg.scores.glossary import EXPLANATIONS
-from liverseg.scores.measurements import Measurements, measure
-from liverseg.scores.metrics import Scores, compare
+from liverseg.scores.measurements import measure
+from liverseg.scores.metrics import compare
 from liverseg.volume import LIVER, TUMOR, Probability, Segmentation, Spacing, Volume
 from tests.helpers.browser import open_browser
-from tests.helpers.packed import pack_scan
+from tests.helpers.packed import pack_scan, private_folder
 
 SHAPE = (24, 128, 128)
 MIDDLE = SHAPE[0] // 2
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    volume: Volume
-    truth: Segmentation
-    prediction: Segmentation
-    scores: Scores
-    measurements: Measurements
+THRESHOLDS = (0.5, 0.5)
 
 
 def threshold(liver_values, tumor_values, liver, tumor):
@@ -63,8 +56,7 @@ def case():
     prediction = Segmentation(
         labels, Probability(liver, (0, 0, 0)), Probability(tumor[2:], (2, 0, 0))
     )
-    scores = compare(prediction, truth, volume, surfaces=False)
-    return Case(volume, truth, prediction, scores, measure(prediction, volume))
+    return find(volume, prediction, "weights", truth, surfaces=False)
 
 
 def steps(case):
@@ -87,21 +79,13 @@ def values_of(case):
     previews = [scan]
     for step in steps(case):
         previews.append(pack_preview(previews[-1], step, folder=folder))
-    result = pack_result(
-        scan,
-        case.prediction,
-        case.truth,
-        case.scores,
-        case.measurements,
-        measure(case.truth, case.volume),
-        folder=folder,
-    )
+    result = pack_result(scan, case, THRESHOLDS, folder=folder)
     fewer = Segmentation(case.truth.labels - largest_alone(case.truth.tumor))
     picture = Volume(np.clip(case.volume.hu[:1], -100, 155), windowed=(-100, 155))
     return {
         "scan": [scan],
-        "truth": [pack_result(scan, truth=case.truth, folder=folder)],
-        "fewer": [pack_result(scan, truth=fewer, folder=folder)],
+        "truth": [pack_masks(scan, None, case.truth, THRESHOLDS, folder=folder)],
+        "fewer": [pack_masks(scan, None, fewer, THRESHOLDS, folder=folder)],
         "preview": previews[-1:],
         "result": [result],
         "all": [*previews, result],
@@ -114,9 +98,10 @@ def case_opener(case):
     """Answers a lesson that asks for a synthetic case: with the same scan every time."""
 
     def open_case(event: gr.EventData):
-        wanted = cases.Case(int(event.number), event.size, event.contrast)
+        wanted = SyntheticCase(int(event.number), event.size, event.contrast)
         folder = private_folder()
-        return pack_result(pack_scan(case.volume, folder, wanted), truth=case.truth, folder=folder)
+        scan = pack_scan(case.volume, folder, wanted)
+        return with_served_files(pack_masks(scan, None, case.truth, THRESHOLDS, folder=folder))
 
     return open_case
 
@@ -129,7 +114,7 @@ def server(case, tmp_path_factory):
         with gr.Blocks() as demo:
             viewer = LiverViewer()
             viewer.open_case(case_opener(case), None, viewer)
-            for name, values in values_of(case).items():
+            for name, values in with_served_files(values_of(case)).items():
                 button = gr.Button(name, elem_id=name)
                 button.click(lambda values=values: (yield from values), None, viewer)
         demo.launch(prevent_thread_lock=True, quiet=True, run_history=False)

@@ -21,13 +21,22 @@ import numpy as np
 
 from ..network.preprocess import whole_slice
 from ..network.recipe import Recipe
+from ..scores.metrics import dice
+from ..training.cache import open_packed, pack
 from ..training.datasets import read_data, read_sides
-from ..training.labelled_scan import Case, open_packed, pack, split_cases
+from ..training.labelled_scan import LabelledScan
 from ..training.losses import make_loss
-from ..training.quick_dice import dice, outputs
+from ..training.quick_dice import outputs
 from ..training.samples import Sample, Samples, View, is_picture, tumor_view
+from ..training.split import split_cases
 from ..training.train import SAMPLES, Run, Stage
-from .paper_protocol import Image, Seen, compare_protocols, equalize, repeat_slice
+from .paper_protocol import (
+    InputChange,
+    ModelWithChangedInput,
+    compare_protocols,
+    equalize,
+    repeat_slice,
+)
 
 SIDE = 256  # pixels of a slice: finer ones are made as coarse, which is fine enough here
 THRESHOLDS = tuple(k / 20 for k in range(1, 20))
@@ -57,7 +66,7 @@ class Row:
     network: str
     name: str
     change: str
-    image: Image = unchanged
+    image: InputChange = unchanged
     equalized: bool = False
     view: View = tumor_view
     samples: Mapping[str, float] = field(default_factory=dict)
@@ -65,12 +74,12 @@ class Row:
     seed: int = 0
 
 
-def whole_field(case: Case, recipe: Recipe):
+def whole_field(case: LabelledScan, recipe: Recipe):
     """The whole slice in place of the square around the liver: see `tumor_view`."""
     return whole_slice(case.hu.shape[1:]), tumor_view(case, recipe)[1]
 
 
-def fixed_window(case: Case, recipe: Recipe):
+def fixed_window(case: LabelledScan, recipe: Recipe):
     """One window for all in place of one around the liver's median: see `tumor_view`."""
     return tumor_view(case, recipe)[0], recipe.window_hu
 
@@ -101,11 +110,11 @@ ROWS = (
 
 
 @dataclass(frozen=True)
-class Changed:
+class ChangedSamples:
     """Samples whose image is changed as a row says."""
 
     samples: Samples
-    image: Image
+    image: InputChange
 
     def draw(self, rng: np.random.Generator, size: int) -> Sample:
         """See `Samples.draw`."""
@@ -114,7 +123,7 @@ class Changed:
 
 
 def ablate(
-    split: dict[str, list[Case]], work: Path, recipe: Recipe, stage: Stage, out: Path
+    split: dict[str, list[LabelledScan]], work: Path, recipe: Recipe, stage: Stage, out: Path
 ) -> dict:
     """Trains and scores the paper's protocol and all rows; writes `out` after each.
 
@@ -153,7 +162,7 @@ def _score(row: Row, split, work: Path, recipe: Recipe, stage: Stage, liver) -> 
     run = _train(row, split, work, recipe, stage, liver if row.network == "tumor" else None)
     run.model.set_weights(run.average)
     cases = _prepared(row, [case for case in split["val"] if not is_picture(case)], recipe)
-    model = Seen(run.model, row.image)
+    model = ModelWithChangedInput(run.model, row.image)
     threshold, scans = best_dice(model, row, cases, recipe)
     return {
         "network": row.network,
@@ -165,7 +174,7 @@ def _score(row: Row, split, work: Path, recipe: Recipe, stage: Stage, liver) -> 
     }
 
 
-def best_dice(model, row: Row, cases: list[Case], recipe: Recipe) -> tuple[float, dict]:
+def best_dice(model, row: Row, cases: list[LabelledScan], recipe: Recipe) -> tuple[float, dict]:
     """Dice of each scan at the threshold that is best for their mean, as it is chosen on "val".
 
     Returns:
@@ -195,11 +204,11 @@ def _train(row: Row, split, work: Path, recipe: Recipe, stage: Stage, weights=No
         if row.network == "tumor":
             options["view"] = row.view
         samples = SAMPLES[row.network](cases, recipe, **options)
-        run.train(Changed(samples, row.image), [])
+        run.train(ChangedSamples(samples, row.image), [])
     return run
 
 
-def _prepared(row: Row, cases: list[Case], recipe: Recipe) -> list[Case]:
+def _prepared(row: Row, cases: list[LabelledScan], recipe: Recipe) -> list[LabelledScan]:
     return [equalize(case, recipe) for case in cases] if row.equalized else cases
 
 
@@ -207,7 +216,7 @@ def _write(found: dict, out: Path) -> None:
     out.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def smaller(case: Case, side: int = SIDE) -> Case:
+def smaller(case: LabelledScan, side: int = SIDE) -> LabelledScan:
     """A case of slices of at most side × side pixels."""
     rows, columns = case.labels.shape[1:]
     if max(rows, columns) <= side:

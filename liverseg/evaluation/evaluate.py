@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,16 @@ from ..network.cascade import segment
 from ..network.engine import Engine, load_engine
 from ..scores.measurements import Measurements, measure
 from ..scores.metrics import Scores, compare
-from ..training.datasets import read_data, read_sides
-from ..training.labelled_scan import SIDES, UNANNOTATED, Case, split_cases
+from ..training.datasets import cases_of_side
+from ..training.labelled_scan import UNANNOTATED, LabelledScan, spacing_of
 from ..training.samples import is_picture
-from ..volume import LIVER, TUMOR, Segmentation, Spacing, Volume
+from ..training.split import SIDES
+from ..volume import LIVER, TUMOR, Segmentation, Volume
 from .calibration import reliability
 from .summary import summarize
 
 
-def evaluate(cases: Iterable[Case], split: str, engine: Engine, out: Path) -> dict:
+def evaluate(cases: Iterable[LabelledScan], split: str, engine: Engine, out: Path) -> dict:
     """Scores the scans of one side of a split and writes `out` after each.
 
     Args:
@@ -59,14 +60,7 @@ def evaluate(cases: Iterable[Case], split: str, engine: Engine, out: Path) -> di
     return results[split][name]
 
 
-def cases_of_side(root: Path, split: str) -> Iterator[Case]:
-    """The cases of one side of a data set (see `datasets.read_data`), one at a time."""
-    sides = read_sides(root, read_data(root))
-    for case in read_data(root):
-        yield from split_cases([case], sides)[split]
-
-
-def score_case(case: Case, engine: Engine) -> dict:
+def score_case(case: LabelledScan, engine: Engine) -> dict:
     """Segments one scan and scores it: a JSON-ready record.
 
     Slices with unannotated tumors are left out of everything about tumors; "tumor" is None where
@@ -99,21 +93,7 @@ def score_case(case: Case, engine: Engine) -> dict:
     return record
 
 
-def spacing_of(case: Case, kept: np.ndarray | None = None) -> Spacing | None:
-    """A case's spacing, along z that of most slices with liver; None where it was assumed.
-
-    Args:
-        case: whose slices may have gaps outside the liver.
-        kept: (z,) bool, the slices that count.
-    """
-    if not case.measured:
-        return None
-    with_liver = case.labels.any(axis=(1, 2)) & (True if kept is None else kept)
-    z_mm = case.z_mm[with_liver] if with_liver.sum() > 1 else case.z_mm
-    return Spacing(float(np.median(np.diff(z_mm))), case.pixel_mm, case.pixel_mm)
-
-
-def _tumor_record(case: Case, prediction: Segmentation, annotated: np.ndarray) -> dict:
+def _tumor_record(case: LabelledScan, prediction: Segmentation, annotated: np.ndarray) -> dict:
     """What concerns tumors, on the slices where they are annotated."""
     volume = Volume(case.hu[annotated], spacing_of(case, annotated))
     judged = prediction.liver & annotated[:, None, None]  # what the tumor network decides on

@@ -4,39 +4,25 @@ The prose is in `model_card_template.md`. Every number comes from config.json an
 and only those results count that were measured with exactly these files.
 """
 
-import json
 from pathlib import Path
-from typing import NamedTuple
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..network.postprocess import FLUID_HU
-from ..network.weights import NETWORKS, Weights, fast_key
-from ..scores.glossary import EXPLANATIONS, UNDEFINED, written
+from ..network.weights import NETWORKS, RESULTS, Weights
+from ..scores.glossary import EXPLANATIONS, UNDEFINED, format_value
+from ..scores.results import Evaluation, evaluations, false_tumor
 from .summary import SCORES
 
-RESULTS = "results.json"
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
-ENGINES = {"fast": tuple(map(fast_key, NETWORKS)), "reference": NETWORKS}  # and their files
-SPLITS = ("test", "val")
 JUDGED = "patients on whom thresholds were chosen, networks that had not learned from them"
 WORST = 3  # patients described as failures, for each structure
 
 
-class Evaluation(NamedTuple):
-    """What one engine reached on one side of the split (see `evaluate.evaluate`)."""
-
-    split: str
-    engine: str
-    summary: dict
-    patients: list[dict]
-
-
 def model_card(weights: Weights) -> ModelCard:
     """The card of a weights folder; without a results.json of these weights it has no scores."""
-    path = weights.folder / RESULTS
-    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    found = evaluations(weights, results)
+    found = evaluations(weights)
+    remarks = weights.measured(RESULTS).get("remarks", {})
     return ModelCard.from_template(
         ModelCardData(
             language="en",
@@ -51,9 +37,9 @@ def model_card(weights: Weights) -> ModelCard:
         template_path=str(TEMPLATE),
         weights=weights,
         evaluations=found,
-        failures=failures(found[0], results.get("remarks", {})) if found else [],
+        failures=failures(found[0], remarks) if found else [],
         scores={key: _name(key) for key in SCORES},
-        written=written,
+        format_value=format_value,
         fluid_hu=FLUID_HU,
         interval=interval,
         detection=detection,
@@ -63,36 +49,16 @@ def model_card(weights: Weights) -> ModelCard:
     )
 
 
-def evaluations(weights: Weights, results: dict) -> list[Evaluation]:
-    """Those results that are of exactly these weights: the test patients first, and of each side
-    the engine first that the page uses."""
-    found = []
-    for split in SPLITS:
-        for engine, keys in ENGINES.items():
-            result = results.get(split, {}).get(engine)
-            known = result and set(keys) <= set(weights.files)
-            if known and result["weights"] == f"{engine}-{weights.identity(keys)}":
-                found.append(Evaluation(split, engine, result["summary"], result["patients"]))
-    return found
-
-
 def judged(weights: Weights) -> str:
     """What was reached where the thresholds were chosen; "" where that is not known."""
     summary = _judged_summary(weights)
     if not summary:
         return ""
-    liver, tumor = (written("dice", summary[network]["dice"]["mean"]) for network in NETWORKS)
+    liver, tumor = (format_value("dice", summary[network]["dice"]["mean"]) for network in NETWORKS)
     return (
         f"On {summary['patients']} more, on whom the thresholds were chosen, networks trained "
         f"without them reached a mean Dice of {liver} and {tumor}; {false_tumor(summary)}."
     )
-
-
-def false_tumor(summary: dict) -> str:
-    """What is marked where there is no tumor, in words."""
-    free = summary["tumor_free"]
-    false_ml = written("tumor_ml", free["false_tumor_ml"]["mean"], unit=True)
-    return f"false tumor in scans without any ({free['scans']}) was {false_ml} on average"
 
 
 def _judged_summary(weights: Weights) -> dict | None:
@@ -156,7 +122,9 @@ def detection(tumor: dict) -> str:
 
 def interval(key: str, limits: list[float] | None) -> str:
     """Two limits as "0.93 to 0.96"."""
-    return UNDEFINED if limits is None else " to ".join(written(key, limit) for limit in limits)
+    return (
+        UNDEFINED if limits is None else " to ".join(format_value(key, limit) for limit in limits)
+    )
 
 
 def share(value: float | None) -> str:

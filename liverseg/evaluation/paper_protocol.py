@@ -19,9 +19,10 @@ from keras import ops
 
 from ..network.preprocess import Square, from_network, to_network, whole_slice
 from ..network.recipe import Recipe
-from ..training.augment import placement, warp
-from ..training.labelled_scan import UNANNOTATED, Case
-from ..training.quick_dice import BATCH, dice, outputs
+from ..scores.metrics import dice
+from ..training.augment import affine_matrix, warp
+from ..training.labelled_scan import UNANNOTATED, LabelledScan
+from ..training.quick_dice import BATCH, outputs
 from ..training.samples import Sample, is_picture
 from ..training.train import Run, Stage
 from ..volume import BACKGROUND, TUMOR
@@ -32,11 +33,11 @@ HELD_OUT = 0.2  # of the copies
 METAL_HU, WINDOW_HU = 1200, (-100, 400)
 SCORED = 400  # copies, drawn at random
 
-Image = Callable[[np.ndarray], np.ndarray]
+InputChange = Callable[[np.ndarray], np.ndarray]
 
 
 def compare_protocols(
-    split: dict[str, list[Case]], folder: Path, recipe: Recipe, stage: Stage
+    split: dict[str, list[LabelledScan]], folder: Path, recipe: Recipe, stage: Stage
 ) -> dict[str, dict]:
     """Trains both networks as the paper did, and scores them as the paper did and as liverseg does.
 
@@ -76,7 +77,7 @@ def compare_protocols(
 # --- the paper's input --------------------------------------------------------------------------
 
 
-def equalize(case: Case, recipe: Recipe) -> Case:
+def equalize(case: LabelledScan, recipe: Recipe) -> LabelledScan:
     """A case whose slices are equalized as the paper's, spread over the recipe's window.
 
     Values above 1200 become 0, [-100, 400] HU is kept and stretched to 8 bit, and the histogram of
@@ -97,10 +98,10 @@ def repeat_slice(image: np.ndarray) -> np.ndarray:
     return np.repeat(image[..., 1:2], 3, axis=-1)
 
 
-class Seen:
+class ModelWithChangedInput:
     """A network that sees its input changed, for `validation.outputs`."""
 
-    def __init__(self, model: keras.Model, image: Image):
+    def __init__(self, model: keras.Model, image: InputChange):
         self._model, self._image = model, image
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
@@ -114,13 +115,13 @@ class Seen:
 class Copy(NamedTuple):
     """A slice turned and perhaps flipped."""
 
-    case: Case
+    case: LabelledScan
     z: int
     degrees: int
     flipped: bool
 
 
-def make_copies(cases: Sequence[Case]) -> list[Copy]:
+def make_copies(cases: Sequence[LabelledScan]) -> list[Copy]:
     """Every slice with tumors at every tenth degree, every second one of them flipped."""
     return [
         Copy(case, int(z), degrees, flipped=bool(k % 2))
@@ -150,7 +151,7 @@ def render(copy: Copy, network: str, recipe: Recipe) -> Sample:
     if network == "tumor":
         image = image * (liver > 0.5)
     middle = (recipe.size - 1) / 2
-    matrix = placement((middle, middle), recipe.size, 1.0, copy.degrees)
+    matrix = affine_matrix((middle, middle), recipe.size, 1.0, copy.degrees)
     mask = liver if network == "liver" else tumor
     image, mask = warp(image[..., None], mask, matrix, recipe.size, None)
     image = image.reshape(mask.shape)
@@ -195,20 +196,20 @@ def batch_dice(model, copies: list[Copy], network: str, recipe: Recipe) -> float
     return float(np.mean(scores))
 
 
-def _whole_scans(models: dict, network: str, cases: list[Case], recipe: Recipe) -> float:
+def _whole_scans(models: dict, network: str, cases: list[LabelledScan], recipe: Recipe) -> float:
     """Mean Dice of the masks of whole scans: one number a patient, nothing true in the input."""
     if network == "tumor":
         cases = [_masked(case, _liver(models["liver"], case, recipe), recipe) for case in cases]
     scores = []
     for case in cases:
-        model = Seen(models[network], repeat_slice)
+        model = ModelWithChangedInput(models[network], repeat_slice)
         probability, truth, _ = outputs(model, network, case, recipe, paper_view)
         if truth.any():
             scores.append(dice(probability >= 0.5, truth))
     return float(np.mean(scores))
 
 
-def _liver(model, case: Case, recipe: Recipe) -> np.ndarray:
+def _liver(model, case: LabelledScan, recipe: Recipe) -> np.ndarray:
     """(z, y, x) bool, as the liver network sees it."""
     (square, window_hu), found = paper_view(case, recipe), np.empty(case.labels.shape, bool)
     for z, hu in enumerate(case.hu):
@@ -218,10 +219,10 @@ def _liver(model, case: Case, recipe: Recipe) -> np.ndarray:
     return found
 
 
-def _masked(case: Case, liver: np.ndarray, recipe: Recipe) -> Case:
+def _masked(case: LabelledScan, liver: np.ndarray, recipe: Recipe) -> LabelledScan:
     return replace(case, hu=np.where(liver, case.hu, np.int16(recipe.window_hu[0])))
 
 
-def paper_view(case: Case, recipe: Recipe) -> tuple[Square, tuple[int, int]]:
+def paper_view(case: LabelledScan, recipe: Recipe) -> tuple[Square, tuple[int, int]]:
     """All of a slice, the window for all alike: see `samples.tumor_view`."""
     return whole_slice(case.hu.shape[1:]), recipe.window_hu

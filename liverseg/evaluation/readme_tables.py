@@ -7,69 +7,22 @@ in nowhere. Results count only for exactly the weights and thresholds that are h
 """
 
 import argparse
-import json
 import re
 from pathlib import Path
 
-from ..errors import WeightsError
 from ..network.weights import NETWORKS, Weights, load_config
-from ..scores.glossary import UNDEFINED, written
-from .model_card import (
-    RESULTS,
-    Evaluation,
-    evaluations,
-    false_tumor,
-    interval,
-    judged,
-    model_card,
-)
+from ..scores.glossary import UNDEFINED, format_value
+from ..scores.results import evaluations, sentences
+from .model_card import interval, judged, model_card
 
 ABLATIONS, SPEED_FILE, VIEWER_FILE = "ablations.json", "speed.json", "viewer.json"
 README = Path(__file__).resolve().parents[2] / "README.md"
-NOT_MEASURED = "Scores on patients never seen have not been measured with these weights."
-
-
-def headline(weights: Weights) -> str:
-    """What the weights reach on patients never seen, as one sentence."""
-    return _sentences(weights)[0]
-
-
-def _sentences(weights: Weights) -> list[str]:
-    """The headline, and what the other engine reaches on the same patients."""
-    found = _evaluations(weights)
-    if not found:
-        return [NOT_MEASURED]
-    first, *others = found
-    patients = f"{first.summary['patients']} patients that the networks never saw"
-    return [
-        f"On {patients} ({first.split} patients, {first.engine} engine), {_reached(first)}.",
-        *(
-            f"With the {one.engine} engine on the same patients, {_reached(one)}."
-            for one in others
-            if one.split == first.split
-        ),
-    ]
-
-
-def _reached(found: Evaluation) -> str:
-    liver, tumor = (_mean_and_worst(found.summary[network]["dice"]) for network in NETWORKS)
-    return f"Dice was {liver} for the liver and {tumor} for tumors; {false_tumor(found.summary)}"
-
-
-def _mean_and_worst(dice: dict) -> str:
-    if not dice["n"]:
-        return UNDEFINED
-    return f"{_dice(dice['mean'])} (at worst {_dice(dice['range'][0])})"
-
-
-def _evaluations(weights: Weights) -> list[Evaluation]:
-    return evaluations(weights, _read(weights, RESULTS))
 
 
 def results_text(weights: Weights) -> str:
     """Markdown: Dice by the paper's protocol and on patients never seen, side by side."""
-    protocols = _read(weights, ABLATIONS).get("paper_protocol", {})
-    found = next(iter(_evaluations(weights)), None)
+    protocols = weights.measured(ABLATIONS).get("paper_protocol", {})
+    found = next(iter(evaluations(weights)), None)
     lines = [
         _line("Dice", "the paper's protocol", "same measure", "whole scans"),
         _line("patients", "known to the networks", "never seen", "never seen"),
@@ -88,7 +41,7 @@ def results_text(weights: Weights) -> str:
             ]
         reached = f"{_dice(dice['mean'])} ({interval('dice', dice['ci95'])})" if dice else UNDEFINED
         lines.append(_line(f"{network}, **liverseg**", UNDEFINED, UNDEFINED, reached))
-    words = [*_sentences(weights), judged(weights)]
+    words = [*sentences(weights), judged(weights)]
     return "\n".join([*lines, "", *filter(None, words), *_protocol_words(weights)])
 
 
@@ -97,11 +50,11 @@ def _line(name: str, *cells: str) -> str:
 
 
 def _dice(score: float | None) -> str:
-    return written("dice", score)
+    return format_value("dice", score)
 
 
 def _protocol_words(weights: Weights) -> list[str]:
-    ablations = _read(weights, ABLATIONS)
+    ablations = weights.measured(ABLATIONS)
     if "paper_protocol" not in ablations:
         return []
     slices = ablations["paper_protocol"]["tumor"]["slices"]
@@ -125,7 +78,7 @@ def _settings(ablations: dict) -> str:
 
 def ablation_text(weights: Weights) -> str:
     """Markdown: what each choice is worth on the validation patients."""
-    ablations = _read(weights, ABLATIONS)
+    ablations = weights.measured(ABLATIONS)
     if not ablations.get("rows"):
         return "No ablations have been run."
     lines = ["| network | changed | val Dice | difference |", "|---|---|---|---|"]
@@ -134,9 +87,7 @@ def ablation_text(weights: Weights) -> str:
     for row in sorted(rows, key=lambda row: NETWORKS.index(row["network"])):
         difference = row["dice"] - base[row["network"]]
         shown = UNDEFINED if row["name"] == "base" else f"{difference:+z.3f}"
-        lines.append(
-            f"| {row['network']} | {row['change']} | {written('dice', row['dice'])} | {shown} |"
-        )
+        lines.append(f"| {row['network']} | {row['change']} | {_dice(row['dice'])} | {shown} |")
     settings = ablations["settings"]
     words = (
         f"Each row is one training at {_settings(ablations)}, on {len(settings['train'])} "
@@ -158,7 +109,7 @@ def viewer_text(weights: Weights) -> str:
 
 
 def _tables_text(weights: Weights, name: str) -> str:
-    tables = _read(weights, name)
+    tables = weights.measured(name)
     return "\n".join(map(table_text, tables)).strip() if tables else "Not measured yet."
 
 
@@ -185,19 +136,6 @@ def filled(text: str, weights: Weights) -> str:
 
     pattern = r"(<!-- measured: (\w+) -->)\n.*?(<!-- end -->)"
     return re.sub(pattern, fill, text, flags=re.DOTALL)
-
-
-def _read(weights: Weights, name: str) -> dict:
-    path = weights.folder / name
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def about() -> str:
-    """`headline` of the weights in use, for the page; where there are none, why."""
-    try:
-        return headline(load_config())
-    except WeightsError as error:
-        return str(error)
 
 
 def main(argv: list[str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..scores.metrics import dice_of_counts
 from .calibration import pool
 
 SIZES_MM = {"below 10 mm": (0, 10), "10 to 20 mm": (10, 20), "above 20 mm": (20, np.inf)}
@@ -85,10 +86,12 @@ def _known(values: Iterable[float | None]) -> np.ndarray:
 
 def _structure(records: list[dict]) -> dict:
     """Each score over patients; Dice also over all their voxels together (LiTS: global)."""
-    shared = sum(record["shared_voxels"] for record in records)
-    both = sum(record["prediction_voxels"] + record["truth_voxels"] for record in records)
+    counts = (
+        sum(record[f"{name}_voxels"] for record in records)
+        for name in ("shared", "prediction", "truth")
+    )
     return {key: describe(record["scores"][key] for record in records) for key in SCORES} | {
-        "dice_global": 2 * shared / both if both else None
+        "dice_global": dice_of_counts(*counts)
     }
 
 

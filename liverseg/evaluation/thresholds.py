@@ -27,12 +27,12 @@ from ..network.cascade import clean_tumors, level, segment
 from ..network.engine import Engine, load_engine
 from ..network.recipe import Recipe
 from ..network.weights import load_config, write_config
-from ..training.datasets import read_data, read_sides
-from ..training.labelled_scan import UNANNOTATED, Case
-from ..training.quick_dice import dice
+from ..scores.metrics import dice
+from ..training.datasets import cases_of_side, read_data, read_sides
+from ..training.labelled_scan import UNANNOTATED, LabelledScan, spacing_of
 from ..training.samples import is_picture
 from ..volume import LIVER, TUMOR, Segmentation, Volume
-from .evaluate import cases_of_side, score_case, spacing_of
+from .evaluate import score_case
 from .summary import summarize
 
 LIVER_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -75,7 +75,7 @@ class Choice(NamedTuple):
     summary: dict
 
 
-def choose_thresholds(cases: Iterable[tuple[Case, Engine]], recipe: Recipe) -> Choice:
+def choose_thresholds(cases: Iterable[tuple[LabelledScan, Engine]], recipe: Recipe) -> Choice:
     """Sweeps thresholds over scans.
 
     Args:
@@ -83,7 +83,7 @@ def choose_thresholds(cases: Iterable[tuple[Case, Engine]], recipe: Recipe) -> C
             no scans and are left out.
         recipe: to be completed.
     """
-    scans = [(case, Once(engine)) for case, engine in cases if not is_picture(case)]
+    scans = [(case, CachedEngine(engine)) for case, engine in cases if not is_picture(case)]
     if not scans:
         raise DataError("thresholds are chosen on validation scans, and there are none")
     liver = [_liver_point(scans, recipe, threshold) for threshold in LIVER_THRESHOLDS]
@@ -100,7 +100,7 @@ def choose_thresholds(cases: Iterable[tuple[Case, Engine]], recipe: Recipe) -> C
     )
 
 
-class Once:
+class CachedEngine:
     """An engine that runs a network on each input once, and has a recipe of its own.
 
     Attributes:
@@ -125,7 +125,7 @@ class Once:
         return [self._known[key] for key in keys]
 
 
-def _score(case: Case, engine: Once, recipe: Recipe) -> dict:
+def _score(case: LabelledScan, engine: CachedEngine, recipe: Recipe) -> dict:
     engine.recipe, engine.look_for_tumors = recipe, True
     return score_case(case, engine)
 
@@ -194,7 +194,7 @@ def _best(points: list[Point]) -> Point:
     )
 
 
-def read_unseen(root: Path, patients: str) -> Iterator[Case]:
+def read_unseen(root: Path, patients: str) -> Iterator[LabelledScan]:
     """The cases of "val", or of patients with commas between them.
 
     Raises:
@@ -216,7 +216,7 @@ def read_unseen(root: Path, patients: str) -> Iterator[Case]:
         raise DataError(f"{root} has no patient {', '.join(sorted(wanted - found))}")
 
 
-def judge(text: str) -> tuple[Path, str]:
+def parse_held_out(text: str) -> tuple[Path, str]:
     """Weights' folder and patients of "FOLDER=PATIENTS", for argparse."""
     folder, _, patients = text.rpartition("=")
     if not folder or not patients:
@@ -232,7 +232,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--unseen",
         action="append",
-        type=judge,
+        type=parse_held_out,
         metavar="FOLDER=PATIENTS",
         help="weights and who they did not learn: 'val' or names; by default --weights and val",
     )

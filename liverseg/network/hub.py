@@ -1,21 +1,14 @@
-"""Weights to and from the Hugging Face Hub; nothing else in liverseg knows the Hub.
-
-A repository holds what `weights/` holds and a model card. `weights.load_config` calls `pull` where
-LIVERSEG_WEIGHTS names a repository at a revision:
-
-    revision = push("weights", "someone/liverseg")
-    folder = pull("someone/liverseg", revision)
+"""Files from the Hugging Face Hub, and what its client refuses as sentences.
 
 A token comes from the environment (HF_TOKEN) or from `hf auth login`, never from a file of ours.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from httpx2 import TransportError  # what huggingface_hub speaks HTTP with
-from huggingface_hub import CommitOperationAdd, HfApi, get_token, hf_hub_download
+from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
@@ -26,84 +19,37 @@ from huggingface_hub.errors import (
 )
 
 from ..errors import WeightsError
-from ..evaluation.model_card import RESULTS, model_card
-from .weights import CONFIG, FOLDER, load_config
-
-log = logging.getLogger(__name__)
 
 
 class HubUnreachable(WeightsError):
     """The Hub does not answer."""
 
 
-def push(folder: str | Path, repo_id: str, *, token: str | None = None) -> str:
-    """Publishes a weights folder and its model card as one commit.
-
-    Args:
-        folder: config.json, the files it names and, where scores were measured, results.json.
-        repo_id: "owner/name"; the repository is made where there is none.
-        token: of someone who may write there; by default the environment's or the login's.
-
-    Returns:
-        The commit's hash, the revision to `pull`.
-
-    Raises:
-        WeightsError: where a file is not what config.json says, or the Hub refuses.
-    """
-    weights = load_config(folder)
-    files = [weights.path(key) for key in weights.files]
-    files += [path for name in (CONFIG, RESULTS) if (path := weights.folder / name).is_file()]
-    if not (token or get_token()):
-        raise WeightsError(
-            "Publishing needs a Hugging Face token that may write. "
-            "Set HF_TOKEN or run `hf auth login`."
-        )
-    # create_commit, since upload_folder may split one upload into several commits
-    additions = [CommitOperationAdd(path.name, path) for path in files]
-    additions.append(CommitOperationAdd("README.md", str(model_card(weights)).encode()))
-    api = HfApi(token=token)
-    with _refusals_as_sentences(repo_id):
-        api.create_repo(repo_id, exist_ok=True)
-        return api.create_commit(repo_id, additions, commit_message="Publish weights").oid
-
-
-def pull(repo_id: str, revision: str) -> Path:
-    """Downloads weights once; later calls take them from the Hub's own cache.
-
-    Where the Hub cannot be reached and the cache does not have them, the weights in `weights/` are
-    used and a warning is logged. Everything else that is wrong is refused.
+def download(repo_id: str, revision: str, name: str, commit: str | None = None) -> Path:
+    """One file of a repository, from the Hub's own cache where that has it.
 
     Args:
         repo_id: "owner/name".
-        revision: a commit's hash, which cannot change, or a tag or branch.
-
-    Returns:
-        A folder as `weights.load_config` reads it, every file's sha256 checked.
+        revision: a commit's hash, a tag or a branch.
+        name: of the file.
+        commit: the hash of what `revision` was when the first file came, if another came before.
 
     Raises:
-        WeightsError: where there is no such repository, revision or file, or a file is not what
-            config.json says.
+        HubUnreachable: the Hub does not answer and the cache does not have the file.
+        WeightsError: there is no such repository, revision or file.
     """
-    try:
-        with _refusals_as_sentences(repo_id, revision):
-            folder = Path(hf_hub_download(repo_id, CONFIG, revision=revision)).parent
-            weights = load_config(folder)
-            for file in weights.files.values():  # all of config.json's commit: the folder's name
-                hf_hub_download(repo_id, file["name"], revision=folder.name)
-            with suppress(EntryNotFoundError):  # weights may come without scores
-                hf_hub_download(repo_id, RESULTS, revision=folder.name)
-    except HubUnreachable as error:
-        if not (FOLDER / CONFIG).is_file():
-            raise
-        log.warning("%s The weights that came with liverseg are used instead.", error)
-        return FOLDER
-    for key in weights.files:
-        weights.path(key)
-    return folder
+    with refusals_as_sentences(repo_id, revision):
+        return Path(hf_hub_download(repo_id, name, revision=commit or revision))
+
+
+def download_if_there(repo_id: str, revision: str, name: str, commit: str) -> None:
+    """As `download`, of a file that the repository may lack."""
+    with refusals_as_sentences(repo_id, revision), suppress(EntryNotFoundError):
+        hf_hub_download(repo_id, name, revision=commit)
 
 
 @contextmanager
-def _refusals_as_sentences(repo_id: str, revision: str = "main") -> Iterator[None]:
+def refusals_as_sentences(repo_id: str, revision: str = "main") -> Iterator[None]:
     """Turns what the Hub's client raises into WeightsError."""
     try:
         yield

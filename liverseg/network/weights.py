@@ -9,6 +9,7 @@ its name and sha256:
 
 import hashlib
 import json
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,11 @@ from ..errors import WeightsError
 from .recipe import Recipe
 
 FOLDER = Path(__file__).resolve().parents[2] / "weights"
-CONFIG = "config.json"
+CONFIG, RESULTS = "config.json", "results.json"  # what they are, and what they reach
 FOLDER_VARIABLE = "LIVERSEG_WEIGHTS"
 NETWORKS = ("liver", "tumor")
+
+log = logging.getLogger(__name__)
 
 
 def fast_key(network: str) -> str:
@@ -56,6 +59,11 @@ class Weights:
                 f"one in {CONFIG}. Download or export it again."
             )
         return path
+
+    def measured(self, name: str) -> dict:
+        """What a JSON file beside config.json holds; empty where there is none."""
+        path = self.folder / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def identity(self, keys: tuple[str, ...]) -> str:
         """A short name of exactly these files and this recipe, for reports and caches."""
@@ -95,9 +103,44 @@ def weights_folder(folder: str | Path | None = None) -> Path:
     named = folder or os.environ.get(FOLDER_VARIABLE) or FOLDER
     if Path(named).is_dir() or "@" not in str(named):
         return Path(named).resolve()
-    from .hub import pull
-
     return pull(*str(named).rsplit("@", 1))
+
+
+def pull(repo_id: str, revision: str) -> Path:
+    """Downloads weights once; later calls take them from the Hub's own cache.
+
+    Where the Hub cannot be reached and the cache does not have them, the weights in `weights/` are
+    used and a warning is logged. Everything else that is wrong is refused.
+
+    Args:
+        repo_id: "owner/name".
+        revision: a commit's hash, which cannot change, or a tag or branch.
+
+    Returns:
+        A folder as `load_config` reads it, every file's sha256 checked.
+
+    Raises:
+        WeightsError: where there is no such repository, revision or file, or a file is not what
+            config.json says.
+    """
+    # a second that most need not wait for
+    from .hub import HubUnreachable, download, download_if_there
+
+    try:
+        folder = download(repo_id, revision, CONFIG).parent
+        weights = load_config(folder)
+        commit = folder.name  # all of config.json's commit, whatever a branch becomes meanwhile
+        for file in weights.files.values():
+            download(repo_id, revision, file["name"], commit)
+        download_if_there(repo_id, revision, RESULTS, commit)
+    except HubUnreachable as error:
+        if not (FOLDER / CONFIG).is_file():
+            raise
+        log.warning("%s The weights that came with liverseg are used instead.", error)
+        return FOLDER
+    for key in weights.files:
+        weights.path(key)
+    return folder
 
 
 def write_config(folder: Path, recipe: Recipe, names: dict[str, str], trained: dict) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .visitors import Study
+from ..scores.findings import Findings
+from .visitors import SegmentedStudy, Study
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,18 @@ KINDS = {
 
 def offered(study: Study) -> list[str]:
     """The kinds that can be made of a study's result; none before there is one."""
-    if study.measurements is None:
+    if not isinstance(study, SegmentedStudy) or study.findings is None:
         return []
     source = study.volume.source.kind if study.volume.source else "nifti"
     return [key for key, kind in KINDS.items() if source in kind.sources]
 
 
-def write_file(key: str, study: Study, identity: str, folder: Path) -> Path:
+def write_file(key: str, findings: Findings, folder: Path) -> Path:
     """Writes one kind of file.
 
     Args:
         key: of `KINDS`.
-        study: with measurements.
-        identity: of the weights.
+        findings: what to write.
         folder: where to.
 
     Raises:
@@ -72,30 +72,28 @@ def write_file(key: str, study: Study, identity: str, folder: Path) -> Path:
     """
     path = folder / KINDS[key].name
     if key in ("csv", "json", "html"):
-        path.write_text(_text(key, study, identity), encoding="utf-8")
+        path.write_text(_text(key, findings), encoding="utf-8")
     else:
-        _write_labels(key, study, identity, path)
+        _write_labels(key, findings, path)
     return path
 
 
-def _text(key: str, study: Study, identity: str) -> str:
-    from ..writing.export import to_csv, to_json
+def _text(key: str, findings: Findings) -> str:
     from ..writing.report import report
+    from ..writing.tables import to_csv, to_json
 
-    write = {"csv": to_csv, "json": to_json, "html": report}[key]
-    numbers = (study.volume, study.prediction, study.measurements, study.scores)
-    return write(*numbers, identity, study.truth)
+    return {"csv": to_csv, "json": to_json, "html": report}[key](findings)
 
 
-def _write_labels(key: str, study: Study, identity: str, path: Path) -> None:
+def _write_labels(key: str, findings: Findings, path: Path) -> None:
     from ..writing.dicom_seg import write_dicom_seg
-    from ..writing.export import write_nifti, write_png
+    from ..writing.labels import write_nifti, write_png
 
     if key == "nifti":
-        write_nifti(study.prediction, study.volume, path)
+        write_nifti(findings.prediction, findings.volume, path)
     elif key == "seg":
-        write_dicom_seg(study.prediction, study.volume, path, identity)
+        write_dicom_seg(findings.prediction, findings.volume, path, findings.identity)
     else:
         with TemporaryDirectory(dir=path.parent) as folder, zipfile.ZipFile(path, "w") as archive:
-            for picture in write_png(study.prediction, folder):
+            for picture in write_png(findings.prediction, folder):
                 archive.write(picture, picture.name)

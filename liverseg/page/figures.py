@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from ..network.postprocess import number_parts
 from ..scores.measurements import Measurements
-from ..scores.metrics import Scores
+from ..scores.metrics import Scores, missed_lesions
 from ..volume import LIVER, TUMOR, Segmentation, Spacing, bounding_box, common_box
 from ..writing import colors
 
@@ -92,7 +91,7 @@ def surfaces(
         ("Tumors found", found == TUMOR, colors.TUMOR, 1.0, TUMOR_STEP_MM),
     ]
     if truth is not None:
-        missed = missed_tumors(found == TUMOR, truth.labels[box] == TUMOR)
+        missed = missed_lesions(found == TUMOR, truth.labels[box] == TUMOR)
         parts.append(("Tumors missed", missed, colors.FALSE_NEGATIVE, 1.0, TUMOR_STEP_MM))
     shown = []
     for name, mask, color, opacity, step_mm in parts:
@@ -143,19 +142,6 @@ def side_letters(vertices: np.ndarray) -> list[dict]:
         for k, (axis, letters) in enumerate((("z", "FH"), ("y", "AP"), ("x", "RL")))
         for letter, end in zip(letters, ends, strict=True)
     ]
-
-
-def missed_tumors(found: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """The connected tumors of the ground truth that no found voxel touches.
-
-    Args:
-        found, true: (z, y, x) bool.
-    """
-    components = number_parts(true)
-    touched = np.zeros(components.max() + 1, bool)
-    touched[np.unique(components[found])] = True
-    touched[0] = True
-    return ~touched[components]
 
 
 def surface(mask: np.ndarray, spacing: Spacing, step_mm: float) -> tuple[np.ndarray, np.ndarray]:

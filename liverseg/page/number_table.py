@@ -1,53 +1,39 @@
-"""A study as words and numbers for the page: an explained table."""
+"""What was measured and scored, as the page's explained table."""
 
-from ..scores.glossary import EXPLANATIONS, written
-from ..scores.measurements import Measurements
-from ..scores.metrics import Scores
-from .visitors import Study
+from ..scores.findings import Findings
+from ..scores.glossary import EXPLANATIONS, format_value
+from ..writing.tables import SENSELESS, Row, measured_rows, scored_rows
 
-OVERLAP = ("dice", "iou", "precision", "recall", "f1", "accuracy", "voe", "rvd")
-DISTANCES = ("assd_mm", "hd95_mm", "max_surface_mm")
+# Two lines of words only, for what people ask where there is a ground truth.
+WORDS = (Row("empty_slice", SENSELESS, SENSELESS), Row("paper_split", SENSELESS, SENSELESS))
 
 
-def number_table(study: Study) -> list[dict]:
-    """What was measured and, with ground truth, scored, each number with its explanation."""
-    groups = []
-    if study.measurements:
-        groups.append({"group": "Measured", "rows": _measured(study.measurements)})
-    if study.scores:
-        groups.append({"group": "Against the ground truth", "rows": _scored(study.scores)})
+def number_table(findings: Findings | None) -> list[dict]:
+    """Groups of lines, each number with its explanation; none before anything was measured."""
+    if findings is None:
+        return []
+    groups = [_group("Measured", measured_rows(findings.measurements))]
+    if findings.scores:
+        rows = [*scored_rows(findings.scores), *WORDS]
+        groups.append(_group("Against the ground truth", rows))
     return groups
 
 
-def _measured(found: Measurements) -> list[dict]:
-    return [
-        _row("liver_ml", found.liver_ml, ""),
-        _row("tumor_ml", "", found.tumor_ml),
-        _row("burden_percent", "", found.burden_percent),
-        _row("liver_hu_mean", found.liver_hu_mean, ""),
-    ]
+def _group(name: str, rows: list[Row]) -> dict:
+    return {"group": name, "rows": [_line(row) for row in rows]}
 
 
-def _scored(scores: Scores) -> list[dict]:
-    both = [_row(key, getattr(scores.liver, key), getattr(scores.tumor, key)) for key in OVERLAP]
-    both += [_row(key, getattr(scores.liver, key), getattr(scores.tumor, key)) for key in DISTANCES]
-    return [
-        *both,
-        _row("lesion_precision", "", scores.lesions.precision),
-        _row("lesion_recall", "", scores.lesions.recall),
-        _row("empty_slice", "", ""),
-        _row("paper_split", "", ""),
-    ]
-
-
-def _row(key: str, liver: float | str | None, tumor: float | str | None) -> dict:
-    """One line; "" where a number makes no sense, None where it is undefined."""
-    known = EXPLANATIONS[key]
+def _line(row: Row) -> dict:
+    known = EXPLANATIONS[row.key]
     return {
         "name": known.name,
-        "liver": liver if liver == "" else written(key, liver),
-        "tumor": tumor if tumor == "" else written(key, tumor),
+        "liver": _cell(row.key, row.liver),
+        "tumor": _cell(row.key, row.tumor),
         "unit": known.unit,
         "why": known.sentence,
         "source": known.source,
     }
+
+
+def _cell(key: str, value: float | str | None) -> str:
+    return SENSELESS if isinstance(value, str) else format_value(key, value)

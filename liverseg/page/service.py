@@ -15,12 +15,14 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import SeveralSeries, TooLarge, UploadError
+from ..errors import NothingOpen, NotSegmented, Replaced, SeveralSeries, TooLarge
 from ..reading.limits import LIMITS
+from ..scores.findings import Findings, find
 from ..volume import Segmentation, Volume
 from .downloads import write_file
-from .synthetic_case import Case
-from .visitors import Results, Studies, Study, content_key
+from .result_cache import ResultCache, content_key
+from .synthetic_case import SyntheticCase
+from .visitors import OpenedStudy, SegmentedStudy, Studies, Study, new_folder
 
 
 class Received(Protocol):
@@ -30,38 +32,18 @@ class Received(Protocol):
         """Moves the files into an empty folder."""
 
 
-class NothingOpen(UploadError):
-    """A step that needs a scan, but there is none any more."""
-
-    def __init__(self):
-        super().__init__("There is no scan open here. Upload it, or open the synthetic case.")
-
-
-class NotSegmented(UploadError):
-    """A step that needs a result, but the scan has none yet."""
-
-    def __init__(self):
-        super().__init__("This scan has no result yet. Press Segment first.")
-
-
-class Replaced(UploadError):
-    """The networks' scan is not the visitor's any more."""
-
-    def __init__(self):
-        super().__init__("Another scan was opened, so the work on the one before was stopped.")
-
-
 class Service:
     """The work behind the page.
 
     Args:
-        folder, served: private folders for the visitors' files; the page serves the second.
+        folder, served: private folders for the visitors' files; the page serves the second, in
+            which uploads arrive too.
         engine: of the networks; `load_engine()` at first use by default.
     """
 
     def __init__(self, folder: Path, served: Path, engine=None):
-        self.studies = Studies(folder, served)
-        self.results = Results()
+        self.studies, self.served = Studies(folder, served), served
+        self.results = ResultCache()
         self._engine = engine
 
     @property
@@ -78,7 +60,25 @@ class Service:
         """The probabilities from which a voxel is liver, and tumor."""
         return self.engine.recipe.liver_threshold, self.engine.recipe.tumor_threshold
 
-    def open_scan(self, visitor: str, received: Received, series: int | None = None) -> Study:
+    def opened_study(self, visitor: str) -> OpenedStudy:
+        """The visitor's study at the beginning of an event that needs a scan."""
+        study = self.studies.enter(visitor)
+        if not isinstance(study, OpenedStudy):
+            raise NothingOpen
+        return study
+
+    def segmented_study(self, visitor: str) -> SegmentedStudy:
+        """The visitor's study at the beginning of an event that needs a result."""
+        study = self.opened_study(visitor)
+        if not isinstance(study, SegmentedStudy):
+            raise NotSegmented
+        return study
+
+    def show(self, visitor: str, volume: Volume, shown: dict) -> None:
+        """Keeps what the viewer shows of a scan, if that is still the visitor's."""
+        self.studies.update(visitor, lambda now: replace(now, shown=shown), volume)
+
+    def open_scan(self, visitor: str, received: Received, series: int | None = None) -> OpenedStudy:
         """Reads an upload as the visitor's scan; the files are deleted.
 
         A ground truth that came before it still waits, for `open_waiting_truth`.
@@ -95,14 +95,14 @@ class Service:
         self.studies.enter(visitor)
         return self._read_scan(visitor, self._received(visitor, received), series)
 
-    def open_series(self, visitor: str, series: int) -> Study:
+    def open_series(self, visitor: str, series: int) -> OpenedStudy:
         """Reads one series of the upload for which `open_scan` raised SeveralSeries."""
         waiting = self.studies.enter(visitor).waiting
         if waiting is None or not waiting.is_dir():
             raise NothingOpen
         return self._read_scan(visitor, waiting, series)
 
-    def open_synthetic(self, visitor: str, case: Case) -> Study:
+    def open_synthetic(self, visitor: str, case: SyntheticCase) -> OpenedStudy:
         """Makes a synthetic case, with its ground truth, the visitor's scan."""
         self.studies.enter(visitor)
         return self._opened(visitor, *case.make(), case)
@@ -115,17 +115,17 @@ class Service:
         self.studies.enter(visitor)
         files = self._received(visitor, received)
         study = self.studies.of(visitor)
-        if study.volume is None:
+        if not isinstance(study, OpenedStudy):
             _remove(study.waiting_truth)
-            return self.studies.update(visitor, waiting_truth=files)
-        return self._read_truth(visitor, files)
+            return self.studies.update(visitor, lambda now: replace(now, waiting_truth=files))
+        return self._read_truth(visitor, study, files)
 
     def open_waiting_truth(self, visitor: str) -> Study:
         """Reads the ground truth that came before its scan, if one did; UploadError as for any."""
         study = self.studies.enter(visitor)
-        if study.waiting_truth is None:
+        if study.waiting_truth is None or not isinstance(study, OpenedStudy):
             return study
-        return self._read_truth(visitor, study.waiting_truth)
+        return self._read_truth(visitor, study, study.waiting_truth)
 
     def segment(self, visitor: str, pause_s: float) -> Iterator:
         """Runs the networks on the visitor's scan; yields their Steps, the last with the result.
@@ -140,14 +140,12 @@ class Service:
             NothingOpen: before the first Step.
             Replaced: between two Steps.
         """
-        volume = self.studies.enter(visitor).volume
-        if volume is None:
-            raise NothingOpen
+        volume = self.opened_study(visitor).volume
         for step in joined(self.steps(volume), pause_s):
-            if self.studies.of(visitor).volume is not volume:
+            if self.studies.of(visitor).scan is not volume:
                 raise Replaced
             if step.result is not None:
-                self.studies.update(visitor, prediction=step.result, measurements=None, scores=None)
+                self._keep_prediction(visitor, volume, step.result)
             yield step
 
     def steps(self, volume: Volume) -> Iterator:
@@ -164,42 +162,36 @@ class Service:
                 self.results.put(key, step.result)
             yield step
 
-    def score(self, visitor: str) -> Study:
+    def score(self, visitor: str) -> SegmentedStudy:
         """Measures the visitor's result and, with ground truth, compares it."""
-        from ..scores.measurements import measure
-        from ..scores.metrics import compare
+        study = self.segmented_study(visitor)
+        about = study.volume, study.prediction, self.engine.identity, study.truth
+        findings = find(*about, surfaces=False)
+        return self._found(visitor, study, findings)
 
-        study = self.studies.enter(visitor)
-        if study.prediction is None:
-            raise NotSegmented if study.volume else NothingOpen
-        found = {"measurements": measure(study.prediction, study.volume)}
-        if study.truth:
-            found["truth_measurements"] = measure(study.truth, study.volume)
-            found["scores"] = compare(study.prediction, study.truth, study.volume, surfaces=False)
-        return self.studies.update(visitor, **found)
-
-    def score_surfaces(self, visitor: str) -> Study:
+    def score_surfaces(self, visitor: str) -> SegmentedStudy:
         """Adds the surface distances, which take longest, to the scores."""
-        from ..scores.metrics import add_surfaces
-
-        study = self.studies.enter(visitor)
-        if study.scores is None:
+        study = self.segmented_study(visitor)
+        if study.findings is None or study.findings.scores is None:
             return study
-        scores = add_surfaces(study.scores, study.prediction, study.truth, study.volume)
-        return self.studies.update(visitor, scores=scores)
+        return self._found(visitor, study, study.findings.with_surfaces())
 
     def take_away(self, visitor: str, kind: str, folder: Path | None = None) -> Path:
-        """Writes the visitor's result as a file of a `takeaway.KINDS`.
+        """Writes the visitor's result as a file of a `downloads.KINDS`.
 
         Args:
             visitor: whose.
             kind: of file.
             folder: where to; the visitor's own by default.
         """
-        study = self.studies.enter(visitor)
-        if study.measurements is None:
-            raise NotSegmented if study.volume else NothingOpen
-        return write_file(kind, study, self.engine.identity, folder or study.served)
+        study = self.segmented_study(visitor)
+        if study.findings is None:
+            raise NotSegmented
+        return write_file(kind, study.findings, folder or study.served)
+
+    def new_served_folder(self) -> Path:
+        """A folder that is served and outlives the visitor, for the results of the endpoint."""
+        return new_folder(self.served)
 
     @contextmanager
     def visit(self) -> Iterator[str]:
@@ -220,14 +212,23 @@ class Service:
             raise TooLarge(f"The upload is too large. {LIMITS}")
         return files
 
-    def _read_scan(self, visitor: str, files: Path, series: int | None) -> Study:
+    def _keep_prediction(self, visitor: str, volume: Volume, prediction: Segmentation) -> None:
+        self.studies.update(visitor, lambda now: now.segmented(prediction), volume)
+
+    def _found(self, visitor: str, study: SegmentedStudy, findings: Findings) -> SegmentedStudy:
+        """Keeps what was found in a study, if its scan is still the visitor's."""
+        return self.studies.update(
+            visitor, lambda now: replace(now, findings=findings), study.volume
+        )
+
+    def _read_scan(self, visitor: str, files: Path, series: int | None) -> OpenedStudy:
         from ..reading.upload import read_scan
 
         try:
             volume = read_scan(sorted(files.iterdir()), series=series)
         except SeveralSeries:
             self._forget_waiting(visitor, except_for=files)
-            self.studies.update(visitor, waiting=files)
+            self.studies.update(visitor, lambda now: replace(now, waiting=files))
             raise
         except BaseException:
             _remove(files)
@@ -235,38 +236,27 @@ class Service:
         _remove(files)
         return self._opened(visitor, volume)
 
-    def _read_truth(self, visitor: str, files: Path) -> Study:
+    def _read_truth(self, visitor: str, study: OpenedStudy, files: Path) -> OpenedStudy:
         from ..reading.upload import read_truth
 
-        volume = self.studies.of(visitor).volume
         try:
-            truth = read_truth(sorted(files.iterdir()), volume)
+            truth = read_truth(sorted(files.iterdir()), study.volume)
         finally:
             _remove(files)
-            self.studies.update(visitor, waiting_truth=None)
-        return self.studies.update(visitor, truth=truth, scores=None)
+            self.studies.update(visitor, lambda now: replace(now, waiting_truth=None))
+        return self.studies.update(visitor, lambda now: now.with_truth(truth), study.volume)
 
     def _opened(
         self,
         visitor: str,
         volume: Volume,
         truth: Segmentation | None = None,
-        case: Case | None = None,
-    ) -> Study:
+        case: SyntheticCase | None = None,
+    ) -> OpenedStudy:
         self._forget_waiting(visitor)
         for path in self.studies.of(visitor).served.iterdir():
             path.unlink(missing_ok=True)
-        return self.studies.update(
-            visitor,
-            volume=volume,
-            truth=truth,
-            prediction=None,
-            measurements=None,
-            scores=None,
-            shown=None,
-            waiting=None,
-            case=case,
-        )
+        return self.studies.update(visitor, lambda now: now.opened(volume, truth, case))
 
     def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
         waiting = self.studies.of(visitor).waiting

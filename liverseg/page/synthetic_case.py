@@ -13,7 +13,7 @@ LAST = 999_999  # number of a case
 
 
 @dataclass(frozen=True)
-class Case:
+class SyntheticCase:
     """Which synthetic case; ValueError for one that there is not.
 
     Attributes:

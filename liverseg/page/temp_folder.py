@@ -1,6 +1,6 @@
 """A private folder for everything that touches the disk, gone when the process is.
 
-scratch/            liverseg-XXXX in the system's temporary folder, readable by its owner only
+liverseg-XXXX/       in the system's temporary folder, readable by its owner only
 ├── .lock           held as long as the process lives
 ├── gradio/         uploads until they are parsed, and what the browser fetches
 └── visitors/       one folder for each open study
@@ -18,8 +18,8 @@ PREFIX = "liverseg-"
 MAX_BYTES = 20_000_000_000  # a small Space has 50 GB of disk
 
 
-class Scratch:
-    """The process's own scratch folder; a context manager.
+class TempFolder:
+    """The process's own temporary folder; a context manager.
 
     Folders that processes left behind which are no longer alive are removed at the start.
 
@@ -37,7 +37,7 @@ class Scratch:
         self.gradio.mkdir(mode=0o700)
         self.visitors.mkdir(mode=0o700)
 
-    def __enter__(self) -> "Scratch":
+    def __enter__(self) -> "TempFolder":
         return self
 
     def __exit__(self, *_) -> None:
@@ -80,7 +80,7 @@ def _size(path: Path) -> int:
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Removes the scratch folders of processes that have ended without tidying up."""
+    """Removes the folders of processes that have ended without tidying up."""
     for folder in parent.glob(f"{PREFIX}*"):
         lock = FileLock(folder / ".lock")
         if folder.is_symlink() or not Path(lock.lock_file).exists():

@@ -1,29 +1,24 @@
 """What the visitors have open: one study each, bounded in bytes and age, freed when they leave.
 
-Nothing here is shared between visitors but the results of equal scans, which only someone who has
-the same voxels can look up.
+Nothing here is shared between visitors.
 """
 
-import hashlib
 import secrets
 import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
+from ..errors import Replaced
+from ..scores.findings import Findings
 from ..volume import Segmentation, Volume
-from .synthetic_case import Case
-
-if TYPE_CHECKING:
-    from ..scores.measurements import Measurements
-    from ..scores.metrics import Scores
+from .synthetic_case import SyntheticCase
 
 MAX_STUDY_BYTES = 4 * 2**30  # of the 16 GB of a small Space
-MAX_RESULT_BYTES = 2**30
 MAX_STUDIES = 200
 MAX_AGE_S = 60 * 60
 GRACE_S = 20  # a connection may break and come back; a closed tab does not
@@ -35,19 +30,13 @@ SHARED_LIMIT = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Study:
-    """One visitor's scan and all that was found in it; a new one replaces it at every step.
+    """What one visitor has open: no scan yet. A new one replaces it at every step.
 
     Attributes:
         folder: for this visitor's uploads until they are read.
         served: for the files his browser fetches. Both are removed together with the study.
-        volume: the scan, None until one was read.
-        truth: the ground truth on the scan's grid, None where none was given.
-        prediction: what the networks found, None until they ran.
-        measurements, truth_measurements, scores: None until computed.
-        shown: what the viewer shows.
-        case: which synthetic case; None for an upload.
         waiting, waiting_truth: folders of uploads that are not read yet: one with several series
             until one is chosen, a ground truth until its scan is here.
         waiting_bytes: of these.
@@ -55,23 +44,99 @@ class Study:
 
     folder: Path
     served: Path
-    volume: Volume | None = None
-    truth: Segmentation | None = None
-    prediction: Segmentation | None = None
-    measurements: "Measurements | None" = field(default=None, repr=False)
-    truth_measurements: "Measurements | None" = field(default=None, repr=False)
-    scores: "Scores | None" = field(default=None, repr=False)
-    shown: dict | None = field(default=None, repr=False)
-    case: Case | None = None
     waiting: Path | None = None
     waiting_truth: Path | None = None
     waiting_bytes: int = 0
 
     @property
+    def scan(self) -> Volume | None:
+        """The scan that is open."""
+        return None
+
+    @property
     def nbytes(self) -> int:
         """Bytes that it holds: of voxels in memory, and of uploads that wait on the disk."""
-        volume = self.volume.hu.nbytes if self.volume else 0
-        return volume + _nbytes(self.truth) + _nbytes(self.prediction) + self.waiting_bytes
+        return self.waiting_bytes
+
+    def opened(
+        self, volume: Volume, truth: Segmentation | None, case: SyntheticCase | None
+    ) -> "OpenedStudy":
+        """The study of the same visitor with another scan; what waited for a choice is gone."""
+        return OpenedStudy(
+            folder=self.folder,
+            served=self.served,
+            waiting_truth=self.waiting_truth,
+            waiting_bytes=self.waiting_bytes,
+            volume=volume,
+            truth=truth,
+            case=case,
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OpenedStudy(Study):
+    """A scan.
+
+    Attributes:
+        volume: the scan.
+        truth: the ground truth on the scan's grid, None where none was given.
+        shown: what the viewer shows; None until something was packed for it.
+        case: which synthetic case; None for an upload.
+    """
+
+    volume: Volume
+    truth: Segmentation | None = None
+    shown: dict | None = field(default=None, repr=False)
+    case: SyntheticCase | None = None
+
+    @property
+    def scan(self) -> Volume:
+        """See `Study`."""
+        return self.volume
+
+    @property
+    def nbytes(self) -> int:
+        """See `Study`."""
+        truth = self.truth.nbytes if self.truth else 0
+        return super().nbytes + self.volume.hu.nbytes + truth
+
+    def with_truth(self, truth: Segmentation) -> "OpenedStudy":
+        """The study with a ground truth, which nothing was scored against yet."""
+        return replace(self, truth=truth)
+
+    def segmented(self, prediction: Segmentation) -> "SegmentedStudy":
+        """The study with what the networks found, which nothing was measured of yet."""
+        known = {one.name: getattr(self, one.name) for one in fields(OpenedStudy)}
+        return SegmentedStudy(**known, prediction=prediction)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SegmentedStudy(OpenedStudy):
+    """A scan in which the networks have found something.
+
+    Attributes:
+        prediction: what they found.
+        findings: None until it was measured.
+    """
+
+    prediction: Segmentation
+    findings: Findings | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """See `Study`."""
+        return super().nbytes + self.prediction.nbytes
+
+    def with_truth(self, truth: Segmentation) -> "SegmentedStudy":
+        """See `OpenedStudy`."""
+        findings = self.findings and replace(
+            self.findings, truth=truth, truth_measurements=None, scores=None
+        )
+        return replace(self, truth=truth, findings=findings)
+
+
+S = TypeVar("S", bound=Study)
+ANY_SCAN = object()
 
 
 class Studies:
@@ -109,7 +174,7 @@ class Studies:
         """The visitor's study; an empty one at first."""
         with self._lock:
             _, study = self._open.pop(visitor, (0.0, None))
-            study = study or Study(_new_folder(self._folder), _new_folder(self._served))
+            study = study or Study(folder=new_folder(self._folder), served=new_folder(self._served))
             self._open[visitor] = (time.monotonic(), study)
             self._give_up_over_limit()
             return study
@@ -121,19 +186,29 @@ class Studies:
                 self._left.pop(visitor, None)
             return self.of(visitor)
 
-    def update(self, visitor: str, **changes) -> Study:
-        """Replaces fields of the visitor's study; without effect if he has left meanwhile."""
+    def update(self, visitor: str, change: Callable[[Any], S], scan: object = ANY_SCAN) -> S:
+        """Changes the visitor's study.
+
+        Args:
+            visitor: whose.
+            change: from the study as it is now, of the kind that the step began with, to the new.
+            scan: which the step began with, where what it found is of that scan only.
+
+        Returns:
+            The new study.
+
+        Raises:
+            Replaced: the visitor has left meanwhile, or another scan is open.
+        """
         with self._lock:
-            if visitor not in self._open:
-                return replace(Study(self._folder, self._served), **changes)
-            _, study = self._open.pop(visitor)
-            study = replace(study, **changes)
-            if not changes.keys().isdisjoint(("waiting", "waiting_truth")):
-                found = sum(map(_folder_bytes, (study.waiting, study.waiting_truth)))
-                study = replace(study, waiting_bytes=found)
-            self._open[visitor] = (time.monotonic(), study)
+            _, study = self._open.get(visitor, (0.0, None))
+            if study is None or (scan is not ANY_SCAN and study.scan is not scan):
+                raise Replaced
+            changed = _weighed(change(study))
+            self._open[visitor] = (time.monotonic(), changed)
+            self._open.move_to_end(visitor)
             self._give_up_over_limit()
-            return self._open[visitor][1]
+            return changed
 
     def leave(self, visitor: str) -> None:
         """The visitor seems to be gone; unless he comes back `sweep` frees what was his.
@@ -179,59 +254,15 @@ class Studies:
             return {study.served for _, study in self._open.values()}
 
 
-class Results:
-    """Segmentations by the scan's content, so that a class with one case waits for one.
-
-    Args:
-        max_bytes: of all results together; the least recently used is given up first.
-    """
-
-    def __init__(self, max_bytes: int = MAX_RESULT_BYTES):
-        self._max_bytes = max_bytes
-        self._kept: OrderedDict[Hashable, Segmentation] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def get(self, key: Hashable) -> Segmentation | None:
-        """The result kept under a key of `content_key`, or None."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def put(self, key: Hashable, result: Segmentation) -> None:
-        """Keeps a result; larger ones than the limit are not kept."""
-        with self._lock:
-            self._kept[key] = result
-            self._kept.move_to_end(key)
-            total = sum(map(_nbytes, self._kept.values()))
-            while total > self._max_bytes:
-                _, given_up = self._kept.popitem(last=False)
-                total -= _nbytes(given_up)
-
-
-def _new_folder(parent: Path) -> Path:
+def new_folder(parent: Path) -> Path:
     """A folder under a name that nobody can guess."""
     folder = parent / secrets.token_hex(32)
     folder.mkdir(mode=0o700)
     return folder
 
 
-def _folder_bytes(folder: Path | None) -> int:
-    files = folder.rglob("*") if folder else ()
-    return sum(path.stat().st_size for path in files if path.is_file())
-
-
-def content_key(volume: Volume, identity: str) -> Hashable:
-    """What a segmentation depends on: the voxels, their spacing, the window and the weights."""
-    digest = hashlib.blake2b(memoryview(volume.hu).cast("B"), digest_size=32)
-    return digest.digest(), volume.shape, volume.spacing, volume.windowed, identity
-
-
-def _nbytes(segmentation: Segmentation | None) -> int:
-    if segmentation is None:
-        return 0
-    maps = (segmentation.liver_probability, segmentation.tumor_probability)
-    return segmentation.labels.nbytes + sum(p.values.nbytes for p in maps if p is not None)
+def _weighed(study: S) -> S:
+    """The study with the size of what waits in it."""
+    folders = filter(None, (study.waiting, study.waiting_truth))
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return replace(study, waiting_bytes=sum(path.stat().st_size for path in files))

@@ -1,21 +1,20 @@
-"""A phantom as files a person could upload: a CT series, 3D-IRCADb masks, NIfTI.
+"""A phantom as files a person could upload: a CT series, 3D-IRCADb masks.
 
 Every header is fictitious. The UIDs are made from the pixels, so the same phantom always gets the
 same ones and two phantoms never share any.
 """
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from ..volume import Segmentation, Spacing, Volume
+from ..volume import Segmentation, Source, Spacing, Volume, affine_of
 
 STORED_INTERCEPT = -1024  # HU of a stored 0, as most scanners have it
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def write_dicom(volume: Volume, folder: Path | str, extension: str = ".dcm") -> list[Path]:
@@ -66,31 +65,15 @@ def write_ircadb_masks(segmentation: Segmentation, volume: Volume, folder: Path 
     return root
 
 
-def write_nifti(
-    image: Volume | Segmentation, path: Path | str, volume: Volume | None = None
-) -> Path:
-    """Writes a scan or its labels as NIfTI.
-
-    Args:
-        image: what to write.
-        path: ends in .nii or .nii.gz; its folder is made where it is missing.
-        volume: for a Segmentation, the scan it belongs to.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    array = image.hu if isinstance(image, Volume) else image.labels
-    affine = LPS_TO_RAS @ lps_affine(image if isinstance(image, Volume) else volume)
-    nifti = nibabel.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)), affine)
-    nifti.header.set_xyzt_units("mm")
-    nibabel.save(nifti, path)
-    return path
+def placed(volume: Volume) -> Volume:
+    """The volume where its files say that it lies, so that NIfTI files can be written there."""
+    return replace(volume, source=Source("nifti", lps_affine(volume)))
 
 
 def lps_affine(volume: Volume) -> np.ndarray:
     """(4, 4) float, voxel (x, y, z, 1) to LPS mm; the grid's centre is at 0."""
-    steps = np.array(_known_spacing(volume)[::-1])
-    affine = np.diag([*steps, 1.0])
-    affine[:3, 3] = -steps * (np.array(volume.shape[::-1]) - 1) / 2
+    affine = affine_of(_known_spacing(volume))
+    affine[:3, 3] = -np.diag(affine)[:3] * (np.array(volume.shape[::-1]) - 1) / 2
     return affine
 
 

@@ -212,7 +212,7 @@ EXPLANATIONS: dict[str, Explanation] = {
 }
 
 
-def written(key: str, value: float | None, unit: bool = False) -> str:
+def format_value(key: str, value: float | None, unit: bool = False) -> str:
     """A number with the digits it deserves, and its unit if wanted; a dash where undefined."""
     if value is None:
         return UNDEFINED

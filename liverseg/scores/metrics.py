@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from ..volume import LIVER, TUMOR, Segmentation, Volume, common_box
-from .lesions import pair_lesions
+from .lesions import number_lesions, pair_lesions
 from .surfaces import surface_distances
 
+MISSED = "missed"
 DETECTED_IOU = 0.5  # LiTS: a lesion is detected where the pair's IoU is above this
 
 
@@ -152,6 +153,17 @@ def compare(
     return add_surfaces(scores, prediction, truth, volume) if surfaces else scores
 
 
+def dice(prediction: np.ndarray, truth: np.ndarray) -> float | None:
+    """Dice of two bool arrays of one shape; None where both are empty."""
+    shared = np.count_nonzero(prediction & truth)
+    return dice_of_counts(shared, np.count_nonzero(prediction), np.count_nonzero(truth))
+
+
+def dice_of_counts(shared: int, prediction: int, truth: int) -> float | None:
+    """Twice the shared voxels over the voxels of both masks; None where both are empty."""
+    return _ratio(2 * shared, prediction + truth)
+
+
 def add_surfaces(
     scores: Scores, prediction: Segmentation, truth: Segmentation, volume: Volume
 ) -> Scores:
@@ -169,7 +181,7 @@ def detect_lesions(prediction: np.ndarray, truth: np.ndarray) -> LesionScores:
     """Lesion detection for two (z, y, x) bool tumor masks."""
     pairing = pair_lesions(prediction, truth)
     predicted = _matches(pairing.prediction_iou, pairing.prediction_voxels, "false")
-    true = _matches(pairing.truth_iou, pairing.truth_voxels, "missed")
+    true = _matches(pairing.truth_iou, pairing.truth_voxels, MISSED)
     return LesionScores(
         precision=_share(pairing.prediction_iou > DETECTED_IOU),
         recall=_share(pairing.truth_iou > DETECTED_IOU),
@@ -178,6 +190,17 @@ def detect_lesions(prediction: np.ndarray, truth: np.ndarray) -> LesionScores:
         predicted=predicted,
         truth=true,
     )
+
+
+def missed_lesions(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The lesions of the truth whose status is "missed", as a mask.
+
+    Args:
+        prediction, truth: (z, y, x) bool.
+    """
+    numbers, _ = number_lesions(truth)
+    missed = [one.number for one in detect_lesions(prediction, truth).truth if one.status == MISSED]
+    return np.isin(numbers, missed)
 
 
 def _matches(ious: np.ndarray, voxels: np.ndarray, unmatched: str) -> tuple[LesionMatch, ...]:
@@ -217,7 +240,7 @@ def _confusion(pairs: np.ndarray, first: int) -> tuple[int, int, int, int]:
 
 def _overlap(confusion: tuple[int, int, int, int]) -> OverlapScores:
     tp, fp, fn, tn = confusion
-    dice = _ratio(2 * tp, 2 * tp + fp + fn)
+    dice = dice_of_counts(tp, tp + fp, tp + fn)
     return OverlapScores(
         dice=dice,
         iou=_ratio(tp, tp + fp + fn),

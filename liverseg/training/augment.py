@@ -31,7 +31,7 @@ def noise(rng: np.random.Generator, size: int, sigmas: slice) -> np.ndarray:
     return _NOISE[rng.integers(sigmas.start, sigmas.stop), y : y + size, x : x + size]
 
 
-def placement(center_xy, size: int, scale: float, degrees: float) -> np.ndarray:
+def affine_matrix(center_xy, size: int, scale: float, degrees: float) -> np.ndarray:
     """(2, 3) matrix that turns and scales a slice and puts `center_xy` in a square's middle."""
     matrix = cv2.getRotationMatrix2D((0, 0), degrees, scale)
     matrix[:, 2] = (size - 1) / 2 - matrix[:, :2] @ np.asarray(center_xy, float)
@@ -46,7 +46,7 @@ def warp(
     Args:
         image: (y, x, channels) float32; air (0) comes in from outside.
         mask: (y, x) or (y, x, channels) float32 in [0, 1].
-        matrix: see `placement`.
+        matrix: see `affine_matrix`.
         size: side of the result.
         bend: (2, size, size) float32 pixels of elastic deformation, or None.
 

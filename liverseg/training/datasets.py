@@ -1,6 +1,6 @@
 """The data sets people have, as labelled cases.
 
-slice folders, 3D-IRCADb-01, LiTS, MSD Task03 → Case        phantoms → Case
+slice folders, 3D-IRCADb-01, LiTS, MSD Task03 → LabelledScan        phantoms → LabelledScan
 """
 
 import json
@@ -13,20 +13,14 @@ import numpy as np
 
 from ..errors import DataError
 from ..volume import ASSUMED_SPACING, Spacing
-from .labelled_scan import (
-    APART_MM,
-    SIDES,
-    UNANNOTATED,
-    Case,
-    case_of,
-    random_sides,
-)
+from .labelled_scan import APART_MM, UNANNOTATED, LabelledScan, as_labelled_scan
+from .split import SIDES, random_sides, split_cases
 
 SMALL = (24, 192, 192)  # (z, y, x) of synthetic patients that stand in for a data set
 LITS_OF_IRCADB = range(28, 48)  # LiTS volume v is 3D-IRCADb-01 patient v - 27
 
 
-def read_data(root: Path) -> Iterator[Case]:
+def read_data(root: Path) -> Iterator[LabelledScan]:
     """Reads whichever of these data sets a folder holds; DataError where it holds none.
 
     Args:
@@ -48,7 +42,7 @@ def read_data(root: Path) -> Iterator[Case]:
         )
 
 
-def read_sides(root: Path, cases: Iterable[Case]) -> dict[str, list[str]]:
+def read_sides(root: Path, cases: Iterable[LabelledScan]) -> dict[str, list[str]]:
     """A data set's own `split.json`, or a random split by patient where it has none."""
     path = Path(root) / "split.json"
     if not path.is_file():
@@ -57,7 +51,14 @@ def read_sides(root: Path, cases: Iterable[Case]) -> dict[str, list[str]]:
     return {side: stored[side] for side in SIDES}
 
 
-def read_slice_folders(root: Path) -> Iterator[Case]:
+def cases_of_side(root: Path, split: str) -> Iterator[LabelledScan]:
+    """The cases of one side of a data set (see `read_data`), one at a time."""
+    sides = read_sides(root, read_data(root))
+    for case in read_data(root):
+        yield from split_cases([case], sides)[split]
+
+
+def read_slice_folders(root: Path) -> Iterator[LabelledScan]:
     """Reads `<case>/case.json` with `z####.webp` and `z####_label.png` for each slice.
 
     Grey values are 8-bit and span case.json's `window_hu`.
@@ -66,7 +67,7 @@ def read_slice_folders(root: Path) -> Iterator[Case]:
         about = json.loads((folder / "case.json").read_text(encoding="utf-8"))
         paths = [folder / f"z{z:04d}.webp" for z in about["slices"]]
         spacing = Spacing(*(about.get("spacing_zyx_mm") or ASSUMED_SPACING))
-        yield Case(
+        yield LabelledScan(
             about["case"],
             about["patient"],
             np.stack([_gray_to_hu(_read_gray(path), about["window_hu"]) for path in paths]),
@@ -77,7 +78,7 @@ def read_slice_folders(root: Path) -> Iterator[Case]:
         )
 
 
-def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iterator[Case]:
+def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iterator[LabelledScan]:
     """Reads single slices `<patient>_<slice>.webp` with `..._label.png`, liver only.
 
     Each stands alone, as an uploaded picture does; label 1 may hold unannotated tumors.
@@ -87,7 +88,7 @@ def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iter
         patients.setdefault(path.stem.split("_")[0], []).append(path)
     for name, paths in patients.items():
         labels = np.stack([_read_gray(_label_of(path)) for path in paths])
-        yield Case(
+        yield LabelledScan(
             f"{name}_pictures",
             _lits_patient(int(name[4:])) if name.startswith("lits") else name,
             np.stack([_gray_to_hu(_read_gray(path), window_hu) for path in paths]),
@@ -98,7 +99,7 @@ def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iter
         )
 
 
-def read_ircadb(root: Path) -> Iterator[Case]:
+def read_ircadb(root: Path) -> Iterator[LabelledScan]:
     """Reads 3D-IRCADb-01: `3Dircadb1.<n>/PATIENT_DICOM` and `MASKS_DICOM/<name>`."""
     from ..reading.upload import read_scan, read_truth
 
@@ -106,10 +107,10 @@ def read_ircadb(root: Path) -> Iterator[Case]:
         volume = read_scan(scan)
         truth = read_truth(scan.parent / "MASKS_DICOM", volume)
         name = f"ircad_{_first_number(scan):02d}"
-        yield case_of(name, name, volume, truth)
+        yield as_labelled_scan(name, name, volume, truth)
 
 
-def read_nifti_pairs(root: Path) -> Iterator[Case]:
+def read_nifti_pairs(root: Path) -> Iterator[LabelledScan]:
     """Reads LiTS (`volume-N.nii`, `segmentation-N.nii`) or MSD Task03 (`imagesTr`, `labelsTr`)."""
     from ..reading.upload import read_scan, read_truth
 
@@ -119,15 +120,15 @@ def read_nifti_pairs(root: Path) -> Iterator[Case]:
             number = int(_digits(scan.name))
             volume = read_scan(scan)
             patient = _lits_patient(number)
-            yield case_of(f"lits_{number:03d}", patient, volume, read_truth(truth, volume))
+            yield as_labelled_scan(f"lits_{number:03d}", patient, volume, read_truth(truth, volume))
 
 
-def read_phantoms(count: int, seed: int = 0, **options) -> Iterator[Case]:
+def read_phantoms(count: int, seed: int = 0, **options) -> Iterator[LabelledScan]:
     """Makes synthetic abdomens, each a patient of its own; options as for `make_phantom`."""
     from ..phantom import make_phantom
 
     for k in range(seed, seed + count):
-        yield case_of(f"phantom_{k}", f"phantom_{k}", *make_phantom(k, **options))
+        yield as_labelled_scan(f"phantom_{k}", f"phantom_{k}", *make_phantom(k, **options))
 
 
 def _read_gray(path: Path) -> np.ndarray:

@@ -1,28 +1,23 @@
-"""Labelled scans for training, from the data sets people have, split by patient and never else.
+"""A scan as training and evaluation know it: with labels, a patient and a place for each slice.
 
-    Case, from any data set (datasets.py) → cache on disk → split
+    LabelledScan, from any data set (datasets) → on disk (cache) → split by patient (split)
 
 Labels are 0 background, 1 liver, 2 tumor and 3, liver on a slice whose tumors nobody annotated:
 liver for the liver network, left out of every tumor loss and score.
 """
 
-import json
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError
-from ..volume import ASSUMED_SPACING, TUMOR, Segmentation, Volume
+from ..volume import ASSUMED_SPACING, Segmentation, Spacing, Volume
 
 UNANNOTATED = 3  # liver on a slice whose tumors were not annotated
 APART_MM = 1e3  # between single slices of different places: too far to be neighbours
-SIDES = ("train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class LabelledScan:
     """One labelled scan, or the labelled slices that are known of it.
 
     Attributes:
@@ -51,87 +46,23 @@ class Case:
             )
 
 
-def case_of(name: str, patient: str, volume: Volume, truth: Segmentation) -> Case:
+def as_labelled_scan(name: str, patient: str, volume: Volume, truth: Segmentation) -> LabelledScan:
     """A case from a scan and its ground truth; unknown spacing is assumed."""
     spacing = volume.spacing or ASSUMED_SPACING
     z_mm = np.arange(volume.shape[0]) * (spacing.z or ASSUMED_SPACING.z)
     measured = volume.voxel_ml is not None
-    return Case(name, patient, volume.hu, truth.labels, z_mm, spacing.y, measured)
+    return LabelledScan(name, patient, volume.hu, truth.labels, z_mm, spacing.y, measured)
 
 
-# --- cache --------------------------------------------------------------------------------------
-
-
-def pack(cases: Iterable[Case], folder: Path) -> list[Case]:
-    """Writes cases once to a folder and returns them memory-mapped, so that any number fits."""
-    for case in cases:
-        place = Path(folder) / case.name
-        place.mkdir(parents=True, exist_ok=True)
-        for key in ("hu", "labels", "z_mm"):
-            np.save(place / f"{key}.npy", getattr(case, key))
-        about = {key: getattr(case, key) for key in ("patient", "pixel_mm", "measured")}
-        (place / "about.json").write_text(json.dumps(about), encoding="utf-8")
-    return open_packed(folder)
-
-
-def open_packed(folder: Path) -> list[Case]:
-    """What `pack` wrote, memory-mapped and sorted by name."""
-    cases = []
-    for path in sorted(Path(folder).glob("*/about.json")):
-        arrays = {
-            key: np.load(path.parent / f"{key}.npy", mmap_mode="r")
-            for key in ("hu", "labels", "z_mm")
-        }
-        about = json.loads(path.read_text(encoding="utf-8"))
-        cases.append(Case(name=path.parent.name, **about, **arrays))
-    return cases
-
-
-# --- split --------------------------------------------------------------------------------------
-
-
-def split_cases(cases: Iterable[Case], sides: Mapping[str, Iterable[str]]) -> dict[str, list[Case]]:
-    """Puts each case on the side that names its patient or itself.
+def spacing_of(case: LabelledScan, kept: np.ndarray | None = None) -> Spacing | None:
+    """A case's spacing, along z that of most slices with liver; None where it was assumed.
 
     Args:
-        cases: to split; patients that no side names are for training.
-        sides: patients or case names of "train", "val" and "test".
-
-    Raises:
-        DataError: where one patient would be on two sides.
+        case: whose slices may have gaps outside the liver.
+        kept: (z,) bool, the slices that count.
     """
-    split: dict[str, list[Case]] = {side: [] for side in SIDES}
-    side_of: dict[str, str] = {}
-    for case in cases:
-        own = {case.name, case.patient}
-        for side in [side for side in SIDES if own & set(sides[side])] or ["train"]:
-            if side_of.setdefault(case.patient, side) != side:
-                raise DataError(
-                    f"patient {case.patient} would be in {side_of[case.patient]} and in {side}; "
-                    "split by patient"
-                )
-            split[side].append(case)
-    return split
-
-
-def random_sides(cases: Iterable[Case], seed: int = 0, held_out: float = 0.2) -> dict[str, list]:
-    """Patients of "train", "val" and "test" at random, those with tumors shared out evenly.
-
-    Args:
-        cases: of at least three patients.
-        seed: of the shuffle.
-        held_out: part of the patients in "val", and again in "test"; at least one each.
-    """
-    tumor: dict[str, bool] = {}
-    for case in cases:
-        tumor[case.patient] = tumor.get(case.patient, False) or bool((case.labels == TUMOR).any())
-    if len(tumor) < len(SIDES):
-        raise DataError(f"a split needs at least 3 patients, got {len(tumor)}")
-    shuffled = np.random.default_rng(seed).permutation(sorted(tumor))
-    ordered = sorted(map(str, shuffled), key=tumor.__getitem__, reverse=True)
-    every = max(3, round(1 / held_out))
-    return {
-        "train": [p for k, p in enumerate(ordered) if k % every > 1],
-        "val": [p for k, p in enumerate(ordered) if k % every == 0],
-        "test": [p for k, p in enumerate(ordered) if k % every == 1],
-    }
+    if not case.measured:
+        return None
+    with_liver = case.labels.any(axis=(1, 2)) & (True if kept is None else kept)
+    z_mm = case.z_mm[with_liver] if with_liver.sum() > 1 else case.z_mm
+    return Spacing(float(np.median(np.diff(z_mm))), case.pixel_mm, case.pixel_mm)

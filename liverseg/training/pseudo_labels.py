@@ -13,13 +13,13 @@ from ..network.engine import Engine
 from ..network.postprocess import remove_doubtful
 from ..network.preprocess import from_network
 from ..volume import LIVER, TUMOR
-from .labelled_scan import UNANNOTATED, Case
+from .labelled_scan import UNANNOTATED, LabelledScan
 from .samples import case_input, tumor_view
 
 SURE, LIKELY, UNLIKELY = 0.85, 0.5, 0.03  # a tumor's peak, its voxels, and liver
 
 
-def label_surely(case: Case, engine: Engine) -> Case:
+def pseudo_label(case: LabelledScan, engine: Engine) -> LabelledScan:
     """The case with `UNANNOTATED` liver turned into liver or tumor where the engine is sure.
 
     Args:

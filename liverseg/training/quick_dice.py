@@ -9,15 +9,16 @@ import numpy as np
 
 from ..network.preprocess import Square, cut, whole_slice
 from ..network.recipe import Recipe
+from ..scores.metrics import dice
 from ..volume import BACKGROUND, TUMOR
-from .labelled_scan import UNANNOTATED, Case
+from .labelled_scan import UNANNOTATED, LabelledScan
 from .samples import View, case_input, tumor_view
 
 EVERY = {"liver": 4, "tumor": 2}  # slices
 BATCH = 8
 
 
-def validate(model, network, cases: list[Case], recipe: Recipe) -> float | None:
+def validate(model, network, cases: list[LabelledScan], recipe: Recipe) -> float | None:
     """Mean Dice over cases; None where none has what is looked for.
 
     The tumor network sees the square around the annotated liver, and counts inside that liver.
@@ -37,13 +38,7 @@ def validate(model, network, cases: list[Case], recipe: Recipe) -> float | None:
     return float(np.mean(scores)) if scores else None
 
 
-def dice(found: np.ndarray, truth: np.ndarray) -> float | None:
-    """Dice of two bool arrays of one shape; None where both are empty."""
-    voxels = np.count_nonzero(found) + np.count_nonzero(truth)
-    return 2 * np.count_nonzero(found & truth) / voxels if voxels else None
-
-
-def outputs(model, network, case: Case, recipe: Recipe, view: View = tumor_view):
+def outputs(model, network, case: LabelledScan, recipe: Recipe, view: View = tumor_view):
     """What a network says of a case, on its own grid.
 
     Args:
@@ -74,7 +69,7 @@ def outputs(model, network, case: Case, recipe: Recipe, view: View = tumor_view)
     return np.concatenate(probability)[..., 0], truth, counted
 
 
-def _slices(network, case: Case) -> np.ndarray:
+def _slices(network, case: LabelledScan) -> np.ndarray:
     """Every few slices; for tumors of those with liver and with annotated tumors."""
     z = np.arange(len(case.labels))
     if network == "tumor":

@@ -13,9 +13,9 @@ import numpy as np
 from ..network.preprocess import Square, around, to_network, tumor_window, whole_slice
 from ..network.recipe import Recipe
 from ..volume import BACKGROUND, LIVER, TUMOR
-from .augment import placement, random_bend, random_contrast, random_intensity, warp
+from .augment import affine_matrix, random_bend, random_contrast, random_intensity, warp
 from .drawn_lesions import Slab, insert_cysts, insert_notches, insert_organs, insert_tumors
-from .labelled_scan import APART_MM, UNANNOTATED, Case
+from .labelled_scan import APART_MM, UNANNOTATED, LabelledScan
 
 FARTHEST_MM = 9.0  # a slice farther away is no neighbour
 NEIGHBOR_MM = (1.0, 5.5)  # where `Recipe.neighbor_mm` is jittered
@@ -28,7 +28,7 @@ PICTURE_LIVER_HU = 100.0  # assumed where HU are not the scanner's, to know what
 CONTRAST_CHANCE = 0.25  # of another phase of contrast agent than the scan's
 PICTURE_CHANCE = {"liver": 0.4, "tumor": 0.2}  # of a picture instead of a slice of a scan
 
-View = Callable[[Case, Recipe], tuple[Square, tuple[int, int]]]  # see `tumor_view`
+View = Callable[[LabelledScan, Recipe], tuple[Square, tuple[int, int]]]  # see `tumor_view`
 
 
 class Sample(NamedTuple):
@@ -52,7 +52,7 @@ class Samples(Protocol):
         """One sample of that size."""
 
 
-def neighbors(case: Case, z: int, distance_mm: float) -> tuple[int, int]:
+def neighbors(case: LabelledScan, z: int, distance_mm: float) -> tuple[int, int]:
     """The slices below and above that are nearest to a distance; at an end, the slice itself."""
     found = []
     for side in (slice(max(0, z - 5), z), slice(z + 1, z + 6)):
@@ -64,7 +64,7 @@ def neighbors(case: Case, z: int, distance_mm: float) -> tuple[int, int]:
 
 
 def case_input(
-    case: Case, z: int, square: Square, window_hu: tuple[int, int], recipe: Recipe
+    case: LabelledScan, z: int, square: Square, window_hu: tuple[int, int], recipe: Recipe
 ) -> np.ndarray:
     """(size, size, 3) float32 in [0, 1]: a slice of a case as a network sees it."""
     below, above = neighbors(case, z, recipe.neighbor_mm)
@@ -72,7 +72,7 @@ def case_input(
     return np.stack(channels, -1)
 
 
-def is_picture(case: Case) -> bool:
+def is_picture(case: LabelledScan) -> bool:
     """Whether its slices stand alone."""
     return len(case.z_mm) == 1 or bool(np.diff(case.z_mm).min() >= APART_MM)
 
@@ -86,7 +86,7 @@ class LiverSamples:
 
     def __init__(
         self,
-        cases: list[Case],
+        cases: list[LabelledScan],
         recipe: Recipe,
         synthetic: float = LESION_CHANCE,
         notches: float = NOTCH_CHANCE["liver"],
@@ -127,7 +127,7 @@ class LiverSamples:
         center = (full - 1) / 2 + rng.uniform(-0.08, 0.08, 2) * full
         scale, degrees = np.exp(rng.uniform(-0.25, 0.27)), rng.uniform(-13, 13)
         bend = random_bend(rng, full, 0.035 * full) if rng.random() < 0.3 else None
-        image, mask = warp(image, mask, placement(center, full, scale, degrees), full, bend)
+        image, mask = warp(image, mask, affine_matrix(center, full, scale, degrees), full, bend)
         if size != full:
             image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
             mask = _resize_mask(mask, size) > 0.5
@@ -138,7 +138,7 @@ class LiverSamples:
         return Sample(image, mask, np.ones(mask.shape, np.float32))
 
 
-def tumor_view(case: Case, recipe: Recipe) -> tuple[Square, tuple[int, int]]:
+def tumor_view(case: LabelledScan, recipe: Recipe) -> tuple[Square, tuple[int, int]]:
     """What the tumor network sees of a case, and its window, by the annotated liver."""
     liver = case.labels != BACKGROUND
     square = around(liver, round(recipe.tumor_margin_mm / case.pixel_mm))
@@ -154,7 +154,7 @@ class TumorSamples:
 
     def __init__(
         self,
-        cases: list[Case],
+        cases: list[LabelledScan],
         recipe: Recipe,
         real: float = 0.5,
         synthetic: float = 0.3,
@@ -166,7 +166,7 @@ class TumorSamples:
         """Looks where tumors are.
 
         Args:
-            cases: pictures among them are of use only once `label_surely` has seen them.
+            cases: pictures among them are of use only once `pseudo_label` has seen them.
             recipe: for size and margin.
             real: part of the samples from slices with tumors.
             synthetic: part of the samples with tumors drawn into a slice that has none.
@@ -222,7 +222,7 @@ class TumorSamples:
         weight = (tumor | ~unknown).astype(np.float32)
         return Sample(random_intensity(rng, image), tumor, weight)
 
-    def _crop(self, rng, case: Case, z: int, channels, size: int, real: bool):
+    def _crop(self, rng, case: LabelledScan, z: int, channels, size: int, real: bool):
         """Image, masks (size, size, 3) of liver, tumor and what is neither, and the scale."""
         low, high = self._window[case.name]
         image = np.stack([case.hu[k] for k in channels], -1).astype(np.float32)
@@ -236,19 +236,19 @@ class TumorSamples:
         center = middle + rng.uniform(-0.3, 0.3, 2) * size / scale
         if scale < 0.75:  # as INTER_AREA does when it shrinks
             image = cv2.GaussianBlur(image, (0, 0), 0.35 / scale)
-        matrix = placement(center, size, scale, rng.uniform(-15, 15))
+        matrix = affine_matrix(center, size, scale, rng.uniform(-15, 15))
         bend = random_bend(rng, size, 0.03 * size) if rng.random() < 0.2 else None
         return *warp(image, masks.astype(np.float32), matrix, size, bend), scale
 
 
-def _by_patient(cases: list[Case]) -> list[list[Case]]:
-    patients: dict[str, list[Case]] = {}
+def _by_patient(cases: list[LabelledScan]) -> list[list[LabelledScan]]:
+    patients: dict[str, list[LabelledScan]] = {}
     for case in cases:
         patients.setdefault(case.patient, []).append(case)
     return list(patients.values())
 
 
-def _choose_case(rng: np.random.Generator, patients: list[list[Case]]) -> Case:
+def _choose_case(rng: np.random.Generator, patients: list[list[LabelledScan]]) -> LabelledScan:
     """Every patient alike, however many scans there are of one."""
     scans = patients[rng.integers(len(patients))]
     return scans[rng.integers(len(scans))]
@@ -260,7 +260,9 @@ def _choose_slice(rng, wanted: np.ndarray, other: np.ndarray, chance: float) -> 
     return int(rng.choice(np.flatnonzero(wanted if first else other)))
 
 
-def _channels(rng: np.random.Generator, case: Case, z: int) -> tuple[tuple[int, int, int], float]:
+def _channels(
+    rng: np.random.Generator, case: LabelledScan, z: int
+) -> tuple[tuple[int, int, int], float]:
     """The three slices of one input and the distance they are meant to be apart."""
     if is_picture(case) or rng.random() < LONE_CHANCE:
         return (z, z, z), 0.0

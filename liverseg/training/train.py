@@ -26,12 +26,14 @@ from ..model import build_resunet
 from ..network.engine import load_engine
 from ..network.recipe import Recipe
 from ..network.weights import NETWORKS
+from .cache import open_packed, pack
 from .datasets import read_data, read_sides
-from .labelled_scan import Case, open_packed, pack, split_cases
+from .labelled_scan import LabelledScan
 from .losses import make_loss
-from .pseudo_labels import label_surely
+from .pseudo_labels import pseudo_label
 from .quick_dice import validate
 from .samples import LiverSamples, Samples, TumorSamples
+from .split import split_cases
 
 SAMPLES = {"liver": LiverSamples, "tumor": TumorSamples}
 LOG_FIELDS = ("step", "seconds", "learning_rate", "loss", "val_dice")
@@ -71,7 +73,7 @@ STAGES = {
 
 def train(
     network: str,
-    split: dict[str, list[Case]],
+    split: dict[str, list[LabelledScan]],
     folder: Path,
     recipe: Recipe = Recipe(),  # noqa: B008, frozen
     stages: tuple[Stage, ...] | None = None,
@@ -136,7 +138,7 @@ class Run:
         if (folder / "state.json").is_file():
             self._load()
 
-    def train(self, samples: Samples, validation: list[Case]) -> None:
+    def train(self, samples: Samples, validation: list[LabelledScan]) -> None:
         """Trains to the stage's last step, with checkpoints and a line of the log now and then."""
         stage, losses, begin = self.stage, [], time.monotonic() - self.seconds
         batches = make_batches(samples, stage, self.step)
@@ -164,7 +166,7 @@ class Run:
             mean *= keep
             mean += (1 - keep) * now
 
-    def _validate(self, cases: list[Case]) -> float | None:
+    def _validate(self, cases: list[LabelledScan]) -> float | None:
         """Mean Dice of the averaged weights."""
         trained = self.model.get_weights()
         self.model.set_weights(self.average)
@@ -244,7 +246,7 @@ def main(argv: list[str]) -> None:
     split = split_cases(cases, read_sides(args.data, cases))
     if args.teacher:
         teacher = load_engine("reference", args.teacher)
-        split["train"] = [label_surely(case, teacher) for case in tqdm(split["train"], "teacher")]
+        split["train"] = [pseudo_label(case, teacher) for case in tqdm(split["train"], "teacher")]
     liver = load_trained(args.work, "liver") if args.network == "tumor" else None
     train(args.network, split, args.work, initial=liver)
 

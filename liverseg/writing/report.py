@@ -8,56 +8,42 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from ..scores.glossary import EXPLANATIONS, STATUS_WORDS, written
+from ..scores.findings import Findings
+from ..scores.glossary import EXPLANATIONS, STATUS_WORDS, format_value
 from ..scores.measurements import Measurements
 from ..scores.metrics import Scores
-from ..volume import Segmentation, Volume, describe, notices
+from ..volume import describe
 from . import colors
-from .export import DISCLAIMER
 from .slice_picture import snapshot
+from .tables import DISCLAIMER, SENSELESS, measured_rows, scored_rows
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 MOST_TUMORS = 6  # what fits on the page; the CSV has them all
-MEASURED = ("liver_ml", "tumor_ml", "burden_percent", "liver_hu_mean")
-SCORED = ("dice", "iou", "precision", "recall", "voe", "rvd", "assd_mm", "hd95_mm")
+SAID_TWICE = ("f1", "accuracy", "max_surface_mm")  # by others, or of little use: in the CSV
 TUMOR_COLUMNS = ("volume_ml", "long_axis_mm", "short_axis_mm", "hu_mean")
 
 
-def report(
-    volume: Volume,
-    segmentation: Segmentation,
-    measurements: Measurements,
-    scores: Scores | None,
-    identity: str,
-    truth: Segmentation | None = None,
-) -> str:
-    """The report as HTML text.
-
-    Args:
-        volume, segmentation: to be shown.
-        measurements: of the segmentation.
-        scores: None where there is no ground truth.
-        identity: of the weights.
-        truth: to be outlined.
-    """
+def report(findings: Findings) -> str:
+    """The report as HTML text."""
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         disclaimer=DISCLAIMER,
-        scan=escape(describe(volume)),
-        pictures=_pictures(volume, segmentation, truth),
-        legend=_legend(truth is not None),
-        measurements=_measurement_table(measurements),
-        scores=_score_table(scores) if scores else "",
-        tumors=_tumor_table(measurements, scores),
-        notices=_notice_list(notices(volume, truth, segmentation)),
-        explanations=_explanations(scores is not None),
-        identity=escape(identity),
+        scan=escape(describe(findings.volume)),
+        pictures=_pictures(findings),
+        legend=_legend(findings.truth is not None),
+        measurements=_measurement_table(findings.measurements),
+        scores=_score_table(findings.scores) if findings.scores else "",
+        tumors=_tumor_table(findings.measurements, findings.scores),
+        notices=_notice_list(findings.notices),
+        explanations=_explanations(findings.scores is not None),
+        identity=escape(findings.identity),
     )
 
 
-def _pictures(volume: Volume, segmentation: Segmentation, truth: Segmentation | None) -> str:
+def _pictures(findings: Findings) -> str:
     """Figures of the slices with the largest liver and the largest tumor area."""
+    volume, prediction = findings.volume, findings.prediction
     figures = []
-    for mask, what in ((segmentation.liver, "liver"), (segmentation.tumor, "tumor")):
+    for mask, what in ((prediction.liver, "liver"), (prediction.tumor, "tumor")):
         areas = mask.sum(axis=(1, 2))
         if areas.any():
             z, caption = int(areas.argmax()), f"largest {what} area"
@@ -65,7 +51,7 @@ def _pictures(volume: Volume, segmentation: Segmentation, truth: Segmentation | 
             z, caption = volume.shape[0] // 2, "no liver was found"
         else:
             continue
-        png = base64.b64encode(snapshot(volume, z, segmentation, truth)).decode()
+        png = base64.b64encode(snapshot(volume, z, prediction, findings.truth)).decode()
         caption = f"Slice {z + 1} of {volume.shape[0]}: {caption}"
         figures.append(
             f'<figure><img alt="{caption}" src="data:image/png;base64,{png}">'
@@ -82,8 +68,8 @@ def _legend(with_truth: bool) -> str:
 
 def _measurement_table(found: Measurements) -> str:
     rows = [
-        _row(EXPLANATIONS[key].name, written(key, getattr(found, key), unit=True))
-        for key in MEASURED
+        _row(EXPLANATIONS[row.key].name, format_value(row.key, row.number, unit=True))
+        for row in measured_rows(found)
     ]
     rows.insert(2, _row("Tumors", str(len(found.lesions))))
     return f"<h2>Measurements</h2><table><tbody>{''.join(rows)}</tbody></table>"
@@ -92,15 +78,15 @@ def _measurement_table(found: Measurements) -> str:
 def _score_table(scores: Scores) -> str:
     rows = [
         _row(
-            EXPLANATIONS[key].name,
-            written(key, getattr(scores.liver, key), unit=True),
-            written(key, getattr(scores.tumor, key), unit=True),
+            EXPLANATIONS[row.key].name,
+            *(
+                SENSELESS if isinstance(value, str) else format_value(row.key, value, unit=True)
+                for value in (row.liver, row.tumor)
+            ),
         )
-        for key in SCORED
+        for row in scored_rows(scores)
+        if row.key not in SAID_TWICE
     ]
-    for key in ("precision", "recall"):
-        value = written(f"lesion_{key}", getattr(scores.lesions, key), unit=True)
-        rows.append(_row(EXPLANATIONS[f"lesion_{key}"].name, "", value))
     return "<h2>Against the ground truth</h2>" + _table(("", "Liver", "Tumors"), rows)
 
 
@@ -109,7 +95,7 @@ def _tumor_table(found: Measurements, scores: Scores | None) -> str:
         return ""
     rows = []
     for lesion in found.lesions[:MOST_TUMORS]:
-        values = [written(key, getattr(lesion, key), unit=True) for key in TUMOR_COLUMNS]
+        values = [format_value(key, getattr(lesion, key), unit=True) for key in TUMOR_COLUMNS]
         numbers = dict.fromkeys((lesion.first_slice + 1, lesion.last_slice + 1))
         values.append("–".join(map(str, numbers)))
         if scores:

@@ -24,10 +24,13 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from liverseg.evaluation.readme_tables import table_text
-from liverseg.page.viewer import LiverViewer, pack_result, pack_scan_steps, private_folder
+from liverseg.page.events import with_served_files
+from liverseg.page.viewer.component import LiverViewer
+from liverseg.page.viewer.packing import pack_masks, pack_scan_steps
 from liverseg.phantom import make_phantom
 from liverseg.volume import Segmentation, Volume
 from tests.helpers.browser import open_browser
+from tests.helpers.packed import private_folder
 
 COUNTS = (130, 400)
 STEPS = 60
@@ -136,8 +139,9 @@ def viewer_page(volume: Volume, labels: Segmentation) -> gr.Blocks:
     def load():
         folder = private_folder()
         for scan in pack_scan_steps(volume, folder):
-            yield scan
-        yield pack_result(scan, labels, labels, folder=folder)
+            yield with_served_files(scan)
+        masks = pack_masks(scan, labels, labels, (0.5, 0.5), folder=folder)
+        yield with_served_files(masks)
 
     with gr.Blocks() as demo:
         viewer = LiverViewer()

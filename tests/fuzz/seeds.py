@@ -14,10 +14,11 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, EnhancedCTImageStorage, RLELossless
 
-from liverseg.phantom.files import write_dicom, write_ircadb_masks, write_nifti
+from liverseg.phantom.files import placed, write_dicom, write_ircadb_masks
 from liverseg.reading.upload import read_scan
 from liverseg.volume import LIVER, TUMOR, Segmentation, Spacing, Volume
 from liverseg.writing.dicom_seg import write_dicom_seg
+from liverseg.writing.labels import write_nifti
 
 SHAPE, SPACING = (3, 12, 16), Spacing(5.0, 0.7, 0.8)
 COMPRESSIONS = {
@@ -66,7 +67,7 @@ def make_seeds(folder: Path) -> tuple[list[Seed], Volume]:
     seeds.append(Seed("enhanced CT", "scan", {"enhanced": _enhanced(slices)}))
     seeds.append(Seed("zip", "scan", {"ct.zip": _zipped(_files(slices))}))
     for name, kind in (("ct.nii", "NIfTI"), ("ct.nii.gz", "packed NIfTI")):
-        seeds.append(Seed(kind, "scan", _files([write_nifti(scan, folder / name)])))
+        seeds.append(Seed(kind, "scan", _files([write_nifti(scan, placed(scan), folder / name)])))
     grey = np.clip(scan.hu + 100, 0, 255).astype(np.uint8)
     for format in ("PNG", "JPEG"):
         pictures = {
@@ -81,7 +82,7 @@ def _truths(truth: Segmentation, scan: Volume, volume: Volume, folder: Path) -> 
     by_path = {str(path.relative_to(folder)): path for path in masks.rglob("image_*")}
     mask_files = {name: path.read_bytes() for name, path in by_path.items()}
     write_dicom_seg(truth, volume, folder / "seg.dcm", "fuzz")
-    labels = write_nifti(truth, folder / "labels.nii", scan)
+    labels = write_nifti(truth, placed(scan), folder / "labels.nii")
     pictures = {}
     for z, plane in enumerate(truth.labels):
         picture = Image.fromarray(plane, "P")

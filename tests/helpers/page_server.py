@@ -39,9 +39,9 @@ def served_here(folder: Path):
     """Serves the page from threads of this process."""
     sys.path.insert(0, str(ROOT))
     import app
-    from liverseg.page.temp_folder import Scratch
+    from liverseg.page.temp_folder import TempFolder
 
-    with mock.patch.dict(os.environ), Scratch(folder) as scratch:
+    with mock.patch.dict(os.environ), TempFolder(folder) as scratch:
         page = app.serve(scratch, server_name="127.0.0.1", server_port=free_port(), quiet=True)
         try:
             yield Served(page.blocks.local_url, scratch.folder, page, page.service)

@@ -1,11 +1,12 @@
 """The CT viewer of the page: a canvas in the browser, fed by Python with a little JSON and files.
 
-    folder = private_folder()                         # one per visitor's scan
     for value in pack_scan_steps(volume, folder):     # shows the middle slice, then the scan
     value = pack_preview(value, step, folder=folder)  # for each Step with labels: masks appear
-    value = pack_result(value, result, truth, scores, measurements, folder=folder)
+    value = pack_masks(value, prediction, truth, thresholds, folder=folder)
+    value = pack_result(value, findings, thresholds, folder=folder)   # with numbers
 
-Each call returns a new value for a `LiverViewer`; the browser fetches only the files that are new.
+The folder is one of its own for each scan, inside the one that Gradio serves. Each call returns
+a new value for a `LiverViewer`; the browser fetches only the files that are new.
 Scrolling, thresholds and teaching then need no server. Keep the value on the server where the next
 call needs it: what comes back from a browser is not to be trusted with paths.
 
@@ -13,14 +14,3 @@ The page may steer the viewer with a DOM event on the document, `lv:goto` with t
 as detail, and follow it with `lv:slice`, sent whenever the slice changes and in answer to
 `lv:where`.
 """
-
-from .component import LiverViewer
-from .packing import pack_preview, pack_result, pack_scan_steps, private_folder
-
-__all__ = [
-    "LiverViewer",
-    "pack_preview",
-    "pack_result",
-    "pack_scan_steps",
-    "private_folder",
-]

@@ -58,7 +58,7 @@ class ViewerValue(GradioRootModel):
 class LiverViewer(gr.HTML):
     """Shows what `packing` made of a scan, its segmentation and the ground truth.
 
-    Its event `open_case` asks for a synthetic case: number, size and contrast of `cases.Case`;
+    Its event `open_case` asks for a synthetic case: number, size and contrast of `SyntheticCase`;
     its event `segment` asks for the networks' masks of the scan that it shows.
     """
 

@@ -5,6 +5,8 @@ error is at most 1.3 HU. Slices are stored from the middle outwards, the first o
 own, so that it can be looked at while the others are packed and arrive; each as its differences
 from pixel to pixel, which packs to four fifths in half the time. Prediction and truth share a byte:
 prediction + 4 truth.
+
+Files stand in a value as Paths; the component makes of them what Gradio serves.
 """
 
 import gzip
@@ -17,35 +19,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from gradio.data_classes import FileData
-from gradio.utils import get_upload_folder
 
+from ...scores.findings import Findings
+from ...scores.measurements import Lesion
+from ...scores.metrics import Scores
 from ...volume import HU_MAX, HU_MIN, Probability, Segmentation, Volume, affine_of
+from ..synthetic_case import SyntheticCase
 
 if TYPE_CHECKING:
     from ...network.cascade import Step
-    from ...scores.measurements import Lesion, Measurements
-    from ...scores.metrics import Scores
-    from ..synthetic_case import Case
 
 GZIP_WBITS = 16 + zlib.MAX_WBITS
 # (HU, grey level): linear in between
 CT_LEVELS = ((HU_MIN, 0), (-200, 28), (300, 220), (1500, 250), (HU_MAX, 255))
 
 
-def private_folder() -> Path:
-    """A new folder that Gradio serves from, under a name that nobody can guess."""
-    folder = Path(get_upload_folder()) / secrets.token_hex(32)
-    folder.mkdir(mode=0o700, parents=True)
-    return folder
-
-
-def pack_scan_steps(volume: Volume, folder: Path, case: "Case | None" = None) -> Iterator[dict]:
+def pack_scan_steps(
+    volume: Volume, folder: Path, case: SyntheticCase | None = None
+) -> Iterator[dict]:
     """A scan for the viewer, without any mask: its middle slice at once, then all of it.
 
     Args:
         volume: the scan.
-        folder: from `private_folder`, or another one inside Gradio's upload folder.
+        folder: this scan's own, which the page serves.
         case: of a synthetic scan, whose number and difficulty are shown.
     """
     levels = _levels(volume)
@@ -90,49 +86,54 @@ def pack_preview(value: dict, step: "Step", *, folder: Path) -> dict:
     return {**value, "state": "preview", "progress": progress, "previews": previews}
 
 
-def pack_result(
+def pack_masks(
     value: dict,
-    segmentation: Segmentation | None = None,
-    truth: Segmentation | None = None,
-    scores: "Scores | None" = None,
-    measurements: "Measurements | None" = None,
-    truth_measurements: "Measurements | None" = None,
-    thresholds: tuple[float, float] = (0.5, 0.5),
+    prediction: Segmentation | None,
+    truth: Segmentation | None,
+    thresholds: tuple[float, float],
     *,
     folder: Path,
 ) -> dict:
-    """The scan with its final masks and numbers; previews are over.
-
-    Everything may come in steps: first the segmentation, then the same call with scores and
-    measurements.
+    """The scan with its final masks, of which nothing was measured yet; previews are over.
 
     Args:
         value: from any of the functions here.
-        segmentation: of the networks; None where there is only a ground truth.
-        truth: the ground truth on the same grid.
-        scores: of `compare`: for surface distances and what became of each lesion.
-        measurements: of `measure(segmentation, volume)`: for the list of lesions.
-        truth_measurements: of `measure(truth, volume)`: to list the missed lesions too.
-        thresholds: liver's and tumor's, at which `segmentation` was made.
+        prediction: of the networks; None where there is only a ground truth.
+        truth: the ground truth on the same grid, or None; at least one of both is there.
+        thresholds: liver's and tumor's, at which `prediction` was made.
         folder: the scan's.
     """
-    labels = segmentation.labels if segmentation else np.zeros_like(truth.labels)
+    labels = 0 if prediction is None else prediction.labels
+    labels = labels if truth is None else labels | truth.labels << 2
     result = {
-        "predicted": segmentation is not None,
+        "predicted": prediction is not None,
         "truth": truth is not None,
-        "labels": _write(labels if truth is None else labels | truth.labels << 2, folder),
+        "labels": _write(labels, folder),
         "thresholds": {"liver": thresholds[0], "tumor": thresholds[1]},
         "probability": None,
-        "scores": _surface_scores(scores) if scores else None,
-        "lesions": _lesions(measurements, scores, truth_measurements) if measurements else None,
+        "scores": None,
+        "lesions": None,
     }
-    if segmentation and segmentation.liver_probability and segmentation.tumor_probability:
+    if prediction and prediction.liver_probability and prediction.tumor_probability:
         result["probability"] = {
-            "liver": _pack_probability(segmentation.liver_probability, folder),
-            "tumor": _pack_probability(segmentation.tumor_probability, folder),
+            "liver": _pack_probability(prediction.liver_probability, folder),
+            "tumor": _pack_probability(prediction.tumor_probability, folder),
         }
-    state = "result" if segmentation else "scan"
+    state = "result" if prediction else "scan"
     return {**value, "state": state, "progress": None, "previews": [], "result": result}
+
+
+def pack_result(
+    value: dict, findings: Findings, thresholds: tuple[float, float], *, folder: Path
+) -> dict:
+    """As `pack_masks`, with the list of lesions and, with ground truth, the surface distances."""
+    masks = findings.prediction, findings.truth
+    value = pack_masks(value, *masks, thresholds, folder=folder)
+    numbers = {
+        "scores": _surface_scores(findings.scores) if findings.scores else None,
+        "lesions": _lesions(findings),
+    }
+    return {**value, "result": value["result"] | numbers}
 
 
 def middle_out(slices: int) -> list[int]:
@@ -159,7 +160,7 @@ def _levels(volume: Volume) -> tuple[tuple[int, int], ...]:
 
 def _write_slices(
     hu: np.ndarray, order: list[int], levels: tuple[tuple[int, int], ...], folder: Path
-) -> dict:
+) -> Path:
     """Gzipped grey levels of some slices of (z, y, x) int16 HU, one at a time."""
     table = np.interp(np.arange(HU_MIN, HU_MAX + 1), *zip(*levels, strict=True))
     table = table.round().astype(np.uint8)
@@ -171,7 +172,7 @@ def _write_slices(
             gray = np.take(table, hu[z] - np.int16(HU_MIN)).ravel()
             file.write(packer.compress(np.diff(gray, prepend=np.uint8(0))))
         file.write(packer.flush())
-    return FileData(path=str(path)).model_dump()
+    return path
 
 
 def _pack_probability(probability: Probability, folder: Path) -> dict:
@@ -183,7 +184,7 @@ def _pack_probability(probability: Probability, folder: Path) -> dict:
     }
 
 
-def _surface_scores(scores: "Scores") -> dict:
+def _surface_scores(scores: Scores) -> dict:
     """What the browser cannot count from voxels."""
     return {
         name: {"assd_mm": found.assd_mm, "hd95_mm": found.hd95_mm}
@@ -191,24 +192,21 @@ def _surface_scores(scores: "Scores") -> dict:
     }
 
 
-def _lesions(
-    measurements: "Measurements",
-    scores: "Scores | None",
-    truth_measurements: "Measurements | None",
-) -> list[dict]:
+def _lesions(findings: Findings) -> list[dict]:
     """The predicted lesions, then the missed ones of the truth."""
+    lesions, scores = findings.measurements.lesions, findings.scores
     if scores is None:
-        return [_lesion(lesion, None) for lesion in measurements.lesions]
+        return [_lesion(lesion, None) for lesion in lesions]
     status = {match.number: match.status for match in scores.lesions.predicted}
-    listed = [_lesion(lesion, status[lesion.number]) for lesion in measurements.lesions]
+    listed = [_lesion(lesion, status[lesion.number]) for lesion in lesions]
     missed = {match.number for match in scores.lesions.truth if match.status == "missed"}
-    true_lesions = truth_measurements.lesions if truth_measurements else ()
+    true_lesions = findings.truth_measurements.lesions if findings.truth_measurements else ()
     return listed + [
         _lesion(lesion, "missed") for lesion in true_lesions if lesion.number in missed
     ]
 
 
-def _lesion(lesion: "Lesion", status: str | None) -> dict:
+def _lesion(lesion: Lesion, status: str | None) -> dict:
     return {
         "number": lesion.number,
         "status": status,
@@ -225,10 +223,10 @@ def _lesion(lesion: "Lesion", status: str | None) -> dict:
     }
 
 
-def _write(array: np.ndarray, folder: Path) -> dict:
+def _write(array: np.ndarray, folder: Path) -> Path:
     """Gzipped bytes in a file named by their digest: what is there already is not sent again."""
     content = memoryview(np.ascontiguousarray(array)).cast("B")
     path = folder / f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.bin"
     if not path.exists():
         path.write_bytes(gzip.compress(content, 1))
-    return FileData(path=str(path)).model_dump()
+    return path

@@ -5,17 +5,13 @@ JavaScript, so the templates are fixed: what came from outside reaches the page 
 `props.value` and `textContent` only.
 """
 
-import re
 import secrets
-import shutil
 from html import escape
 from pathlib import Path
 
 import gradio as gr
 import plotly
 from gradio import route_utils
-from gradio.data_classes import FileData
-from gradio.utils import get_upload_folder
 
 HERE = Path(__file__).parent
 CSS = (HERE / "page.css").read_text(encoding="utf-8")
@@ -38,10 +34,10 @@ def component(name: str, value=None, *, template: str | None = None, **settings)
 
 
 def upload_box(label: str, hint: str, **settings) -> gr.HTML:
-    """Takes files, folders and zips; its value is then one for `Upload.of`.
+    """Takes files, folders and zips; its value is then one for `Upload`.
 
-    Its `upload` event follows when all have arrived. The handler answers with `said(sentence)` or
-    `refused(sentence)`, which is shown in the box.
+    Its `upload` event follows when all have arrived. The handler answers with `uploads.said` or
+    `uploads.refused`, which is shown in the box.
 
     Args:
         label: text.
@@ -51,21 +47,6 @@ def upload_box(label: str, hint: str, **settings) -> gr.HTML:
     template = (HERE / "upload_box.html").read_text(encoding="utf-8")
     template = template.replace("LABEL", escape(label)).replace("HINT", hint)
     return component("upload_box", template=template, **settings)
-
-
-def said(sentence: str) -> dict:
-    """An answer of an upload box: all is well."""
-    return {"text": sentence, "state": "ready"}
-
-
-def refused(sentence: str) -> dict:
-    """An answer of an upload box: the upload cannot be used."""
-    return {"text": sentence, "state": "refused"}
-
-
-def downloads_value(offers: list[dict], file: Path | None = None) -> dict:
-    """For a "downloads" component: what it offers, and a file to save now."""
-    return {"offers": offers, "file": FileData(path=str(file)).model_dump() if file else None}
 
 
 def plotly_figure(hint: str, *, linked: bool = False, **settings) -> gr.HTML:
@@ -100,45 +81,6 @@ class _UploadedFile(route_utils.GradioUploadFile):
     def __init__(self, *args, **settings):
         super().__init__(*args, **settings)
         self.sha.update(secrets.token_bytes(32))
-
-
-class Upload:
-    """Files that Gradio received.
-
-    Args:
-        paths: where Gradio put them.
-        names: where each belongs in the person's folder; its own name where it is not said.
-    """
-
-    def __init__(self, paths: list[Path], names: list[str] | None = None):
-        received = Path(get_upload_folder()).resolve()
-        self.paths = [path.resolve() for path in paths]
-        if not all(path.is_relative_to(received) for path in self.paths):
-            raise ValueError("not an uploaded file")
-        named = names if names and len(names) == len(paths) else [path.name for path in paths]
-        self.names = [_safe_name(name) for name in named]
-
-    @classmethod
-    def of(cls, value: dict) -> "Upload":
-        """From an upload box's value."""
-        paths = [Path(file["path"]) for file in value["files"]]
-        return cls(paths, [str(name) for name in value["names"]])
-
-    def move_to(self, folder: Path) -> None:
-        """Moves the files into an empty folder."""
-        for k, (path, name) in enumerate(zip(self.paths, self.names, strict=True)):
-            target = folder / name
-            if target.exists():
-                target = folder / str(k) / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(path, target)
-            path.parent.rmdir()
-
-
-def _safe_name(name: str) -> Path:
-    """A relative path that stays where it is put, made of letters, digits, space, . _ and -."""
-    parts = [re.sub(r"[^\w .-]", "_", part)[:100].lstrip(".") for part in name.split("/")]
-    return Path(*[part for part in parts if part] or ["file"])
 
 
 def theme() -> gr.Theme:

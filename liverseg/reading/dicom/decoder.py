@@ -22,7 +22,7 @@ START_SECONDS = 60  # on a busy machine the imports alone can take ten
 MAX_HEAD = 1000  # bytes of an answer's first line
 
 
-class Apart:
+class FrameDecoder:
     """A decoding process, started when first needed and again after it ended."""
 
     def __init__(self):

@@ -12,13 +12,13 @@ from pydicom.uid import RLELossless
 
 from ...errors import BrokenFile, NoDecoder
 from .codestream import codestream_shape
-from .decoder import Apart
+from .decoder import FrameDecoder
 from .file import DAMAGE, read_dataset
 from .slice import CtSlice
 
 BYTES_PER_PIXEL = 4  # at most, in CT and in masks
 
-_APART = Apart()
+_APART = FrameDecoder()
 
 
 def stored_values(slices: Sequence[CtSlice]) -> Iterator[np.ndarray]:

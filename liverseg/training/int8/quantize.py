@@ -17,6 +17,7 @@ from ...network.engine import Network, load_network, open_session
 from ...network.preprocess import NetworkInput, tumor_square, tumor_window, whole_slice
 from ...network.recipe import Recipe
 from ...network.weights import FOLDER, NETWORKS, Weights, fast_key, load_config, write_config
+from ...scores.metrics import dice
 from ...volume import Volume
 from .graph import Int8Operations
 from .network import Layers, network
@@ -93,11 +94,10 @@ def quantized(
 
 def agreement(expected: np.ndarray, found: np.ndarray) -> str:
     """How near the integers come to the reference, in words."""
-    expected_mask, found_mask = expected >= 0.5, found >= 0.5
-    size = expected_mask.sum() + found_mask.sum()
-    dice = f"{2 * (expected_mask & found_mask).sum() / size:.4f}" if size else "undefined"
+    overlap = dice(found >= 0.5, expected >= 0.5)
+    words = "undefined" if overlap is None else f"{overlap:.4f}"
     difference = np.abs(expected - found).mean()
-    return f"Dice with the reference {dice}, mean difference of the probability {difference:.4f}"
+    return f"Dice with the reference {words}, mean difference of the probability {difference:.4f}"
 
 
 def slices_for(name: Network, volume: Volume, liver: np.ndarray, recipe: Recipe) -> np.ndarray:
@@ -124,7 +124,8 @@ def phantoms() -> Iterator[Labelled]:
 
 def training_scans(root: Path) -> Iterator[Labelled]:
     """The training patients' scans of a data set that training can read, one at a time."""
-    from ...evaluation.evaluate import cases_of_side, spacing_of
+    from ..datasets import cases_of_side
+    from ..labelled_scan import spacing_of
 
     for case in cases_of_side(root, "train"):
         if len(case.z_mm) > SLICES_A_SCAN and case.labels.any():

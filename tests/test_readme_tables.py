@@ -6,17 +6,9 @@ import re
 import pytest
 
 from liverseg.evaluation.model_card import model_card
-from liverseg.evaluation.readme_tables import (
-    NOT_MEASURED,
-    README,
-    ablation_text,
-    about,
-    filled,
-    headline,
-    main,
-    results_text,
-)
+from liverseg.evaluation.readme_tables import README, ablation_text, filled, main, results_text
 from liverseg.network.weights import FOLDER, load_config
+from liverseg.scores.results import NOT_MEASURED, about, headline
 from tests.test_model_card import weights, write_results  # noqa: F401, a fixture
 
 MARKED = """Before

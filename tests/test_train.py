@@ -10,7 +10,7 @@ import pytest
 from liverseg.model import build_resunet
 from liverseg.network.recipe import Recipe
 from liverseg.network.weights import load_config
-from liverseg.training.labelled_scan import Case
+from liverseg.training.labelled_scan import LabelledScan
 from liverseg.training.losses import make_loss, overlap_loss
 from liverseg.training.quick_dice import outputs, validate
 from liverseg.training.release import save_release
@@ -21,13 +21,13 @@ STAGE = Stage(size=32, batch=2, steps=6, learning_rate=1e-3, warmup=2, log_every
 
 
 @pytest.fixture(scope="module")
-def case() -> Case:
+def case() -> LabelledScan:
     """A liver with a dark tumor on four of eight slices, in something brighter."""
     labels = np.zeros((8, 48, 48), np.uint8)
     labels[1:7, 10:34, 8:30] = 1
     labels[2:6, 16:24, 14:22] = 2
     hu = np.choose(labels, [300, 100, 50]).astype(np.int16)
-    return Case("a", "a", hu, labels, np.arange(8) * 2.5, 0.75)
+    return LabelledScan("a", "a", hu, labels, np.arange(8) * 2.5, 0.75)
 
 
 def test_the_overlap_loss_is_the_dice_loss_worked_by_hand():
@@ -84,7 +84,7 @@ def trained(case, tmp_path_factory):
 
 
 def test_a_stopped_training_goes_on_along_the_same_curve(case, trained, tmp_path, monkeypatch):
-    import liverseg.training as training
+    import liverseg.training.train as training
 
     model, folder = trained
     split = {"train": [case], "val": [case]}
@@ -135,7 +135,7 @@ def test_validation_leaves_out_slices_whose_tumors_were_not_annotated(case):
     assert validate(Perfect(), "tumor", [case], SMALL) == pytest.approx(1, abs=0.1)
     labels = case.labels.copy()
     labels[:4][labels[:4] > 0] = 3
-    partly = Case("b", "b", case.hu, labels, case.z_mm, case.pixel_mm)
+    partly = LabelledScan("b", "b", case.hu, labels, case.z_mm, case.pixel_mm)
     probability, truth, _ = outputs(Perfect(), "tumor", partly, SMALL)
     assert len(probability) == 2  # of slices 4, 5 and 6 every second one
     assert truth.any(axis=(1, 2)).tolist() == [True, False]
@@ -144,7 +144,7 @@ def test_validation_leaves_out_slices_whose_tumors_were_not_annotated(case):
 
 
 def test_validation_without_tumors_has_no_dice(case):
-    without = Case("c", "c", case.hu, np.minimum(case.labels, 1), case.z_mm, case.pixel_mm)
+    without = LabelledScan("c", "c", case.hu, np.minimum(case.labels, 1), case.z_mm, case.pixel_mm)
     assert validate(Perfect(), "tumor", [without], SMALL) is None
 
 

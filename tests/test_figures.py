@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from liverseg.page.figures import missed_tumors, slice_curves, surface, surfaces
+from liverseg.page.figures import missed_lesions, slice_curves, surface, surfaces
 from liverseg.scores.measurements import measure
 from liverseg.scores.metrics import compare
 from liverseg.volume import LIVER, TUMOR, Segmentation, Spacing, Volume
@@ -112,5 +112,20 @@ def test_a_tumor_that_is_touched_is_not_missed():
     true[0, 1:3, 1:3] = true[0, 1:3, 6:8] = True
     found = np.zeros_like(true)
     found[0, 2, 2] = True
-    missed = missed_tumors(found, true)
+    missed = missed_lesions(found, true)
     assert missed[0, 1, 6] and not missed[0, 1, 1]
+
+
+def test_tumors_that_touch_at_a_corner_are_two_as_in_the_table():
+    """The found one has its own, so the other is missed: in the table, and so in the figure."""
+    labels = np.full((3, 9, 9), LIVER, np.uint8)
+    labels[1, 2:4, 2:4] = labels[1, 4:6, 4:6] = TUMOR
+    truth = Segmentation(labels)
+    found = np.full_like(labels, LIVER)
+    found[1, 2:4, 2:4] = TUMOR
+    scores = compare(Segmentation(found), truth, Volume(np.zeros((3, 9, 9), np.int16), SPACING))
+    assert [match.status for match in scores.lesions.truth] == ["detected", "missed"]
+    missed = missed_lesions(found == TUMOR, truth.tumor)
+    assert missed.sum() == 4
+    assert missed[1, 4:6, 4:6].all()
+    assert "Tumors missed" in traces(surfaces(Segmentation(found), SPACING, truth))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from liverseg import phantom
-from liverseg.page.synthetic_case import CONTRASTS_HU, SIZES_MM, Case
+from liverseg.page.synthetic_case import CONTRASTS_HU, SIZES_MM, SyntheticCase
 from liverseg.scores.measurements import measure
 
 
@@ -18,7 +18,10 @@ def coarse(monkeypatch):
 
 
 def test_the_same_case_is_the_same_scan_with_the_same_tumors():
-    once, again = Case(3, "small", "faint").make(), Case(3, "small", "faint").make()
+    once, again = (
+        SyntheticCase(3, "small", "faint").make(),
+        SyntheticCase(3, "small", "faint").make(),
+    )
     np.testing.assert_array_equal(once[0].hu, again[0].hu)
     np.testing.assert_array_equal(once[1].labels, again[1].labels)
     assert once[0].source.kind == "dicom"
@@ -27,7 +30,7 @@ def test_the_same_case_is_the_same_scan_with_the_same_tumors():
 @pytest.mark.parametrize("size", ["large", "small"])
 @pytest.mark.parametrize("contrast", ["clear", "faint"])
 def test_tumors_are_as_large_and_as_dark_as_asked_for(size, contrast):
-    volume, truth = Case(1, size, contrast).make()
+    volume, truth = SyntheticCase(1, size, contrast).make()
     found = measure(truth, volume)
     assert found.lesions
     voxel = 3.0
@@ -42,4 +45,4 @@ def test_tumors_are_as_large_and_as_dark_as_asked_for(size, contrast):
 @pytest.mark.parametrize("wrong", [(-1,), (1, "huge"), (1, "any", "none")])
 def test_there_is_no_other_case(wrong):
     with pytest.raises(ValueError, match="no synthetic case"):
-        Case(*wrong)
+        SyntheticCase(*wrong)

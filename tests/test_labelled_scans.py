@@ -9,8 +9,9 @@ import pytest
 
 from liverseg.network.recipe import Recipe
 from liverseg.phantom import make_phantom
-from liverseg.phantom.files import write_dicom, write_ircadb_masks, write_nifti
+from liverseg.phantom.files import placed, write_dicom, write_ircadb_masks
 from liverseg.training.augment import SHADING, random_contrast, with_shading
+from liverseg.training.cache import open_packed, pack
 from liverseg.training.datasets import (
     read_data,
     read_phantoms,
@@ -27,28 +28,23 @@ from liverseg.training.drawn_lesions import (
     insert_organs,
     insert_tumors,
 )
-from liverseg.training.labelled_scan import (
-    UNANNOTATED,
-    Case,
-    open_packed,
-    pack,
-    random_sides,
-    split_cases,
-)
-from liverseg.training.pseudo_labels import label_surely
+from liverseg.training.labelled_scan import UNANNOTATED, LabelledScan
+from liverseg.training.pseudo_labels import pseudo_label
 from liverseg.training.samples import LiverSamples, TumorSamples, is_picture, neighbors
+from liverseg.training.split import random_sides, split_cases
 from liverseg.volume import Spacing
+from liverseg.writing.labels import write_nifti
 
 SMALL = Recipe(size=64, filters=(4, 8))
 
 
-def make_case(name="a", patient="a", tumor=2, slices=6, z_mm=2.5) -> Case:
+def make_case(name="a", patient="a", tumor=2, slices=6, z_mm=2.5) -> LabelledScan:
     """A square liver of 100 HU; `tumor` is the label of the lesion in slices 2 and 3."""
     labels = np.zeros((slices, 96, 96), np.uint8)
     labels[1:5, 20:70, 20:70] = 1
     labels[2:4, 30:40, 30:40] = tumor
     hu = np.choose(labels, [-100, 100, 50, 100]).astype(np.int16)
-    return Case(name, patient, hu, labels, np.arange(slices) * z_mm, 0.75)
+    return LabelledScan(name, patient, hu, labels, np.arange(slices) * z_mm, 0.75)
 
 
 def test_scans_of_one_patient_on_two_sides_are_refused():
@@ -100,7 +96,7 @@ def test_packed_cases_come_back_as_they_were(tmp_path):
         np.testing.assert_array_equal(found.z_mm, case.z_mm)
 
 
-def write_slice_folder(folder, case: Case, window=(-100, 200)):
+def write_slice_folder(folder, case: LabelledScan, window=(-100, 200)):
     folder.mkdir(parents=True)
     about = {
         "case": case.name,
@@ -212,13 +208,13 @@ def test_a_teacher_labels_what_it_is_sure_of():
     case = make_case(tumor=UNANNOTATED)
     case.hu[2:4, 30:40, 30:40], case.hu[2, 50:60, 50:60] = 30, 80
     case.labels[2:4, 20:70, 20:70] = UNANNOTATED
-    labels = label_surely(case, Teacher()).labels
+    labels = pseudo_label(case, Teacher()).labels
     assert (labels[2, 32:38, 32:38] == 2).all()
     assert (labels[2, 52:58, 52:58] == UNANNOTATED).all()
     assert (labels[3, 52:58, 52:58] == 1).all()
     np.testing.assert_array_equal(labels > 0, case.labels > 0)
     annotated = make_case()
-    assert label_surely(annotated, Teacher()) is annotated
+    assert pseudo_label(annotated, Teacher()) is annotated
 
 
 def test_pictures_that_a_teacher_labelled_are_learned_from():
@@ -399,7 +395,9 @@ def test_cysts_organs_and_notches_are_drawn_and_are_no_tumors(monkeypatch, drawn
 
 def test_the_official_split_of_the_real_data_keeps_patients_apart(real_data):
     cases = [
-        Case(about["case"], about["patient"], *[np.zeros((1, 1, 1), np.uint8)] * 2, np.zeros(1), 1)
+        LabelledScan(
+            about["case"], about["patient"], *[np.zeros((1, 1, 1), np.uint8)] * 2, np.zeros(1), 1
+        )
         for about in map(json.loads, (p.read_text() for p in real_data.glob("ct/*/case.json")))
     ]
     split = split_cases(cases, read_sides(real_data, cases))
@@ -412,7 +410,7 @@ def phantom():
     return make_phantom(1, shape=(8, 64, 64), spacing=Spacing(20.0, 6.0, 6.0))
 
 
-def check_against_phantom(case: Case, volume, truth):
+def check_against_phantom(case: LabelledScan, volume, truth):
     assert np.abs(case.hu.astype(int) - volume.hu).max() <= 1
     np.testing.assert_array_equal(case.labels > 0, truth.liver)
     np.testing.assert_array_equal(case.labels == 2, truth.tumor)
@@ -436,10 +434,10 @@ def test_lits_and_msd_files_are_read_and_know_the_ircadb_patients(phantom, tmp_p
     lits, msd = tmp_path / "lits", tmp_path / "msd"
     for folder in (lits, msd / "imagesTr", msd / "labelsTr"):
         folder.mkdir(parents=True)
-    write_nifti(volume, lits / "volume-28.nii")
-    write_nifti(truth, lits / "segmentation-28.nii", volume)
-    write_nifti(volume, msd / "imagesTr" / "liver_100.nii.gz")
-    write_nifti(truth, msd / "labelsTr" / "liver_100.nii.gz", volume)
+    write_nifti(volume, placed(volume), lits / "volume-28.nii")
+    write_nifti(truth, placed(volume), lits / "segmentation-28.nii")
+    write_nifti(volume, placed(volume), msd / "imagesTr" / "liver_100.nii.gz")
+    write_nifti(truth, placed(volume), msd / "labelsTr" / "liver_100.nii.gz")
     (of_lits,), (of_msd,) = read_data(lits), read_data(msd)
     assert (of_lits.name, of_lits.patient) == ("lits_028", "ircad_01")
     assert (of_msd.name, of_msd.patient) == ("lits_100", "lits_100")

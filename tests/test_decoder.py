@@ -10,7 +10,7 @@ from pydicom.pixels.utils import as_pixel_options
 
 from liverseg.errors import NoDecoder
 from liverseg.reading.dicom import decoder as module
-from liverseg.reading.dicom.decoder import Apart
+from liverseg.reading.dicom.decoder import FrameDecoder
 from liverseg.reading.upload import read_scan
 from tests.helpers.make_dicom import GDCM_SYNTAXES, ct, series, write
 
@@ -20,7 +20,7 @@ PRECISION = 6  # byte of a JPEG lossless frame that begins with its frame header
 
 @pytest.fixture
 def decoder():
-    decoder = Apart()
+    decoder = FrameDecoder()
     yield decoder
     if decoder._process:
         decoder._end()

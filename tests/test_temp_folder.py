@@ -5,13 +5,13 @@ import sys
 import time
 from pathlib import Path
 
-from liverseg.page.temp_folder import Scratch
+from liverseg.page.temp_folder import TempFolder
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_the_folder_is_private_and_gone_at_the_end(tmp_path):
-    with Scratch(tmp_path) as scratch:
+    with TempFolder(tmp_path) as scratch:
         assert scratch.folder.parent == tmp_path
         assert scratch.folder.stat().st_mode & 0o777 == 0o700
         (scratch.gradio / "upload").write_text("x")
@@ -20,23 +20,24 @@ def test_the_folder_is_private_and_gone_at_the_end(tmp_path):
 
 def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path):
     program = (
-        "import os, sys; from pathlib import Path; from liverseg.page.temp_folder import Scratch\n"
-        "scratch = Scratch(Path(sys.argv[1])); (scratch.gradio / 'scan').write_text('x')\n"
+        "import os, sys; from pathlib import Path\n"
+        "from liverseg.page.temp_folder import TempFolder\n"
+        "scratch = TempFolder(Path(sys.argv[1])); (scratch.gradio / 'scan').write_text('x')\n"
         "os._exit(1)"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=False)
     (left,) = tmp_path.iterdir()
-    with Scratch(tmp_path) as scratch:
+    with TempFolder(tmp_path) as scratch:
         assert not left.exists()
         assert scratch.folder.exists()
 
 
 def test_a_living_process_keeps_its_folder(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from liverseg.page.temp_folder import Scratch\n"
-        "Scratch(Path(sys.argv[1])).__exit__()"
+        "import sys; from pathlib import Path; from liverseg.page.temp_folder import TempFolder\n"
+        "TempFolder(Path(sys.argv[1])).__exit__()"
     )
-    with Scratch(tmp_path) as scratch:
+    with TempFolder(tmp_path) as scratch:
         subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=True)
         assert scratch.gradio.is_dir()
 
@@ -44,12 +45,12 @@ def test_a_living_process_keeps_its_folder(tmp_path):
 def test_a_folder_of_that_name_which_is_not_ours_stays(tmp_path):
     stranger = tmp_path / "liverseg-notes"
     stranger.mkdir()
-    with Scratch(tmp_path):
+    with TempFolder(tmp_path):
         assert stranger.is_dir()
 
 
 def test_old_files_are_swept_and_the_folders_of_open_studies_kept(tmp_path):
-    with Scratch(tmp_path) as scratch:
+    with TempFolder(tmp_path) as scratch:
         for name in ("old", "new", "kept"):
             (scratch.gradio / name).mkdir()
             (scratch.gradio / name / "file").write_text("x")
@@ -61,7 +62,7 @@ def test_old_files_are_swept_and_the_folders_of_open_studies_kept(tmp_path):
 
 
 def test_what_goes_away_during_a_sweep_does_not_stop_it(tmp_path, monkeypatch):
-    with Scratch(tmp_path) as scratch:
+    with TempFolder(tmp_path) as scratch:
         for name in ("taken", "old"):
             (scratch.gradio / name).mkdir()
             (scratch.gradio / name / "file").write_text("x")
@@ -75,7 +76,7 @@ def test_what_goes_away_during_a_sweep_does_not_stop_it(tmp_path, monkeypatch):
 
 
 def test_over_the_limit_of_bytes_the_oldest_goes_first(tmp_path):
-    with Scratch(tmp_path) as scratch:
+    with TempFolder(tmp_path) as scratch:
         for age, name in enumerate(("newest", "newer", "oldest")):
             (scratch.gradio / name).write_bytes(bytes(100))
             os.utime(scratch.gradio / name, (time.time() - age, time.time() - age))

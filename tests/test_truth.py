@@ -8,7 +8,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
 from liverseg.errors import BrokenFile, NoDecoder, TruthMismatch, UploadError
-from liverseg.reading.dicom.masks import structure_of
+from liverseg.reading.structure_names import structure_of
 from liverseg.reading.upload import read_scan, read_truth
 from liverseg.volume import LIVER, TUMOR, Spacing, Volume
 from tests.helpers.make_dicom import body, changed, ct, seg, series, to_bytes, write

@@ -6,4 +6,5 @@ filetype      what a file is, by its first bytes
 dicom/        CT series, masks and SEG;  nifti, pictures: the other formats
 hounsfield    stored values to HU;  geometry: slices to one grid in space
 truth         NIfTI and picture masks;  alignment: masks onto the scan's grid
+left_out      what could not be used, in words;  structure_names: liver, tumor, or neither
 """

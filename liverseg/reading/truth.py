@@ -14,9 +14,9 @@ from .alignment import (
     size_mismatch,
 )
 from .archive import Member
-from .dicom.masks import OTHER_ORGANS, TUMOR_NAMES, structure_of, tumor_value
 from .nifti import Layout, as_stored, read_labels
 from .pictures import natural_order, read_picture_masks
+from .structure_names import OTHER_ORGANS, TUMOR_NAMES, structure_of, tumor_value
 
 ANY_LABELS = 100_000_000  # voxels that a label map may have for any scan
 MOST_DETAIL = 8  # times the scan's voxels that a label map on a finer grid may have

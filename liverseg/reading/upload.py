@@ -12,19 +12,18 @@ from ..errors import (
     NotAScan,
     TooLarge,
     TruthMismatch,
-    UploadError,
-    WrongModality,
 )
 from ..volume import LIVER, TUMOR, Segmentation, Source, Volume
 from .archive import Member, open_upload
 from .dicom.file import HEAD_BYTES, read_header
-from .dicom.kind import CONTOURS, NOT_CT_IMAGES, NotASlice
+from .dicom.kind import CONTOURS, NotASlice
 from .dicom.masks import mask_slices, read_masks
 from .dicom.scan import read_series
 from .dicom.seg import read_seg
 from .dicom.series import choose, choose_series
 from .dicom.slice import CtSlice, ct_slices
 from .filetype import kind_of
+from .left_out import in_brackets, left_out_notice, no_scan
 from .limits import LIMITS
 from .nifti import announced_voxels, read_nifti
 from .pictures import read_pictures
@@ -35,28 +34,10 @@ NO_TUMORS = (
     "drawn, pay no attention to the tumor scores."
 )
 MOST_NIFTIS = 2  # of the largest size: a scan and its label map
-SAVE_AS = "Save the scan as NIfTI (.nii.gz) or DICOM."
 ONLY_TUMORS = (
     "The ground truth has tumors and no liver around them, so the scores of the liver say nothing."
 )
 EMPTY = "The ground truth is empty: there is neither liver nor tumor in it to compare with."
-ADVICE = {
-    "MetaImage file": SAVE_AS,
-    "NRRD file": SAVE_AS,
-    "archive": "Unpack the archive, or make an ordinary zip of it.",
-    "DICOMDIR file": "It only lists the files of a CD; upload the whole folder or CD.",
-    CONTOURS: "Upload the CT here; contours become a ground truth once converted to a DICOM SEG.",
-    "empty file": "A file without content was cut off on its way; save or send it again.",
-    "colour screenshot": "Export the CT slices themselves from the archive.",
-    "localizer": "A scout view is no scan; export the axial series.",
-    "multi-frame file without positions": "Export the scan as single slices or as NIfTI.",
-    "other file": "Upload an abdominal CT as DICOM, NIfTI, PNG or JPG.",
-    "perfusion map": "Export the CT slices from which the map was made.",
-    "projection of many slices (MIP)": "Export the CT slices that were projected.",
-    "picture of another format": "Save the slices as PNG, or better upload the DICOM series.",
-    "segmentation": "Upload the CT here and the segmentation into the ground-truth box.",
-}
-
 Paths = str | Path | Iterable[str | Path]
 Classify = Callable[[Dataset, bool, Member], list[CtSlice]]
 
@@ -96,8 +77,8 @@ def read_scan(paths: Paths, *, series: int | None = None) -> Volume:
         elif contents.pictures:
             volume, left_out, others = read_pictures(contents.pictures), Counter(), Counter()
         else:
-            raise _no_scan(contents.left_out)
-    notice = _left_out_notice(contents.left_out + left_out + others)
+            raise no_scan(contents.left_out)
+    notice = left_out_notice(contents.left_out + left_out + others)
     return replace(volume, notices=(*notice, *volume.notices))
 
 
@@ -128,11 +109,11 @@ def read_truth(paths: Paths, volume: Volume) -> Segmentation:
         else:
             contours = CONTOURS in contents.left_out
             raise TruthMismatch(
-                f"No masks were found{_found(contents.left_out)}. A ground truth is a DICOM SEG, "
-                "DICOM masks, a NIfTI label map or PNG masks."
+                f"No masks were found{in_brackets(contents.left_out)}. A ground truth is a DICOM "
+                "SEG, DICOM masks, a NIfTI label map or PNG masks."
                 + (" Convert the contours to one of these, with 3D Slicer say." if contours else "")
             )
-    left_out = _left_out_notice(contents.left_out)
+    left_out = left_out_notice(contents.left_out)
     return replace(truth, notices=(*left_out, *truth.notices, *_lacks(truth)))
 
 
@@ -204,46 +185,3 @@ def _describe(volume: Volume) -> str:
     return ", ".join(
         [f"{z} slices", *([f"{volume.spacing.z:.3g} mm"] if known else []), f"{x}×{y}"]
     )
-
-
-def _no_scan(left_out: Counter) -> UploadError:
-    """Why nothing in an upload is a scan."""
-    if not left_out:
-        return NotAScan("The upload holds no files. Upload a CT as DICOM, NIfTI, PNG or JPG.")
-    images = {kind: count for kind, count in left_out.items() if kind in NOT_CT_IMAGES}
-    if images:
-        return WrongModality(
-            f"These are no CT images{_found(Counter(images))}. The networks read CT only; upload "
-            "an abdominal CT."
-        )
-    if set(left_out) == {"damaged file"}:
-        return BrokenFile("The files are cut or damaged and cannot be read. Upload fresh copies.")
-    telling = (kind for kind, _ in left_out.most_common() if kind in ADVICE.keys() - {"other file"})
-    advice = ADVICE[next(telling, "other file")]
-    return NotAScan(f"No CT images were found{_found(left_out)}. {advice}")
-
-
-def _found(left_out: Counter) -> str:
-    """ " (2 localizers, 1 report)", or nothing."""
-    return f" ({_counted(left_out)})" if left_out else ""
-
-
-def _left_out_notice(left_out: Counter) -> tuple[str, ...]:
-    """One sentence that counts what was left out, or none."""
-    return (f"Left out: {_counted(left_out)}.",) if left_out.total() else ()
-
-
-def _counted(left_out: Counter) -> str:
-    kinds = sorted((-count, kind) for kind, count in left_out.items() if count)
-    return ", ".join(f"{-count} {_plural(kind, -count)}" for count, kind in kinds)
-
-
-def _plural(kind: str, count: int) -> str:
-    """The kinds are singular nouns, some with words behind them: "slice of another series"."""
-    if count == 1:
-        return kind
-    for behind in (" of ", " at ", " without ", " with ", " or ", " than "):
-        if behind in kind:
-            noun, rest = kind.split(behind, 1)
-            return f"{_plural(noun, count)}{behind}{rest}"
-    return f"{kind}s"

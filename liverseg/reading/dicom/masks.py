@@ -1,6 +1,5 @@
 """Masks as DICOM images: one folder per structure, as in 3D-IRCADb's MASKS_DICOM."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from ...volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
 from ..alignment import MaskPlane, assembled
 from ..archive import Member, natural_key
 from ..geometry import AS_STORED, grid_of, orientation_of
-from ..hounsfield import MAX_LABELS
+from ..structure_names import OTHER_STRUCTURES, structure_of, tumor_value
 from .file import DAMAGE
 from .kind import MODALITIES, NotASlice
 from .pixels import stored_values
@@ -19,15 +18,6 @@ from .slice import CtSlice, image_slice
 
 MASK_VALUES = 3  # distinct values that a mask may have
 UNNAMED = "The names of the masks do not say what they show; they were taken as liver."
-TUMOR_NAMES = re.compile("tumo|lesion|metasta|hcc")
-NOT_A_TUMOR = re.compile("cyst|kyst|metastasectom")
-BESIDE_LIVER = {"mask", "masks", "seg", "segmentation", "label", "labels", "truth", "gt"}
-OTHER_ORGANS = re.compile(
-    "aorta|artery|biliary|bladder|bone|colon|duoden|gallbladder|heart|hyperplas|intestin|kidney|"
-    "lung|lymph|metal|metastasectom|cyst|kyst|muscle|niere|pancrea|portal|pulmon|renal|sigmoid|skin|"
-    "spleen|splen|stomach|stone|surretumor|uterus|vein|vena|venous|vessel"
-)
-OTHER_STRUCTURES = re.compile(f"{OTHER_ORGANS.pattern}|^tumor$")
 
 
 def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlice]:
@@ -41,20 +31,6 @@ def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSl
         return [image_slice(dataset, member)]
     except DAMAGE:
         raise NotASlice("damaged DICOM file") from None
-
-
-def structure_of(name: str) -> int | None:
-    """LIVER or TUMOR by names as 3D-IRCADb's folders have, None for every other structure.
-
-    A tumor of the liver has both words in its name; `tumor` alone is an adrenal one there, and
-    cysts and resection beds are no tumors. Beside "liver" there may be a number or "mask".
-    """
-    name = name.lower()
-    if "liver" in name and TUMOR_NAMES.search(name) and not NOT_A_TUMOR.search(name):
-        return TUMOR
-    words = re.findall("[a-z]+", name)
-    rest = [word for word in words if word not in BESIDE_LIVER and len(word) > 2]
-    return LIVER if rest == ["liver"] else None
 
 
 def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
@@ -94,20 +70,6 @@ def _unnamed(slices: list[CtSlice]) -> list[int]:
             "of MASKS_DICOM, so that the folders' names are kept."
         )
     return [LIVER] * len(slices)
-
-
-def tumor_value(values: list[int]) -> int | None:
-    """Which of a label map's two values is the tumor: 2 beside 1, or the higher of two greys.
-
-    Args:
-        values: all but 0, in order.
-
-    Returns:
-        None where there are not two, or where they may be the numbers of organs.
-    """
-    if len(values) == 2 and (values == [LIVER, TUMOR] or values[1] > MAX_LABELS):
-        return values[1]
-    return None
 
 
 def _with_tumors(planes: list[MaskPlane]) -> list[MaskPlane]:

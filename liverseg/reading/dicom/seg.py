@@ -12,16 +12,19 @@ from ..alignment import MaskPlane, assembled
 from ..archive import Member
 from ..geometry import grid_of, orientation_of
 from ..limits import LIMITS
+from ..structure_names import (
+    LIVER_CODES,
+    LIVER_WORDS,
+    OTHER_STRUCTURES,
+    TUMOR_CODES,
+    TUMOR_WORDS,
+    WITHOUT_TUMOR,
+)
 from .file import DAMAGE, HEAD_BYTES, read_dataset, read_header
-from .masks import OTHER_STRUCTURES, TUMOR_NAMES, UNNAMED
+from .masks import UNNAMED
 from .pixels import decoded
 from .slice import flattened, pixel_mm_of, plane_of
 
-LIVER_CODES = {"T-62000", "10200004"}  # SNOMED-RT and SNOMED-CT: liver
-TUMOR_CODES = {"M-80003", "M-80000", "108369006", "4147007", "86049000", "52988006"}
-TUMOR_WORDS = re.compile(f"{TUMOR_NAMES.pattern}|neoplasm|mass|carcinoma")
-LIVER_WORDS = ("liver", "leber", "hepar", "foie", "fegato", "higado", "hígado")
-WITHOUT_TUMOR = re.compile(r"(without|minus|excluding|free of|no) (the )?tumou?rs?|tumou?r.free")
 NO_NAME = re.compile(r"(segment|segmentation|mask|label|roi)?[ _-]*\d*")
 FRACTION = 0.5  # from which a fractional segment counts
 

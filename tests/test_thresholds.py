@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from liverseg.evaluation import evaluate, thresholds
+from liverseg.evaluation import thresholds
 from liverseg.evaluation.thresholds import CachedEngine, choose_thresholds
 from liverseg.network.cascade import segment
 from liverseg.network.recipe import Recipe
 from liverseg.network.weights import load_config, write_config
 from liverseg.scores.metrics import dice
+from liverseg.training import datasets
 from liverseg.training.labelled_scan import LabelledScan
 from liverseg.volume import Spacing, Volume
 
@@ -160,7 +161,7 @@ def patients(tmp_path, monkeypatch):
     sides = {"train": ["p1"], "val": ["p2"], "test": ["p3"]}
     (tmp_path / "split.json").write_text(json.dumps(sides))
     found = [case("p1"), replace(case("p1"), name="again"), case("p2", tumor=False), case("p3")]
-    for module in (thresholds, evaluate):
+    for module in (thresholds, datasets):
         monkeypatch.setattr(module, "read_data", lambda root: iter(found))
     names = {name: f"{name}.weights.h5" for name in ("liver", "tumor")}
     for name in names.values():

@@ -24,10 +24,6 @@ class Spacing(NamedTuple):
     x: float
 
 
-# mm, a usual abdomen: where the files do not say, so that a margin in mm is about right
-ASSUMED_SPACING = Spacing(2.5, 0.75, 0.75)
-
-
 @dataclass(frozen=True, eq=False)
 class Source:
     """Where a volume came from, kept so that results can be put back in the right place.

@@ -11,7 +11,7 @@ from liverseg.network.cascade import (
     segment,
     segment_steps,
 )
-from liverseg.network.postprocess import FLUID_HU, number_parts, remove_doubtful
+from liverseg.network.postprocess import number_parts, remove_doubtful
 from liverseg.network.recipe import Recipe
 from liverseg.volume import Spacing, Volume
 
@@ -203,7 +203,7 @@ def test_slices_that_cannot_hold_liver_are_not_looked_at(engine):
     [(None, 4), (Spacing(None, 1, 1), 4), (Spacing(0.5, 1, 1), 20), (Spacing(12, 1, 1), 1)],
 )
 def test_the_first_look_is_at_one_slice_every_centimetre(spacing, stride):
-    assert coarse_stride(spacing) == stride
+    assert coarse_stride(spacing, Recipe()) == stride
 
 
 def test_steps_come_from_the_middle_outwards_with_preliminary_labels(engine):
@@ -230,16 +230,15 @@ def test_closing_the_steps_stops_the_networks_after_one_more_batch(engine):
     assert len(engine.calls) == 2
 
 
-def test_the_first_look_finds_what_looking_everywhere_finds(monkeypatch):
+def test_the_first_look_finds_what_looking_everywhere_finds():
     rng = np.random.default_rng(0)
     hu = np.full((90, 64, 64), TISSUE, np.int16)
     hu[30:62, 16:48, 12:36] = LIVER_HU
     for z, y, x in rng.integers(0, (88, 60, 60), (40, 3)):  # specks
         hu[z : z + 2, y : y + 4, x : x + 4] = LIVER_HU
     volume = Volume(hu, ISOTROPIC)
-    quick, thorough = ThresholdEngine(), ThresholdEngine()
+    quick, thorough = ThresholdEngine(), ThresholdEngine(coarse_step_mm=1.0)
     found = segment(volume, engine=quick)
-    monkeypatch.setattr("liverseg.network.cascade.COARSE_MM", 1.0)
     np.testing.assert_array_equal(found.labels, segment(volume, engine=thorough).labels)
     assert quick.slices("liver") < thorough.slices("liver") == 90
 
@@ -302,17 +301,17 @@ def test_parts_as_dark_as_fluid_are_left_out_and_counted():
     hu = np.full((4, 20, 20), LIVER_HU, np.int16)
     values = np.zeros(hu.shape, np.uint8)
     parts = [np.s_[1:3, 2:6, y : y + 4] for y in (2, 8, 14)]
-    for part, middle in zip(parts, (FLUID_HU + 1, FLUID_HU, -5), strict=True):
+    for part, middle in zip(parts, (21, 20, -5), strict=True):
         values[part] = 200
         hu[part] = middle
         hu[part][0, 0] = LIVER_HU  # an edge does not move the median
     values[0, 19, 19] = 90  # below the threshold
-    assert remove_doubtful(values, 128, 1, 128, hu) == 2
+    assert remove_doubtful(values, 128, 1, 128, hu, fluid_hu=20) == 2
     assert (values[parts[0]] == 200).all()
     assert not values[parts[1]].any()
     assert not values[parts[2]].any()
     assert values[0, 19, 19] == 90
-    assert remove_doubtful(np.zeros_like(values), 128, 1, 128, hu) == 0
+    assert remove_doubtful(np.zeros_like(values), 128, 1, 128, hu, fluid_hu=20) == 0
 
 
 @pytest.mark.parametrize("windowed", [None, (-40, 160)])

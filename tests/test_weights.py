@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from liverseg.errors import WeightsError
-from liverseg.network.recipe import Recipe
+from liverseg.network.recipe import SINCE_0_2, Recipe
 from liverseg.network.weights import load_config, write_config
 
 RECIPE = Recipe(size=32, filters=(4, 8))
@@ -44,6 +45,43 @@ def test_a_damaged_config_is_refused(folder, text):
         load_config(folder)
 
 
+def test_weights_of_before_the_recipe_said_everything_still_load(folder):
+    stored = json.loads((folder / "config.json").read_text())
+    for name in SINCE_0_2:
+        del stored["recipe"][name]
+    (folder / "config.json").write_text(json.dumps(stored))
+    recipe = load_config(folder).recipe
+    assert recipe == RECIPE
+    assert (recipe.fluid_hu, recipe.liver_reach_px, recipe.coarse_step_mm) == (20, 5, 10.0)
+    assert (recipe.air_margin_px, recipe.liver_margin_px) == (8, 32)
+    assert recipe.assumed_spacing == (2.5, 0.75, 0.75)
+
+
+def test_a_recipe_that_lacks_anything_older_is_refused(folder):
+    stored = json.loads((folder / "config.json").read_text())
+    del stored["recipe"]["tumor_peak"]
+    (folder / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(WeightsError, match="tumor_peak"):
+        load_config(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fluid_hu": 10},
+        {"liver_reach_px": 4},
+        {"coarse_step_mm": 5.0},
+        {"air_margin_px": 9},
+        {"liver_margin_px": 16},
+        {"assumed_spacing_mm": (1.25, 0.75, 0.75)},
+    ],
+)
+def test_whatever_decides_masks_changes_the_weights_identity(folder, change):
+    weights = load_config(folder)
+    changed = replace(weights, recipe=replace(weights.recipe, **change))
+    assert changed.identity(("liver",)) != weights.identity(("liver",))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -52,6 +90,10 @@ def test_a_damaged_config_is_refused(folder, text):
         {"unknown": 1},
         {"tumor_threshold": 2},
         {"tumor_margin_mm": 3.9},
+        {"air_margin_px": -1},
+        {"coarse_step_mm": 0},
+        {"assumed_spacing_mm": [2.5, 0.75]},
+        {"assumed_spacing_mm": [2.5, 0.75, 0]},
     ],
 )
 def test_an_absurd_recipe_is_refused(folder, change):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from ..network.postprocess import FLUID_HU
 from ..network.weights import NETWORKS, RESULTS, Weights
 from ..scores.glossary import EXPLANATIONS, UNDEFINED, format_value
 from ..scores.results import Evaluation, evaluations, false_tumor
@@ -40,7 +39,6 @@ def model_card(weights: Weights) -> ModelCard:
         failures=failures(found[0], remarks) if found else [],
         scores={key: _name(key) for key in SCORES},
         format_value=format_value,
-        fluid_hu=FLUID_HU,
         interval=interval,
         detection=detection,
         share=share,

@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 
 from ..volume import (
-    ASSUMED_SPACING,
     LIVER,
     TUMOR,
     Box,
@@ -27,7 +26,7 @@ from ..volume import (
     bounding_box,
 )
 from .engine import Engine, Network, load_engine
-from .postprocess import FLUID_HU, clean_liver, remove_doubtful
+from .postprocess import clean_liver, remove_doubtful
 from .preprocess import (
     NetworkInput,
     Part,
@@ -47,8 +46,6 @@ FLUID = (
     "Left out, being as dark as fluid ({} HU or less), as cysts are: {} of the places that the "
     "network took for tumors."
 )
-AIR_MARGIN, LIVER_MARGIN = 8, 32  # pixels of the network's grid that are looked at beyond
-COARSE_MM = 10.0  # the first look's step: no liver is thinner
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +97,7 @@ def segment_steps(volume: Volume, engine: Engine | None = None) -> Iterator[Step
     engine = engine or load_engine()
     recipe = engine.recipe
     values = yield from _liver_steps(volume, engine)
-    clean_liver(values, level(recipe.liver_threshold))
+    clean_liver(values, level(recipe.liver_threshold), recipe.liver_reach_px)
     labels = np.zeros(volume.shape, np.uint8)
     reach = reach_pixels(volume.spacing, recipe)
     liver = _on_scan(values, whole_slice(volume.shape[1:]), volume.shape, reach)
@@ -112,7 +109,7 @@ def segment_steps(volume: Volume, engine: Engine | None = None) -> Iterator[Step
     found = tumor.values >= level(recipe.tumor_threshold)
     labels[tumor.box][found] = TUMOR
     liver.values[found & (liver.values < level(recipe.liver_threshold))] = 255
-    notices = (FLUID.format(FLUID_HU, fluid),) if fluid else ()
+    notices = (FLUID.format(recipe.fluid_hu, fluid),) if fluid else ()
     yield Step(TUMOR_STAGE, 1, 1, result=Segmentation(labels, liver, tumor, notices))
 
 
@@ -123,7 +120,7 @@ def level(threshold: float) -> int:
 
 def reach_pixels(spacing: Spacing | None, recipe: Recipe) -> int:
     """How far a tumor may reach over the liver's outline."""
-    spacing = spacing or ASSUMED_SPACING
+    spacing = spacing or recipe.assumed_spacing
     return round(recipe.tumor_reach_mm / min(spacing.y, spacing.x))
 
 
@@ -145,7 +142,7 @@ def clean_tumors(values: np.ndarray, box: Box, volume: Volume, recipe: Recipe) -
         least = math.ceil(recipe.min_tumor_mm3 / volume.voxel_ml / 1000)
     hu = None if volume.windowed else volume.hu[box]
     sure = level(recipe.tumor_threshold), least, level(recipe.tumor_peak)
-    return remove_doubtful(values, *sure, hu)
+    return remove_doubtful(values, *sure, hu, recipe.fluid_hu)
 
 
 def _liver_steps(volume: Volume, engine: Engine):
@@ -172,7 +169,7 @@ def _liver_steps(volume: Volume, engine: Engine):
             labels = (np.stack(on_scan) >= threshold).astype(np.uint8)
             yield Step(stage, done, len(z), tuple(batch.tolist()), labels)
 
-    stride = coarse_stride(volume.spacing)
+    stride = coarse_stride(volume.spacing, recipe)
     first = np.arange(0, volume.shape[0], stride)
     yield from steps(LOOK, first)
     found = (values[first] >= threshold).any(axis=(1, 2))
@@ -184,10 +181,10 @@ def _liver_steps(volume: Volume, engine: Engine):
     return values
 
 
-def coarse_stride(spacing: Spacing | None) -> int:
+def coarse_stride(spacing: Spacing | None, recipe: Recipe) -> int:
     """How many slices apart the first look's slices are."""
-    z_mm = (spacing and spacing.z) or ASSUMED_SPACING.z
-    return max(1, int(COARSE_MM / z_mm))
+    z_mm = (spacing and spacing.z) or recipe.assumed_spacing.z
+    return max(1, int(recipe.coarse_step_mm / z_mm))
 
 
 def _predict(
@@ -253,7 +250,7 @@ def filled_part(image: np.ndarray, part: Part, recipe: Recipe) -> Part | None:
         return None
     _, *box = bounding_box(seen[None])
     box = [slice(o.start + i.start, o.start + i.stop) for o, i in zip(part, box, strict=True)]
-    return part_around(box, AIR_MARGIN, part, recipe)
+    return part_around(box, recipe.air_margin_px, part, recipe)
 
 
 def _on_scan(
@@ -317,7 +314,7 @@ def _tumor_steps(
             slice((axis.start + corner) * scale, (axis.stop + corner) * scale)
             for axis, corner in ((rows, y - square.y), (columns, x - square.x))
         ]
-        return part_around(box, LIVER_MARGIN, everything, recipe)
+        return part_around(box, recipe.liver_margin_px, everything, recipe)
 
     done = 0
     for batch, outputs in _predict(engine, "tumor", images, slices, slices.mean(), liver_part):

@@ -9,18 +9,16 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from ..volume import bounding_box
-
-FLUID_HU = 20  # Gore et al., Journal of the American College of Radiology 14:1429, 2017
-REACH = 5  # network pixels around the liver in which a lower threshold may still find some
+from ..volume import HU_MIN, bounding_box
 
 
-def clean_liver(values: np.ndarray, threshold: int) -> None:
+def clean_liver(values: np.ndarray, threshold: int, reach: int) -> None:
     """Leaves nothing but the largest component, its holes filled.
 
     Args:
         values: (z, y, x) uint8, changed in place.
         threshold: 8-bit value of the mask.
+        reach: pixels around the component in which values below the threshold are kept.
     """
     mask = values >= threshold
     if not mask.any():
@@ -28,9 +26,9 @@ def clean_liver(values: np.ndarray, threshold: int) -> None:
         return
     # 6-connected here stays connected when interpolated to a finer grid
     largest = cc3d.largest_k(mask, k=1, connectivity=6).astype(bool)
-    reach = np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8)
+    within_reach = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     for z in range(len(values)):
-        near = cv2.dilate(largest[z].view(np.uint8), reach).view(bool)
+        near = cv2.dilate(largest[z].view(np.uint8), within_reach).view(bool)
         values[z][~near | (mask[z] & ~largest[z])] = 0
     values[fill_holes(largest)] = 255
 
@@ -60,7 +58,12 @@ def number_parts(mask: np.ndarray) -> np.ndarray:
 
 
 def remove_doubtful(
-    values: np.ndarray, threshold: int, voxels: int, peak: int, hu: np.ndarray | None = None
+    values: np.ndarray,
+    threshold: int,
+    voxels: int,
+    peak: int,
+    hu: np.ndarray | None = None,
+    fluid_hu: int = HU_MIN,
 ) -> int:
     """Sets components to 0 that are small, nowhere sure, or as dark as cysts and bile.
 
@@ -71,7 +74,8 @@ def remove_doubtful(
         threshold: 8-bit value of the mask.
         voxels: size of the smallest component to keep.
         peak: 8-bit value that one of its voxels must reach.
-        hu: (z, y, x) int16; a component's median is above `FLUID_HU`. None where HU are not known.
+        hu: (z, y, x) int16; None where HU are not known.
+        fluid_hu: a component whose median is this or less is fluid.
 
     Returns:
         How many components were left out for nothing but being dark.
@@ -88,6 +92,6 @@ def remove_doubtful(
     kept = (sizes >= voxels) & (peaks >= peak)
     fluid = np.zeros_like(kept)
     if hu is not None:
-        fluid[1:] = ndimage.median(hu[box][inside], components, numbers[1:]) <= FLUID_HU
+        fluid[1:] = ndimage.median(hu[box][inside], components, numbers[1:]) <= fluid_hu
     values[box][inside] *= (kept & ~fluid)[components]
     return int(np.count_nonzero(kept & fluid))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..volume import ASSUMED_SPACING, Spacing, Volume
+from ..volume import Spacing, Volume
 from .recipe import Recipe
 
 
@@ -60,7 +60,7 @@ def tumor_square(liver: np.ndarray, spacing: Spacing | None, recipe: Recipe) -> 
         spacing: the scan's.
         recipe: for the margin in mm.
     """
-    spacing = spacing or ASSUMED_SPACING
+    spacing = spacing or recipe.assumed_spacing
     return around(liver, round(recipe.tumor_margin_mm / min(spacing.y, spacing.x)))
 
 

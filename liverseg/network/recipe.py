@@ -1,4 +1,4 @@
-"""The one place that defines windows, sizes and thresholds.
+"""The one place that defines windows, sizes, thresholds, and all else that decides masks.
 
 A `Recipe` is what the weights were trained with. It is stored in `weights/config.json` and checked
 on load; everything that prepares network input or reads network output takes it from there.
@@ -7,6 +7,16 @@ on load; everything that prepares network input or reads network output takes it
 from dataclasses import asdict, dataclass, fields
 
 from ..errors import WeightsError
+from ..volume import Spacing
+
+SINCE_0_2 = {
+    "fluid_hu",
+    "liver_reach_px",
+    "coarse_step_mm",
+    "air_margin_px",
+    "liver_margin_px",
+    "assumed_spacing_mm",
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,14 @@ class Recipe:
         tumor_reach_mm: how far a tumor may reach over the outline of the liver network; it becomes
             liver there.
         min_tumor_mm3: smaller tumors are left out; counted where spacing is known.
+        fluid_hu: what the tumor network found of a median of this or less is fluid, as in cysts,
+            and left out (Gore et al., Journal of the American College of Radiology 14:1429, 2017).
+        liver_reach_px: pixels of the network's grid around the largest component of the liver in
+            which a lower threshold may still find some.
+        coarse_step_mm: between the slices of the first look for the liver; no liver is thinner.
+        air_margin_px: pixels of the network's grid that are looked at beyond what is not air.
+        liver_margin_px: the same beyond the liver, for tumors.
+        assumed_spacing_mm: (z, y, x) of a usual abdomen, where the files do not say.
     """
 
     size: int = 256
@@ -42,6 +60,12 @@ class Recipe:
     tumor_margin_mm: float = 4.0
     tumor_reach_mm: float = 4.0
     min_tumor_mm3: float = 20.0
+    fluid_hu: int = 20
+    liver_reach_px: int = 5
+    coarse_step_mm: float = 10.0
+    air_margin_px: int = 8
+    liver_margin_px: int = 32
+    assumed_spacing_mm: tuple[float, float, float] = (2.5, 0.75, 0.75)
 
     def __post_init__(self):
         if self.size <= 0 or self.size % self.coarsest:
@@ -55,6 +79,18 @@ class Recipe:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         if self.tumor_margin_mm < self.tumor_reach_mm:
             raise ValueError("tumor_margin_mm must be tumor_reach_mm or more")
+        for name in ("liver_reach_px", "air_margin_px", "liver_margin_px"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        if not self.coarse_step_mm > 0:
+            raise ValueError(f"coarse_step_mm must be above 0, got {self.coarse_step_mm}")
+        if len(self.assumed_spacing_mm) != 3 or not min(self.assumed_spacing_mm) > 0:
+            raise ValueError(f"assumed_spacing_mm must be (z, y, x), got {self.assumed_spacing_mm}")
+
+    @property
+    def assumed_spacing(self) -> Spacing:
+        """`assumed_spacing_mm` as a Spacing."""
+        return Spacing(*self.assumed_spacing_mm)
 
     @property
     def coarsest(self) -> int:
@@ -70,12 +106,16 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, stored: dict) -> "Recipe":
-        """The inverse of `to_dict`; WeightsError where a key is missing, unknown or absurd."""
+        """The inverse of `to_dict`; WeightsError where a key is missing, unknown or absurd.
+
+        What weights of before version 0.2 do not say was the same for all: the default.
+        """
         known = {field.name for field in fields(cls)}
-        if set(stored) != known:
+        if not known - SINCE_0_2 <= set(stored) <= known:
+            differ = sorted(known - SINCE_0_2 - set(stored) | set(stored) - known)
             raise WeightsError(
                 "The weights' recipe does not fit this version of liverseg: "
-                f"{sorted(known ^ set(stored))} differ. Export or download the weights again."
+                f"{differ} differ. Export or download the weights again."
             )
         try:
             return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from ..errors import DataError
-from ..volume import ASSUMED_SPACING, Spacing
-from .labelled_scan import APART_MM, UNANNOTATED, LabelledScan, as_labelled_scan
+from ..volume import Spacing
+from .labelled_scan import APART_MM, ASSUMED_SPACING, UNANNOTATED, LabelledScan, as_labelled_scan
 from .split import SIDES, random_sides, split_cases
 
 SMALL = (24, 192, 192)  # (z, y, x) of synthetic patients that stand in for a data set

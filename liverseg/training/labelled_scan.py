@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..volume import ASSUMED_SPACING, Segmentation, Spacing, Volume
+from ..network.recipe import Recipe
+from ..volume import Segmentation, Spacing, Volume
 
+ASSUMED_SPACING = Recipe().assumed_spacing  # of data sets that do not say, as in the product
 UNANNOTATED = 3  # liver on a slice whose tumors were not annotated
 APART_MM = 1e3  # between single slices of different places: too far to be neighbours
 

@@ -177,14 +177,17 @@ def test_lesions_say_what_became_of_them(folder):
 def test_the_scripts_are_joined_into_one_function_body():
     joined = joined_scripts()
     assert not re.search(r"^(import|export)\b", joined, re.MULTILINE)
-    assert {path.stem for path in HERE.glob("*.js")} == set(SCRIPTS)
+    found = {str(path.relative_to(HERE).with_suffix("")) for path in HERE.rglob("*.js")}
+    assert found == set(SCRIPTS)
 
 
 def test_every_script_imports_only_from_earlier_ones():
     for index, name in enumerate(SCRIPTS):
         text = (HERE / f"{name}.js").read_text(encoding="utf-8")
-        imported = re.findall(r'from "\./(\w+)\.js"', text)
-        assert set(imported) <= set(SCRIPTS[:index])
+        imported = re.findall(r'from "(\S+)\.js"', text)
+        folder = (HERE / name).parent
+        found = {str((folder / path).resolve().relative_to(HERE)) for path in imported}
+        assert found <= set(SCRIPTS[:index])
 
 
 def test_the_template_holds_nothing_that_gradio_would_run():

@@ -19,32 +19,33 @@ MEANINGS = {key: asdict(known) for key, known in EXPLANATIONS.items()}
 # which each becomes a function that returns what it exports.
 SCRIPTS = (
     "store",
-    "study",
-    "files",
-    "loader",
-    "scores",
-    "planes",
-    "contours",
-    "look",
-    "view",
-    "gestures",
-    "snapshot",
-    "keys",
-    "strip",
-    "numbers",
-    "layers",
-    "tabs",
-    "meanings",
-    "threshold",
-    "lesions",
-    "stage",
-    "masks3d",
-    "nifti",
-    "lessons",
-    "drawing",
-    "links",
-    "finding",
-    "misleading",
+    "format",
+    "scan/study",
+    "scan/files",
+    "scan/loader",
+    "scan/scores",
+    "scan/planes",
+    "scan/masks3d",
+    "scan/nifti",
+    "picture/contours",
+    "picture/look",
+    "picture/view",
+    "picture/gestures",
+    "picture/snapshot",
+    "picture/stage",
+    "picture/strip",
+    "panels/keys",
+    "panels/numbers",
+    "panels/layers",
+    "panels/tabs",
+    "panels/meanings",
+    "panels/threshold",
+    "panels/lesions",
+    "lessons/lessons",
+    "lessons/drawing",
+    "lessons/links",
+    "lessons/finding",
+    "lessons/misleading",
     "main",
 )
 
@@ -94,9 +95,10 @@ def joined_scripts() -> str:
 
 def _as_function(name: str) -> str:
     script = (HERE / f"{name}.js").read_text(encoding="utf-8")
-    script = re.sub(r'import ({[^}]*}) from "\./(\w+)\.js";', r"const \1 = \2;", script)
+    script = re.sub(r'import ({[^}]*}) from "[./\w]*?(\w+)\.js";', r"const \1 = \2;", script)
     exported = re.findall(
         r"^export (?:async )?(?:function|class|const) (\w+)", script, re.MULTILINE
     )
     script = re.sub(r"^export ", "", script, flags=re.MULTILINE)
+    name = name.rpartition("/")[2]
     return f"const {name} = (() => {{\n{script}\nreturn {{ {', '.join(exported)} }};\n}})();"

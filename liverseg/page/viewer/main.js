@@ -1,25 +1,26 @@
 // The viewer's beginning: puts its parts together. `host` is what `gr.HTML` gives a script.
 
-import { keyList, listenToKeys, writeKeySheet } from "./keys.js";
-import { change, createLayerControls, FIRST_LAYERS, STYLES } from "./layers.js";
-import { createDrawing } from "./drawing.js";
-import { createFinding } from "./finding.js";
-import { createLesions } from "./lesions.js";
-import { createLessons } from "./lessons.js";
-import { linkedCase } from "./links.js";
-import { createLoader } from "./loader.js";
-import { isThere, PRESETS, showsErrors } from "./look.js";
-import { writeMeanings } from "./meanings.js";
-import { createMisleading } from "./misleading.js";
-import { createNumbers, fixed } from "./numbers.js";
-import { confusion, overlap } from "./scores.js";
-import { download } from "./snapshot.js";
-import { createStage, hasThreePlanes, legendOf } from "./stage.js";
+import { fixed } from "./format.js";
 import { createStore } from "./store.js";
-import { createStrip } from "./strip.js";
-import { PREDICTION, TRUTH } from "./study.js";
-import { createTabs } from "./tabs.js";
-import { createThresholds } from "./threshold.js";
+import { createLoader } from "./scan/loader.js";
+import { confusion, overlap } from "./scan/scores.js";
+import { PREDICTION, TRUTH } from "./scan/study.js";
+import { isThere, PRESETS, showsErrors } from "./picture/look.js";
+import { download } from "./picture/snapshot.js";
+import { createStage, hasThreePlanes, legendOf } from "./picture/stage.js";
+import { createStrip } from "./picture/strip.js";
+import { keyList, listenToKeys, writeKeySheet } from "./panels/keys.js";
+import { change, createLayerControls, FIRST_LAYERS, STYLES } from "./panels/layers.js";
+import { createLesions } from "./panels/lesions.js";
+import { writeMeanings } from "./panels/meanings.js";
+import { createNumbers } from "./panels/numbers.js";
+import { createTabs } from "./panels/tabs.js";
+import { createThresholds } from "./panels/threshold.js";
+import { createDrawing } from "./lessons/drawing.js";
+import { createFinding } from "./lessons/finding.js";
+import { createLessons } from "./lessons/lessons.js";
+import { linkedCase } from "./lessons/links.js";
+import { createMisleading } from "./lessons/misleading.js";
 
 const PLAY_MS = 90;
 

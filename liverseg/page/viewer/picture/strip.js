@@ -1,7 +1,7 @@
 // The strip along the slices: Dice, area of the liver, area of the tumors; a slider on top of it.
 
-import { confusion, overlap, voxels } from "./scores.js";
-import { PREDICTION, TRUTH } from "./study.js";
+import { confusion, overlap, voxels } from "../scan/scores.js";
+import { PREDICTION, TRUTH } from "../scan/study.js";
 
 const THUMB = 4; // CSS pixels, as in viewer.css
 

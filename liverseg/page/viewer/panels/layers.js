@@ -1,6 +1,6 @@
 // The controls of the layers and the window.
 
-import { isThere, PRESETS } from "./look.js";
+import { isThere, PRESETS } from "../picture/look.js";
 
 export const STYLES = ["fill", "outline", "both"];
 

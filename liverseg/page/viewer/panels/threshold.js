@@ -1,9 +1,9 @@
 // The thresholds, live: from the networks' probabilities to masks, and Dice for every threshold.
 
-import { fetchProbability } from "./loader.js";
-import { fixed } from "./numbers.js";
-import { voxels } from "./scores.js";
-import { LIVER, TRUTH, TUMOR } from "./study.js";
+import { fixed } from "../format.js";
+import { fetchProbability } from "../scan/loader.js";
+import { voxels } from "../scan/scores.js";
+import { LIVER, TRUTH, TUMOR } from "../scan/study.js";
 
 const FRAME_MS = 10; // of each frame for masks; the rest is for painting
 const AXES = { left: 26, right: 8, top: 8, bottom: 20 };

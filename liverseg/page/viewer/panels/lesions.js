@@ -1,7 +1,7 @@
 // The list of tumors: a click shows one on its slice, with its axes.
 
-import { fixed, NONE } from "./numbers.js";
-import { stroke, write } from "./view.js";
+import { fixed, NONE } from "../format.js";
+import { stroke, write } from "../picture/view.js";
 
 const LABEL_PX = [30, 16]; // from an axis' end to its words' middle, across and down
 

@@ -1,9 +1,9 @@
 // Why Dice misleads: change the truth in a known way and watch what each number says.
 
-import { boxOf, components, grown, hd95 } from "./masks3d.js";
-import { fixed } from "./numbers.js";
-import { confusion, FIRST_LABEL, overlap } from "./scores.js";
-import { DRAWN, LIVER, TRUTH, TUMOR } from "./study.js";
+import { fixed } from "../format.js";
+import { boxOf, components, grown, hd95 } from "../scan/masks3d.js";
+import { confusion, FIRST_LABEL, overlap } from "../scan/scores.js";
+import { DRAWN, LIVER, TRUTH, TUMOR } from "../scan/study.js";
 
 const FRAME_MS = 10;
 const PAUSE_MS = 200; // without a change, before distances are measured

@@ -1,8 +1,8 @@
 // What every voxel looks like: a table from mask byte and grey level to a pixel, so that painting
 // a slice is one look-up a voxel.
 
-import { DRAWN, LIVER, PREDICTION, TRUTH, TUMOR } from "./study.js";
-import { FIRST_LABEL } from "./scores.js";
+import { FIRST_LABEL } from "../scan/scores.js";
+import { DRAWN, LIVER, PREDICTION, TRUTH, TUMOR } from "../scan/study.js";
 
 export const PRESETS = [
   { name: "Abdomen", width: 400, level: 50 },

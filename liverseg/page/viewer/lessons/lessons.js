@@ -1,6 +1,6 @@
 // The lessons: one at a time, each with its panel; what they draw over the scan is kept apart.
 
-import { DRAWN } from "./study.js";
+import { DRAWN } from "../scan/study.js";
 
 // lessons: {name: {enter(), leave(), ...}}; returns a function that opens one, or with null none.
 export function createLessons(root, store, lessons) {

@@ -1,11 +1,11 @@
 // Find the tumors: click where one is; then hits, misses and false calls are counted.
 
-import { lesionRow, slicesOf } from "./lesions.js";
+import { fixed } from "../format.js";
+import { components } from "../scan/masks3d.js";
+import { TRUTH, TUMOR } from "../scan/study.js";
+import { stroke, write } from "../picture/view.js";
+import { lesionRow, slicesOf } from "../panels/lesions.js";
 import { copied, linkTo } from "./links.js";
-import { components } from "./masks3d.js";
-import { fixed } from "./numbers.js";
-import { TRUTH, TUMOR } from "./study.js";
-import { stroke, write } from "./view.js";
 
 const NEAR_MM = 5; // a click this near to a tumor counts
 const NEAR_SLICES = 2; // clicks stay visible on slices around

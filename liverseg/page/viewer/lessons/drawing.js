@@ -2,12 +2,12 @@
 //
 // A drawn voxel has two bits, 1 for liver and 2 for tumor, so that either can be erased alone.
 
-import { niftiFile } from "./nifti.js";
-import { fixed } from "./numbers.js";
-import { confusion, overlap } from "./scores.js";
-import { download } from "./snapshot.js";
-import { DRAWN, LIVER, PREDICTION, TRUTH, TUMOR } from "./study.js";
-import { stroke } from "./view.js";
+import { fixed } from "../format.js";
+import { niftiFile } from "../scan/nifti.js";
+import { confusion, overlap } from "../scan/scores.js";
+import { DRAWN, LIVER, PREDICTION, TRUTH, TUMOR } from "../scan/study.js";
+import { download } from "../picture/snapshot.js";
+import { stroke } from "../picture/view.js";
 
 const UNDO = 50;
 const CLOSE = 8; // CSS pixels from the first or last corner at which a polygon is closed

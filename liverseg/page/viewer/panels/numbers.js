@@ -1,12 +1,8 @@
 // The numbers beside the picture: Dice, volume and area of the slice and the scan.
 
-import { confusion, overlap, voxels } from "./scores.js";
-import { PREDICTION, TRUTH } from "./study.js";
-
-export const NONE = "–";
-
-export const fixed = (value, digits) =>
-  value === null || value === undefined ? NONE : value.toFixed(digits).replace("-", "−");
+import { fixed, NONE } from "../format.js";
+import { confusion, overlap, voxels } from "../scan/scores.js";
+import { PREDICTION, TRUTH } from "../scan/study.js";
 
 export function createNumbers(root, store) {
   const cells = new Map();

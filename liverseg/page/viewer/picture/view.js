@@ -1,8 +1,8 @@
 // One plane's picture on its canvas: voxels, outlines, and what is drawn on top of them.
 
+import { toPicture, toVoxel, voxelIndex } from "../scan/planes.js";
 import { outlines } from "./contours.js";
 import { pixel } from "./look.js";
-import { toPicture, toVoxel, voxelIndex } from "./planes.js";
 
 const FONT = "system-ui, sans-serif";
 const INK = "rgba(255, 255, 255, 0.85)";

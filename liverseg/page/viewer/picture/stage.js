@@ -1,11 +1,11 @@
 // The pictures and the words on them.
 
+import { fixed } from "../format.js";
+import { planesOf } from "../scan/planes.js";
+import { DRAWN, PREDICTION } from "../scan/study.js";
 import { listenToGestures } from "./gestures.js";
 import { errorLayers, heatTable, isThere, pixelTable, shownLayers, showsErrors } from "./look.js";
-import { fixed } from "./numbers.js";
-import { planesOf } from "./planes.js";
 import { takePicture } from "./snapshot.js";
-import { DRAWN, PREDICTION } from "./study.js";
 import { PlaneView, stroke, write } from "./view.js";
 
 const MESSAGES = {

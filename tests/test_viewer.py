@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from liverseg.network.cascade import Step
-from liverseg.page.viewer.component import HERE, SCRIPTS, LiverViewer, joined_scripts
+from liverseg.page.viewer.component import HERE, LiverViewer
 from liverseg.page.viewer.packing import (
     middle_out,
     pack_masks,
@@ -172,22 +172,6 @@ def test_lesions_say_what_became_of_them(folder):
     value = pack_result(pack_scan(volume, folder), findings, THRESHOLDS, folder=folder)
     found = [(lesion["status"], lesion["first_slice"]) for lesion in value["result"]["lesions"]]
     assert found == [("detected", 1), ("false", 5), ("missed", 4)]
-
-
-def test_the_scripts_are_joined_into_one_function_body():
-    joined = joined_scripts()
-    assert not re.search(r"^(import|export)\b", joined, re.MULTILINE)
-    found = {str(path.relative_to(HERE).with_suffix("")) for path in HERE.rglob("*.js")}
-    assert found == set(SCRIPTS)
-
-
-def test_every_script_imports_only_from_earlier_ones():
-    for index, name in enumerate(SCRIPTS):
-        text = (HERE / f"{name}.js").read_text(encoding="utf-8")
-        imported = re.findall(r'from "(\S+)\.js"', text)
-        folder = (HERE / name).parent
-        found = {str((folder / path).resolve().relative_to(HERE)) for path in imported}
-        assert found <= set(SCRIPTS[:index])
 
 
 def test_the_template_holds_nothing_that_gradio_would_run():

@@ -1,6 +1,6 @@
-"""The Gradio component: its files, joined as `gr.HTML` wants them."""
+"""The Gradio component: its template, its style, and the start of its scripts."""
 
-import re
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,44 +10,34 @@ from gradio.data_classes import GradioRootModel
 
 from ...scores.glossary import EXPLANATIONS, STATUS_WORDS
 from ...writing import colors
+from .scripts import SCRIPTS, address
 
 HERE = Path(__file__).parent
 PALETTE = {name.lower(): value for name, value in vars(colors).items() if name.isupper()}
 MEANINGS = {key: asdict(known) for key, known in EXPLANATIONS.items()}
 
-# The scripts are ES modules; later ones use earlier ones. `gr.HTML` runs one function body, in
-# which each becomes a function that returns what it exports.
-SCRIPTS = (
-    "store",
-    "format",
-    "scan/study",
-    "scan/files",
-    "scan/loader",
-    "scan/scores",
-    "scan/planes",
-    "scan/masks3d",
-    "scan/nifti",
-    "picture/contours",
-    "picture/look",
-    "picture/view",
-    "picture/gestures",
-    "picture/snapshot",
-    "picture/stage",
-    "picture/strip",
-    "panels/keys",
-    "panels/numbers",
-    "panels/layers",
-    "panels/tabs",
-    "panels/meanings",
-    "panels/threshold",
-    "panels/lesions",
-    "lessons/lessons",
-    "lessons/drawing",
-    "lessons/links",
-    "lessons/finding",
-    "lessons/misleading",
-    "main",
-)
+# What `gr.HTML` runs when the viewer appears. It asks for all scripts at once, since a browser
+# learns of each only when one that imports it is there. Until they are here the newest value waits
+# in `props`, and the controls are inert.
+ON_LOAD = """
+const [folder, names] = SCRIPTS;
+const address = (name) => new URL(folder + name, document.baseURI).href;
+for (const name of names) {
+  const link = document.createElement("link");
+  document.head.append(Object.assign(link, { rel: "modulepreload", href: address(name) }));
+}
+// Gradio looks here for the names of the events that they trigger: "open_case", "segment".
+import(address("main.js"))
+  .then(({ start }) => start({ element, props, watch, trigger }))
+  .catch((error) => {
+    console.error(error);
+    element.querySelector(".lv-message").textContent =
+      "The viewer could not start. Reload the page; if that does not help, use a newer browser.";
+  });
+"""
+
+# Each by itself, since a folder would be served with all that is in it.
+gr.set_static_paths([HERE / name for name in SCRIPTS])
 
 
 class ViewerValue(GradioRootModel):
@@ -69,7 +59,7 @@ class LiverViewer(gr.HTML):
         files = {
             "html_template": (HERE / "viewer.html").read_text(encoding="utf-8"),
             "css_template": (HERE / "viewer.css").read_text(encoding="utf-8"),
-            "js_on_load": joined_scripts(),
+            "js_on_load": ON_LOAD.replace("SCRIPTS", json.dumps([address(), SCRIPTS])),
             "apply_default_css": False,
         }
         words = {"meanings": MEANINGS, "statuses": STATUS_WORDS}
@@ -85,20 +75,3 @@ class LiverViewer(gr.HTML):
     def api_info(self) -> dict:
         """Any JSON object."""
         return {"type": "object"}
-
-
-def joined_scripts() -> str:
-    """The function body that `gr.HTML` runs when the viewer appears."""
-    modules = [_as_function(name) for name in SCRIPTS]
-    return "\n".join([*modules, f"{SCRIPTS[-1]}.start({{ element, props, watch, trigger }});"])
-
-
-def _as_function(name: str) -> str:
-    script = (HERE / f"{name}.js").read_text(encoding="utf-8")
-    script = re.sub(r'import ({[^}]*}) from "[./\w]*?(\w+)\.js";', r"const \1 = \2;", script)
-    exported = re.findall(
-        r"^export (?:async )?(?:function|class|const) (\w+)", script, re.MULTILINE
-    )
-    script = re.sub(r"^export ", "", script, flags=re.MULTILINE)
-    name = name.rpartition("/")[2]
-    return f"const {name} = (() => {{\n{script}\nreturn {{ {', '.join(exported)} }};\n}})();"

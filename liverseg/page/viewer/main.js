@@ -1,4 +1,4 @@
-// The viewer's beginning: puts its parts together. `host` is what `gr.HTML` gives a script.
+// The viewer's beginning: puts its parts together.
 
 import { fixed } from "./format.js";
 import { createStore } from "./store.js";
@@ -24,6 +24,9 @@ import { createMisleading } from "./lessons/misleading.js";
 
 const PLAY_MS = 90;
 
+// What `gr.HTML` gives a script; another page may give the same.
+//   element: holds viewer.html; props: value, palette, meanings, statuses; watch(name, call): calls
+//   when a prop changed; trigger(event, detail): tells Python.
 export function start({ element, props, watch, trigger }) {
   const root = element.querySelector(".lv");
   const { palette } = props;
@@ -81,6 +84,8 @@ export function start({ element, props, watch, trigger }) {
   watch("value", () => loader.show(props.value));
   loader.show(props.value);
   store.touch(...Object.keys(store.state)); // everything is drawn once, an empty viewer too
+  // Until here the template's controls would not have answered.
+  for (const part of root.querySelectorAll("[inert]")) part.inert = false;
   const linked = linkedCase(location);
   if (!linked) return;
   store.set({ tab: "teach" });

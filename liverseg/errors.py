@@ -14,13 +14,22 @@ UploadError                what a person uploaded cannot be used
 WeightsError               the network's weights are missing, damaged or of another architecture
 DataError                  a data set to train or evaluate on cannot be used
 
-Each message is one to three plain sentences: what was found, what is needed, what to do next. It
-never holds header text, file names or UIDs. Programmer's errors are ValueError and TypeError.
+Each holds a `sentences.Sentence`: what was found, what is needed, what to do next, and never header
+text, file names or UIDs. Programmer's errors are ValueError and TypeError.
 """
 
 
-class UploadError(Exception):
-    """What a person uploaded cannot be used; `str(error)` is a sentence for that person."""
+class Refusal(Exception):
+    """What a person has to be told; `str(error)` says it in English."""
+
+    @property
+    def code(self) -> str:
+        """Of the sentence, for tests and programs, which must not hang on its wording."""
+        return getattr(self.args[0], "code", "")
+
+
+class UploadError(Refusal):
+    """What a person uploaded cannot be used."""
 
 
 class NotAScan(UploadError):
@@ -63,27 +72,18 @@ class TruthMismatch(UploadError):
 class NothingOpen(UploadError):
     """A step needs a scan, but there is none any more."""
 
-    def __init__(self):
-        super().__init__("There is no scan open here. Upload it, or open the synthetic case.")
-
 
 class NotSegmented(UploadError):
     """A step needs a result, but the scan has none yet."""
-
-    def __init__(self):
-        super().__init__("This scan has no result yet. Press Segment first.")
 
 
 class Replaced(UploadError):
     """The scan of a step is not the visitor's any more, so what it found is of no use."""
 
-    def __init__(self):
-        super().__init__("Another scan was opened, so the work on the one before was stopped.")
 
-
-class WeightsError(Exception):
+class WeightsError(Refusal):
     """The weights are missing, damaged or made for another architecture or recipe."""
 
 
-class DataError(ValueError):
+class DataError(Refusal, ValueError):
     """A data set to train or evaluate on cannot be used."""

@@ -54,7 +54,7 @@ class Volume:
         hu: (z, y, x) int16, Hounsfield units in [-1024, 3071], read-only.
         spacing: mm, or None where the files do not say.
         windowed: for a picture, the (low, high) HU its grey values are assumed to span; else None.
-        notices: sentences for the person about every choice made for them.
+        notices: what was assumed or chosen for the person, each a `sentences.Sentence`.
         source: where it came from, or None for a volume made in memory.
     """
 

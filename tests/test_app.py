@@ -281,7 +281,7 @@ def test_an_event_that_arrives_after_its_tab_was_closed_leaves_nothing(served, m
 
 def test_the_page_states_the_limits(served):
     page = " ".join(httpx.get(served.url + "config").text.replace("\\n", " ").split())
-    assert f"{LIMITS} {SHARED_LIMIT}" in page
+    assert f"{LIMITS.sentence} {SHARED_LIMIT}" in page
 
 
 def test_the_page_stays_small_and_tidies_up_when_told_to_stop(tmp_path):

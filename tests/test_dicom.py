@@ -328,7 +328,7 @@ def test_a_tilted_gantry_is_seen_in_the_geometry_with_and_without_its_tag(tmp_pa
 def test_a_tilt_that_only_the_tag_names_is_said(tmp_path):
     volume = read_scan(write(series(4, GantryDetectorTilt=-12), tmp_path / "scan"))
     assert volume.spacing.z == pytest.approx(5)
-    assert "tilt of 12° that the slices' positions do not show" in notices(volume)
+    assert volume.notices[-1].code == "geometry.tilt_not_seen"
 
 
 def test_slightly_oblique_slices_are_read_with_a_notice(tmp_path):
@@ -796,8 +796,8 @@ def test_a_colour_screenshot_is_left_out(tmp_path):
     changed(screenshot, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
     screenshot.PixelData = bytes(8 * 8 * 3)
     volume = read_scan(write([*series(4), screenshot], tmp_path / "scan"))
-    assert notices(volume) == "Left out: 1 colour screenshot."
-    with pytest.raises(NotAScan, match="colour screenshot"):
+    assert notices(volume) == "Left out: 1 color screenshot."
+    with pytest.raises(NotAScan, match="color screenshot"):
         read_scan(write([screenshot], tmp_path / "alone"))
 
 
@@ -839,7 +839,7 @@ def test_masks_beside_the_scan_are_left_out_even_with_its_series_uid(tmp_path):
     write(masks, tmp_path / "MASKS_DICOM" / "liver")
     volume = read_scan(tmp_path)
     assert np.array_equal(volume.hu, expected(3))
-    assert "3 pictures of 8 bits" in notices(volume)
+    assert "3 8-bit pictures" in notices(volume)
 
 
 def test_burned_in_text_is_warned_of(tmp_path):

@@ -119,13 +119,13 @@ def test_a_second_pull_of_a_commit_asks_nobody(server, folder):
 def test_a_file_that_is_not_what_config_says_is_refused(server, folder):
     revision = push(folder, REPO)
     server.commits[REPO][revision][NAMES["tumor"]] = b"something else"
-    with pytest.raises(WeightsError, match="'tumor' is damaged or was replaced"):
+    with pytest.raises(WeightsError, match="for tumor is damaged or was replaced"):
         pull(REPO, revision)
 
 
 def test_a_changed_file_is_not_published(server, folder):
     (folder / NAMES["liver"]).write_bytes(b"something else")
-    with pytest.raises(WeightsError, match="'liver' is damaged or was replaced"):
+    with pytest.raises(WeightsError, match="for liver is damaged or was replaced"):
         push(folder, REPO)
     assert server.requests == []
 

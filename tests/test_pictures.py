@@ -92,10 +92,10 @@ def test_a_few_coloured_marks_are_said_and_a_colour_picture_is_refused(tmp_path)
     pixels = np.dstack([GREY, GREY, GREY])
     pixels[2:4, 2:6] = (255, 255, 0)
     volume = read_scan(save(pixels, tmp_path / "marked.png"))
-    assert "coloured" in " ".join(volume.notices)
+    assert "colored" in " ".join(volume.notices)
     assert volume.hu[0, 2, 2] == as_hu(np.array(226))
     photo = np.dstack([GREY, 255 - GREY, np.full_like(GREY, 200)])
-    with pytest.raises(NotAScan, match="colour picture"):
+    with pytest.raises(NotAScan, match="color picture"):
         read_scan(save(photo, tmp_path / "photo.png"))
 
 

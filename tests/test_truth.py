@@ -73,7 +73,7 @@ def test_a_volume_made_in_memory_lies_nowhere(tmp_path):
     for path in (write_masks(tmp_path, labels()), save_nifti(labels(), tmp_path)):
         truth = read_truth(path, volume)
         assert np.array_equal(truth.labels, labels())
-        assert "as they are stored" in truth.notices[0]
+        assert truth.notices[0].code == "truth.file_order"
 
 
 # ---------------------------------------------------------------- DICOM masks
@@ -169,7 +169,7 @@ def test_masks_without_positions_are_laid_on_in_order(scan, tmp_path):
         dataset.InstanceNumber = k
     truth = read_truth(write(slices, tmp_path / "liver"), scan)
     assert np.array_equal(truth.liver, labels() > 0)
-    assert "as they are stored" in truth.notices[0]
+    assert truth.notices[0].code == "truth.file_order"
 
 
 def test_fewer_masks_without_positions_are_refused_with_both_sizes(scan, tmp_path):
@@ -327,7 +327,7 @@ def test_one_bit_rle_seg_is_refused_with_a_reason(scan, tmp_path):
 
 
 def test_a_seg_dropped_as_the_scan_is_refused_with_advice(tmp_path):
-    with pytest.raises(UploadError, match="ground-truth box"):
+    with pytest.raises(UploadError, match="as ground truth"):
         read_scan(write([seg({"Liver": labels() > 0})], tmp_path / "seg"))
 
 
@@ -433,7 +433,7 @@ def test_labels_saved_without_the_scans_header_are_laid_on_as_the_scan_is_stored
     nibabel.save(nibabel.Nifti1Image(np.asarray(masks.dataobj), np.eye(4)), tmp_path / "truth.nii")
     truth = read_truth(tmp_path / "truth.nii", read_scan(tmp_path / "scan.nii"))
     assert np.array_equal(truth.labels, labels())
-    assert "as they are stored" in truth.notices[0]
+    assert truth.notices[0].code == "truth.file_order"
 
 
 @pytest.mark.parametrize(
@@ -483,7 +483,7 @@ def test_labels_of_a_gappy_scan_are_laid_on_in_order(tmp_path):
     scan = read_scan(write(slices, tmp_path / "scan"))
     truth = read_truth(save_nifti(labels(), tmp_path), scan)
     assert np.array_equal(truth.labels, labels())
-    assert "as they are stored" in truth.notices[0]
+    assert truth.notices[0].code == "truth.file_order"
 
 
 # ---------------------------------------------------------------- pictures
@@ -549,14 +549,14 @@ def test_another_number_or_size_of_pictures_is_refused_with_both(picture_scan, t
 
 
 def test_the_pictures_of_the_scan_dropped_as_truth_are_refused(picture_scan, tmp_path):
-    with pytest.raises(TruthMismatch, match="many grey values"):
+    with pytest.raises(TruthMismatch, match="many gray values"):
         read_truth(tmp_path / "pictures", picture_scan)
 
 
 def test_png_masks_of_a_dicom_scan_are_laid_on_with_a_notice(scan, tmp_path):
     truth = read_truth(save_pictures(labels(), tmp_path), scan)
     assert np.array_equal(truth.labels, labels())
-    assert "as they are stored" in truth.notices[0]
+    assert truth.notices[0].code == "truth.file_order"
 
 
 # ---------------------------------------------------------------- nothing usable, real files

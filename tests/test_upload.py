@@ -15,7 +15,8 @@ from PIL import Image
 
 from liverseg.errors import BrokenFile, NoDecoder, NotAScan, TooLarge, UploadError
 from liverseg.reading import archive, limits, upload
-from liverseg.reading.upload import NO_TUMORS, read_scan, read_truth
+from liverseg.reading.upload import read_scan, read_truth
+from liverseg.sentences import say
 from tests.helpers.make_dicom import body, changed, ct, seg, series, to_bytes, write
 
 CANARY = "Zanaria"
@@ -84,7 +85,7 @@ def mask_series(count: int) -> list:
 def test_a_zip_named_liver_is_a_folder_named_liver(tmp_path):
     volume = read_scan(write(series(3), tmp_path / "scan"))
     masks = zipped(write(mask_series(3), tmp_path / "m"), tmp_path / "liver.zip")
-    assert read_truth(masks, volume).notices == (NO_TUMORS,)
+    assert read_truth(masks, volume).notices == (say("truth.no_tumors"),)
 
 
 def test_dicom_goes_before_nifti_and_pictures(tmp_path):
@@ -121,11 +122,11 @@ def test_a_missing_file_is_refused_without_its_name(tmp_path):
         (b"7z\xbc\xaf\x27\x1c" + bytes(500), "Unpack the archive"),
         (b"NRRD0004\n" + bytes(500), "1 NRRD file.*Save the scan as NIfTI"),
         (b"ObjectType = Image\nNDims = 3\n" + bytes(500), "1 MetaImage file.*as NIfTI"),
-        (b"GIF89a" + bytes(500), "1 picture of another format.*as PNG"),
-        (b"II*\0" + bytes(500), "1 picture of another format.*as PNG"),
-        (b"MM\0*" + bytes(500), "1 picture of another format.*as PNG"),
-        (b"BM" + bytes(500), "1 picture of another format.*as PNG"),
-        (b"RIFF\1\0\0\0WEBPVP8L" + bytes(500), "1 picture of another format.*as PNG"),
+        (b"GIF89a" + bytes(500), "1 picture in another format.*as PNG"),
+        (b"II*\0" + bytes(500), "1 picture in another format.*as PNG"),
+        (b"MM\0*" + bytes(500), "1 picture in another format.*as PNG"),
+        (b"BM" + bytes(500), "1 picture in another format.*as PNG"),
+        (b"RIFF\1\0\0\0WEBPVP8L" + bytes(500), "1 picture in another format.*as PNG"),
         (gzip.compress(b"\\\x01\0\0" + bytes(124) + b"DICM" + bytes(500)), "Unpack the archive"),
         (b"%PDF-1.7" + bytes(500), "1 other file"),
     ],
@@ -197,7 +198,7 @@ def test_too_many_voxels_are_refused(tmp_path, small_limits):
 
 
 def test_the_limits_are_a_sentence_for_page_and_readme():
-    text = str(limits.LIMITS)
+    text = limits.LIMITS.sentence
     assert "5000 files" in text
     assert "400 million voxels" in text
     assert text.endswith(".")

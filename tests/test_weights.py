@@ -41,7 +41,7 @@ def test_a_folder_without_config_is_refused(tmp_path):
 )
 def test_a_damaged_config_is_refused(folder, text):
     (folder / "config.json").write_text(text)
-    with pytest.raises(WeightsError, match=r"config\.json cannot be read"):
+    with pytest.raises(WeightsError, match=r"config\.json of the weights cannot be read"):
         load_config(folder)
 
 
@@ -108,18 +108,18 @@ def test_a_changed_file_is_refused(folder):
     (folder / "tumor.weights.h5").write_bytes(b"another")
     weights = load_config(folder)
     assert weights.path("liver").is_file()
-    with pytest.raises(WeightsError, match="'tumor' is damaged or was replaced"):
+    with pytest.raises(WeightsError, match="for tumor is damaged or was replaced"):
         weights.path("tumor")
 
 
 def test_a_missing_file_is_refused(folder):
     (folder / "tumor.weights.h5").unlink()
-    with pytest.raises(WeightsError, match="'tumor' is missing"):
+    with pytest.raises(WeightsError, match="for tumor is missing"):
         load_config(folder).path("tumor")
 
 
 def test_a_file_the_config_does_not_know_is_refused(folder):
-    with pytest.raises(WeightsError, match="no file for 'liver_fast'"):
+    with pytest.raises(WeightsError, match="no file for liver_fast"):
         load_config(folder).path("liver_fast")
 
 

@@ -18,6 +18,7 @@ from ..network.cascade import segment
 from ..network.engine import Engine, load_engine
 from ..scores.measurements import Measurements, measure
 from ..scores.metrics import Scores, compare
+from ..sentences import say
 from ..training.datasets import cases_of_side
 from ..training.labelled_scan import UNANNOTATED, LabelledScan, spacing_of
 from ..training.samples import is_picture
@@ -56,7 +57,7 @@ def evaluate(cases: Iterable[LabelledScan], split: str, engine: Engine, out: Pat
         }
         out.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     if not patients:
-        raise DataError(f"there are no scans on the {split} side")
+        raise DataError(say("data.no_scans", side=split))
     return results[split][name]
 
 

@@ -13,6 +13,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from ..errors import WeightsError
 from ..network.hub import refusals_as_sentences
 from ..network.weights import CONFIG, RESULTS, load_config
+from ..sentences import say
 from .model_card import model_card
 
 
@@ -34,10 +35,7 @@ def push(folder: str | Path, repo_id: str, *, token: str | None = None) -> str:
     files = [weights.path(key) for key in weights.files]
     files += [path for name in (CONFIG, RESULTS) if (path := weights.folder / name).is_file()]
     if not (token or get_token()):
-        raise WeightsError(
-            "Publishing needs a Hugging Face token that may write. "
-            "Set HF_TOKEN or run `hf auth login`."
-        )
+        raise WeightsError(say("hub.no_token"))
     # create_commit, since upload_folder may split one upload into several commits
     additions = [CommitOperationAdd(path.name, path) for path in files]
     additions.append(CommitOperationAdd("README.md", str(model_card(weights)).encode()))

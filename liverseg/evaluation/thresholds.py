@@ -28,6 +28,7 @@ from ..network.engine import Engine, load_engine
 from ..network.recipe import Recipe
 from ..network.weights import load_config, write_config
 from ..scores.metrics import dice
+from ..sentences import say
 from ..training.datasets import cases_of_side, read_data, read_sides
 from ..training.labelled_scan import UNANNOTATED, LabelledScan, spacing_of
 from ..training.samples import is_picture
@@ -85,7 +86,7 @@ def choose_thresholds(cases: Iterable[tuple[LabelledScan, Engine]], recipe: Reci
     """
     scans = [(case, CachedEngine(engine)) for case, engine in cases if not is_picture(case)]
     if not scans:
-        raise DataError("thresholds are chosen on validation scans, and there are none")
+        raise DataError(say("data.no_validation_scans"))
     liver = [_liver_point(scans, recipe, threshold) for threshold in LIVER_THRESHOLDS]
     recipe = replace(recipe, liver_threshold=_best(liver).threshold)
     tumor = _tumor_points(scans, recipe)
@@ -208,12 +209,14 @@ def read_unseen(root: Path, patients: str) -> Iterator[LabelledScan]:
     for case in read_data(root):
         own = {case.name, case.patient}
         if wanted & own and own & tested:
-            raise DataError(f"{case.patient} is a test patient, who chooses nothing: leave it out")
+            raise DataError(say("data.test_patient", patient=case.patient))
         if wanted & own:
             found |= own
             yield case
     if wanted - found:
-        raise DataError(f"{root} has no patient {', '.join(sorted(wanted - found))}")
+        raise DataError(
+            say("data.no_such_patient", data=root, patients=tuple(sorted(wanted - found)))
+        )
 
 
 def parse_held_out(text: str) -> tuple[Path, str]:

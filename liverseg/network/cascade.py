@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..sentences import say
 from ..volume import (
     LIVER,
     TUMOR,
@@ -40,12 +41,7 @@ from .preprocess import (
 )
 from .recipe import Recipe
 
-LOOK, LIVER_STAGE, TUMOR_STAGE = "Looking for the liver", "Outlining the liver", "Finding tumors"
-NO_LIVER = "No liver was found in this scan. Is it a CT of the upper abdomen?"
-FLUID = (
-    "Left out, being as dark as fluid ({} HU or less), as cysts are: {} of the places that the "
-    "network took for tumors."
-)
+LOOK, LIVER_STAGE, TUMOR_STAGE = say("stage.look"), say("stage.liver"), say("stage.tumors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,14 +98,16 @@ def segment_steps(volume: Volume, engine: Engine | None = None) -> Iterator[Step
     reach = reach_pixels(volume.spacing, recipe)
     liver = _on_scan(values, whole_slice(volume.shape[1:]), volume.shape, reach)
     if liver is None or liver.values.max() < level(recipe.liver_threshold):
-        yield Step(LIVER_STAGE, 1, 1, result=Segmentation(labels, notices=(NO_LIVER,)))
+        yield Step(
+            LIVER_STAGE, 1, 1, result=Segmentation(labels, notices=(say("network.no_liver"),))
+        )
         return
     labels[liver.box][liver.values >= level(recipe.liver_threshold)] = LIVER
     tumor, fluid = yield from _tumor_steps(volume, engine, labels, liver, reach)
     found = tumor.values >= level(recipe.tumor_threshold)
     labels[tumor.box][found] = TUMOR
     liver.values[found & (liver.values < level(recipe.liver_threshold))] = 255
-    notices = (FLUID.format(recipe.fluid_hu, fluid),) if fluid else ()
+    notices = (say("network.fluid", count=fluid, hu=recipe.fluid_hu),) if fluid else ()
     yield Step(TUMOR_STAGE, 1, 1, result=Segmentation(labels, liver, tumor, notices))
 
 

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from ..errors import WeightsError
+from ..sentences import say
 from .recipe import Recipe
 from .weights import NETWORKS, Weights, fast_key, load_config, weights_folder
 
@@ -116,8 +117,7 @@ def load_network(weights: Weights, network: Network):
         model.load_weights(path)
     except (OSError, ValueError, KeyError):
         raise WeightsError(
-            f"The weights file for {network!r} was made for another architecture than the "
-            f"recipe's filters {recipe.filters}. Train or download the weights again."
+            say("weights.other_architecture", key=network, filters=recipe.filters)
         ) from None
     return model
 
@@ -157,9 +157,7 @@ def open_session(path: Path):
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no narrower base
-        raise WeightsError(
-            "The fast network file does not work with the installed ONNX Runtime. Export it again."
-        ) from error
+        raise WeightsError(say("weights.fast_file_fails")) from error
 
 
 def thread_count() -> int:

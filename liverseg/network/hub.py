@@ -19,6 +19,7 @@ from huggingface_hub.errors import (
 )
 
 from ..errors import WeightsError
+from ..sentences import Sentence, say
 
 
 class HubUnreachable(WeightsError):
@@ -54,28 +55,23 @@ def refusals_as_sentences(repo_id: str, revision: str = "main") -> Iterator[None
     try:
         yield
     except (LocalEntryNotFoundError, TransportError) as error:
-        raise HubUnreachable(
-            "The Hugging Face Hub cannot be reached. Check the connection and try again."
-        ) from error
+        raise HubUnreachable(say("hub.unreachable")) from error
     except (EntryNotFoundError, HfHubHTTPError, RuntimeError, ValueError) as error:
         raise WeightsError(_refusal(error, repo_id, revision)) from error
 
 
-def _refusal(error: Exception, repo_id: str, revision: str) -> str:
+def _refusal(error: Exception, repository: str, revision: str) -> Sentence:
     match error:
         case HFValidationError():
-            return f"{repo_id!r} is not the name of a Hub repository, which is owner/name."
+            return say("hub.bad_name", repository=repository)
         case RevisionNotFoundError():
-            return f"{repo_id} has no revision {revision}. Name a commit, tag or branch of it."
+            return say("hub.no_revision", repository=repository, revision=revision)
         case EntryNotFoundError():
-            return f"{repo_id} at {revision} lacks a file that liverseg's weights consist of."
+            return say("hub.file_missing", repository=repository, revision=revision)
         case RepositoryNotFoundError():
-            return (
-                f"There is no repository {repo_id} on the Hub, or the token that is set does not "
-                "open it. Check its name and the token."
-            )
+            return say("hub.no_repository", repository=repository)
         case HfHubHTTPError() if error.response.status_code in (401, 403):
-            return f"The Hub refuses the token for {repo_id}. Use one that has access."
+            return say("hub.token_refused", repository=repository)
         case HfHubHTTPError():
-            return f"The Hub answered with error {error.response.status_code}. Try again later."
-    return "The exchange with the Hub broke off and changed nothing there. Try again later."
+            return say("hub.error", status=error.response.status_code)
+    return say("hub.broken_off")

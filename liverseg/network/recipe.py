@@ -7,6 +7,7 @@ on load; everything that prepares network input or reads network output takes it
 from dataclasses import asdict, dataclass, fields
 
 from ..errors import WeightsError
+from ..sentences import say
 from ..volume import Spacing
 
 SINCE_0_2 = {
@@ -113,11 +114,8 @@ class Recipe:
         known = {field.name for field in fields(cls)}
         if not known - SINCE_0_2 <= set(stored) <= known:
             differ = sorted(known - SINCE_0_2 - set(stored) | set(stored) - known)
-            raise WeightsError(
-                "The weights' recipe does not fit this version of liverseg: "
-                f"{differ} differ. Export or download the weights again."
-            )
+            raise WeightsError(say("weights.recipe_of_other_version", fields=tuple(differ)))
         try:
             return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
         except (TypeError, ValueError) as error:
-            raise WeightsError(f"The weights' recipe is not usable: {error}.") from None
+            raise WeightsError(say("weights.recipe_unusable", reason=error)) from None

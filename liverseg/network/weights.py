@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import WeightsError
+from ..sentences import say
 from .recipe import Recipe
 
 FOLDER = Path(__file__).resolve().parents[2] / "weights"
@@ -49,15 +50,12 @@ class Weights:
     def path(self, key: str) -> Path:
         """The file stored under `key`; WeightsError where it is missing or was changed."""
         if key not in self.files:
-            raise WeightsError(f"The weights have no file for {key!r}. Download them again.")
+            raise WeightsError(say("weights.no_such_file", key=key))
         path = self.folder / self.files[key]["name"]
         if not path.is_file():
-            raise WeightsError(f"The weights file for {key!r} is missing. Download it again.")
+            raise WeightsError(say("weights.file_missing", key=key))
         if sha256(path) != self.files[key]["sha256"]:
-            raise WeightsError(
-                f"The weights file for {key!r} is damaged or was replaced: its sha256 is not the "
-                f"one in {CONFIG}. Download or export it again."
-            )
+            raise WeightsError(say("weights.file_changed", key=key, config=CONFIG))
         return path
 
     def measured(self, name: str) -> dict:
@@ -87,14 +85,11 @@ def load_config(folder: str | Path | None = None) -> Weights:
         recipe, files = stored["recipe"], stored["files"]
         complete = all({"name", "sha256"} <= set(entry) for entry in files.values())
     except FileNotFoundError:
-        raise WeightsError(
-            f"There are no weights here: {CONFIG} is missing. Train or download them, or name a "
-            f"folder that has them in {FOLDER_VARIABLE}."
-        ) from None
+        raise WeightsError(say("weights.none", config=CONFIG, variable=FOLDER_VARIABLE)) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         complete = False
     if not complete:
-        raise WeightsError(f"The weights' {CONFIG} cannot be read. Download the weights again.")
+        raise WeightsError(say("weights.config_unreadable", config=CONFIG))
     return Weights(folder, Recipe.from_dict(recipe), files, stored.get("trained", {}))
 
 

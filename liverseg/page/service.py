@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import NothingOpen, NotSegmented, Replaced, SeveralSeries, TooLarge
 from ..reading.limits import LIMITS
 from ..scores.findings import Findings, find
+from ..sentences import say
 from ..volume import Segmentation, Volume
 from .downloads import write_file
 from .result_cache import ResultCache, content_key
@@ -64,14 +65,14 @@ class Service:
         """The visitor's study at the beginning of an event that needs a scan."""
         study = self.studies.enter(visitor)
         if not isinstance(study, OpenedStudy):
-            raise NothingOpen
+            raise NothingOpen(say("study.nothing_open"))
         return study
 
     def segmented_study(self, visitor: str) -> SegmentedStudy:
         """The visitor's study at the beginning of an event that needs a result."""
         study = self.opened_study(visitor)
         if not isinstance(study, SegmentedStudy):
-            raise NotSegmented
+            raise NotSegmented(say("study.not_segmented"))
         return study
 
     def show(self, visitor: str, volume: Volume, shown: dict) -> None:
@@ -99,7 +100,7 @@ class Service:
         """Reads one series of the upload for which `open_scan` raised SeveralSeries."""
         waiting = self.studies.enter(visitor).waiting
         if waiting is None or not waiting.is_dir():
-            raise NothingOpen
+            raise NothingOpen(say("study.nothing_open"))
         return self._read_scan(visitor, waiting, series)
 
     def open_synthetic(self, visitor: str, case: SyntheticCase) -> OpenedStudy:
@@ -143,7 +144,7 @@ class Service:
         volume = self.opened_study(visitor).volume
         for step in joined(self.steps(volume), pause_s):
             if self.studies.of(visitor).scan is not volume:
-                raise Replaced
+                raise Replaced(say("study.replaced"))
             if step.result is not None:
                 self._keep_prediction(visitor, volume, step.result)
             yield step
@@ -155,7 +156,7 @@ class Service:
         key = content_key(volume, self.engine.identity)
         known = self.results.get(key)
         if known is not None:
-            yield Step("Done", 1, 1, result=known)
+            yield Step(say("stage.done"), 1, 1, result=known)
             return
         for step in segment_steps(volume, self.engine):
             if step.result is not None:
@@ -186,7 +187,7 @@ class Service:
         """
         study = self.segmented_study(visitor)
         if study.findings is None:
-            raise NotSegmented
+            raise NotSegmented(say("study.not_segmented"))
         return write_file(kind, study.findings, folder or study.served)
 
     def new_served_folder(self) -> Path:
@@ -209,7 +210,7 @@ class Service:
         sizes = [path.stat().st_size for path in files.rglob("*") if path.is_file()]
         if len(sizes) > LIMITS.files or sum(sizes) > LIMITS.upload_bytes:
             _remove(files)
-            raise TooLarge(f"The upload is too large. {LIMITS}")
+            raise TooLarge(say("upload.too_large", limits=LIMITS.sentence))
         return files
 
     def _keep_prediction(self, visitor: str, volume: Volume, prediction: Segmentation) -> None:

@@ -21,8 +21,8 @@ TRUTH_READ = "The ground truth is on the scan."
 TRUTH_WAITS = "Kept until the scan is here."
 CURVES_HINT = "Areas on every slice and, with a ground truth, Dice appear here."
 SURFACES_HINT = "Liver and tumors in space appear here, where the voxels' size is known."
-HOUSE_RULES = f"""{LIMITS} {SHARED_LIMIT} Uploads are deleted as soon as they are read; the scan
-stays in memory while this page is open, for an hour after its last use at most."""
+HOUSE_RULES = f"""{LIMITS.sentence} {SHARED_LIMIT} Uploads are deleted as soon as they are read;
+the scan stays in memory while this page is open, for an hour after its last use at most."""
 BANNER = "<p><strong>liverseg</strong> <span>Teaching demo, not for diagnosis</span></p>"
 ABOUT = f"""
 **What it does.** Two small networks (ResUNets in Keras) look at every slice and its neighbors. The

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from ..errors import Replaced
 from ..scores.findings import Findings
+from ..sentences import say
 from ..volume import Segmentation, Volume
 from .synthetic_case import SyntheticCase
 
@@ -203,7 +204,7 @@ class Studies:
         with self._lock:
             _, study = self._open.get(visitor, (0.0, None))
             if study is None or (scan is not ANY_SCAN and study.scan is not scan):
-                raise Replaced
+                raise Replaced(say("study.replaced"))
             changed = _weighed(change(study))
             self._open[visitor] = (time.monotonic(), changed)
             self._open.move_to_end(visitor)

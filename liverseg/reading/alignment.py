@@ -6,26 +6,21 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import TruthMismatch
+from ..sentences import Sentence, say
 from ..volume import LIVER, TUMOR, Segmentation, Volume
 from .geometry import Grid, gaps_of, repeated
 
 SAME_PLACE = 0.5  # of a pixel, and of the distance to the next slice
 SAME_SIZE = 0.01  # of a pixel's size
-STACKED_AS_STORED = (
-    "The scan or the ground truth does not say where it lies; they were laid on one another as "
-    "they are stored. Check that top and bottom agree."
-)
+STACKED_AS_STORED = say("truth.file_order")
 ENOUGH_INSIDE = 0.5  # of what is labelled has to lie inside the scan
 
 
 def size_mismatch(found: tuple[int, ...], volume: Volume) -> TruthMismatch:
     """The refusal of a ground truth of another size; sizes are (z, y, x) or (y, x)."""
     needed = volume.shape[-len(found) :]
-    unit = "pixels" if len(found) == 2 else "voxels"
-    return TruthMismatch(
-        f"The ground truth has {_sizes(found)} {unit}, the scan {_sizes(needed)}. Upload the masks "
-        "that were drawn on this scan."
-    )
+    code = "truth.size_pixels" if len(found) == 2 else "truth.size_voxels"
+    return TruthMismatch(say(code, found=_sizes(found), needed=_sizes(needed)))
 
 
 def _sizes(shape: tuple[int, ...]) -> str:
@@ -61,10 +56,7 @@ def resampled(labels: np.ndarray, affine: np.ndarray, volume: Volume) -> np.ndar
     )
     expected = np.count_nonzero(labels) / abs(np.linalg.det(matrix))
     if np.count_nonzero(placed) < ENOUGH_INSIDE * expected:
-        raise TruthMismatch(
-            "The ground truth lies outside the scan in space. Upload the masks that were drawn on "
-            "this scan."
-        )
+        raise TruthMismatch(say("truth.outside"))
     return placed
 
 
@@ -125,7 +117,7 @@ def assembled(planes: list[MaskPlane], volume: Volume) -> Segmentation:
     if len(elsewhere) == len(planes) or _any_between(elsewhere, volume):
         return _resampled_planes(planes, volume)
     outside = sum(bool(plane.mask.any()) for plane in elsewhere)
-    notices = (f"{outside} masks lie where the scan has no slice.",) if outside else ()
+    notices = (say("truth.outside_slices", count=outside),) if outside else ()
     return Segmentation(labels, notices=notices)
 
 
@@ -180,9 +172,6 @@ def _resampled_planes(planes: list[MaskPlane], volume: Volume) -> Segmentation:
     return Segmentation(resampled(labels, affine, volume), notices=(resampled_notice(shape),))
 
 
-def resampled_notice(shape: tuple[int, int, int]) -> str:
+def resampled_notice(shape: tuple[int, int, int]) -> Sentence:
     """What a person has to know of a ground truth that was on another grid, (z, y, x)."""
-    return (
-        f"The ground truth was drawn on another grid ({_sizes(shape)} voxels) and was resampled to "
-        "the scan's."
-    )
+    return say("truth.resampled", size=_sizes(shape))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import BrokenFile, NoDecoder, TooLarge, UploadError
+from ..sentences import say
 from .limits import LIMITS
 
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
@@ -57,9 +58,7 @@ class Member:
             with self._open() as stream:
                 yield stream
         except _DAMAGED:
-            raise BrokenFile(
-                "A file is cut or damaged and cannot be read. Upload a fresh copy."
-            ) from None
+            raise BrokenFile(say("archive.damaged_file")) from None
 
     def head(self, count: int) -> bytes:
         """The first bytes, at most `count`."""
@@ -70,10 +69,7 @@ class Member:
         """The whole file; TooLarge beyond the limit, whatever was declared."""
         content = self.head(limit + 1)
         if len(content) > limit:
-            raise TooLarge(
-                f"A file is larger than {limit // 10**6} MB when unpacked. "
-                "Upload one scan at a time."
-            )
+            raise TooLarge(say("archive.unpacked_file_too_large", mb=limit // 10**6))
         return content
 
 
@@ -92,10 +88,7 @@ def open_upload(paths: str | Path | Iterable[str | Path]) -> Iterator[list[Membe
             if len(members) > LIMITS.files:
                 raise _too_many()
         if sum(member.size for member in members) > LIMITS.upload_bytes:
-            raise TooLarge(
-                f"The upload holds more than {LIMITS.upload_bytes // 10**6} MB when unpacked. "
-                "Upload one scan at a time."
-            )
+            raise TooLarge(say("archive.upload_too_large", mb=LIMITS.upload_bytes // 10**6))
         yield members
 
 
@@ -103,9 +96,7 @@ def _unpacked(files: Iterable[Member], opened: ExitStack, depth: int = 0) -> Ite
     """The files, with those that are zip archives replaced by what they hold."""
     for member in files:
         if member.size > LIMITS.file_bytes:
-            raise TooLarge(
-                f"A file is larger than {LIMITS.file_bytes // 10**6} MB. Upload one scan at a time."
-            )
+            raise TooLarge(say("archive.file_too_large", mb=LIMITS.file_bytes // 10**6))
         if depth > 1 or not _is_zip(member):
             yield member
         elif depth == 0:
@@ -142,9 +133,9 @@ def _file(path: Path, parts: tuple[str, ...]) -> Member:
     try:
         status = path.stat()
     except (OSError, ValueError):
-        raise BrokenFile("A file is no longer there. Upload it again.") from None
+        raise BrokenFile(say("archive.file_gone")) from None
     if not stat.S_ISREG(status.st_mode):
-        raise BrokenFile("Something that is not a file was uploaded. Upload files or a folder.")
+        raise BrokenFile(say("archive.changed_path"))
     return Member(parts, status.st_size, lambda: path.open("rb"))
 
 
@@ -154,9 +145,7 @@ def _entries(stream: BinaryIO, parts: tuple[str, ...], opened: ExitStack) -> Ite
         _check_directory(stream)
         archive = opened.enter_context(zipfile.ZipFile(stream))
     except (*_DAMAGED, ValueError):
-        raise BrokenFile(
-            "The zip archive is cut or damaged. Make it again and upload it whole."
-        ) from None
+        raise BrokenFile(say("archive.damaged_zip")) from None
     folder = (*parts[:-1], Path(parts[-1]).stem)  # liver.zip counts as a folder "liver"
     for entry in archive.infolist():
         if entry.filename.endswith("/") or stat.S_ISLNK(entry.external_attr >> 16):
@@ -189,21 +178,15 @@ def _check_directory(stream: BinaryIO) -> None:
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:
     if entry.flag_bits & 1:
-        raise BrokenFile("The zip archive is protected by a password. Make one without a password.")
+        raise BrokenFile(say("archive.password"))
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise NoDecoder(
-            "The zip archive uses a method other than the ordinary 'deflate'. Make it again with "
-            "your system's own zip."
-        )
+        raise NoDecoder(say("archive.method"))
     if entry.file_size > BIG and entry.file_size > LIMITS.ratio * entry.compress_size:
-        raise TooLarge(
-            f"A file in the zip archive unpacks to more than {LIMITS.ratio} times its size, which "
-            "no CT does. Upload the scan itself."
-        )
+        raise TooLarge(say("archive.ratio", ratio=LIMITS.ratio))
 
 
 def _too_many() -> TooLarge:
-    return TooLarge(f"The upload holds more than {LIMITS.files} files. Upload one scan at a time.")
+    return TooLarge(say("archive.too_many_files", files=LIMITS.files))
 
 
 def natural_key(member: Member) -> tuple:

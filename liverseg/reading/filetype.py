@@ -3,54 +3,44 @@
 import gzip
 import struct
 import zlib
-from typing import Literal
 
-Kind = Literal[
-    "dicom",
-    "nifti",
-    "png",
-    "jpeg",
-    "MetaImage file",
-    "NRRD file",
-    "picture of another format",
-    "archive",
-    "empty file",
-    "other file",
-]
+from .kinds import LeftOut, Readable
+
+Kind = Readable | LeftOut
 
 _MAGIC: tuple[tuple[bytes, Kind], ...] = (
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"NRRD", "NRRD file"),
-    (b"ObjectType", "MetaImage file"),
-    (b"II*\0", "picture of another format"),  # TIFF
-    (b"MM\0*", "picture of another format"),
-    (b"GIF8", "picture of another format"),
-    (b"BM", "picture of another format"),  # Windows bitmap
-    (b"RIFF", "picture of another format"),  # WebP
-    (b"\0\0\0\x0cjP  ", "picture of another format"),  # JPEG 2000
-    (b"Rar!", "archive"),
-    (b"7z\xbc\xaf\x27\x1c", "archive"),
-    (b"PK", "archive"),  # deeper than archives are opened
-    (b"\x1f\x8b", "archive"),
-    (b"BZh", "archive"),
-    (b"\xfd7zXZ", "archive"),
+    (b"\x89PNG\r\n\x1a\n", Readable.PNG),
+    (b"\xff\xd8\xff", Readable.JPEG),
+    (b"NRRD", LeftOut.NRRD),
+    (b"ObjectType", LeftOut.METAIMAGE),
+    (b"II*\0", LeftOut.OTHER_PICTURE),  # TIFF
+    (b"MM\0*", LeftOut.OTHER_PICTURE),
+    (b"GIF8", LeftOut.OTHER_PICTURE),
+    (b"BM", LeftOut.OTHER_PICTURE),  # Windows bitmap
+    (b"RIFF", LeftOut.OTHER_PICTURE),  # WebP
+    (b"\0\0\0\x0cjP  ", LeftOut.OTHER_PICTURE),  # JPEG 2000
+    (b"Rar!", LeftOut.ARCHIVE),
+    (b"7z\xbc\xaf\x27\x1c", LeftOut.ARCHIVE),
+    (b"PK", LeftOut.ARCHIVE),  # deeper than archives are opened
+    (b"\x1f\x8b", LeftOut.ARCHIVE),
+    (b"BZh", LeftOut.ARCHIVE),
+    (b"\xfd7zXZ", LeftOut.ARCHIVE),
 )
 
 
 def kind_of(head: bytes) -> Kind:
     """The kind of a file from its first few kilobytes."""
     if head[128:132] == b"DICM" or _is_bare_dicom(head):
-        return "dicom"
+        return Readable.DICOM
     unpacked = gunzipped(head) if head.startswith(b"\x1f\x8b") else head
     if _is_nifti(unpacked) and unpacked[128:132] != b"DICM":
-        return "nifti"
+        return Readable.NIFTI
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
     if head[257:262] == b"ustar":
-        return "archive"
-    return "other file" if head else "empty file"
+        return LeftOut.ARCHIVE
+    return LeftOut.OTHER_FILE if head else LeftOut.EMPTY_FILE
 
 
 def gunzipped(head: bytes, count: int = 1024) -> bytes:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..sentences import Sentence, say
+
 UNIFORM_FRACTION, UNIFORM_MM = 0.02, 0.05  # a gap may differ from the median by the larger
 SAME_POSITION_MM = 0.01
 MAX_OBLIQUE_DEGREES = 20  # from here on a slice is no axial one
@@ -140,7 +142,7 @@ class Gaps:
     """
 
     spacing_mm: float | None
-    notices: tuple[str, ...] = ()
+    notices: tuple[Sentence, ...] = ()
 
 
 def gaps_of(distances_mm: np.ndarray, heights_mm: np.ndarray) -> Gaps:
@@ -159,25 +161,18 @@ def gaps_of(distances_mm: np.ndarray, heights_mm: np.ndarray) -> Gaps:
     if not odd.size:
         return Gaps(float(distances_mm[-1] - distances_mm[0]) / len(gaps))
     multiples = np.round(gaps[odd] / usual)
-    if (multiples >= 2).all() and (np.abs(gaps[odd] - multiples * usual) <= 2 * tolerance).all():
-        where = f"after z = {_number(heights_mm[odd[0]])} mm"
-        if len(odd) == 1:
-            found = f"Slices are missing: one gap of {_number(gaps[odd[0]])} mm {where}"
-        else:
-            largest = _number(gaps[odd].max())
-            found = f"Slices are missing: {len(odd)} gaps of up to {largest} mm, the first {where}"
-        found += f" (others {_number(usual)} mm)."
+    if not (multiples >= 2).all() or (np.abs(gaps[odd] - multiples * usual) > 2 * tolerance).any():
+        found = say("geometry.uneven_slices", low=float(gaps.min()), high=float(gaps.max()))
     else:
-        found = (
-            "The distance between slices is uneven: from "
-            f"{_number(gaps.min())} to {_number(gaps.max())} mm."
-        )
-    return Gaps(None, (found + " Volumes in mL are therefore not given.",))
+        code = "geometry.missing_slices" if len(odd) == 1 else "geometry.missing_slices_often"
+        where = {"mm": float(gaps[odd].max()), "z": float(heights_mm[odd[0]]), "usual": usual}
+        found = say(code, count=len(odd), **where)
+    return Gaps(None, (found,))
 
 
 def tilt_notices(
     planes: list[Plane], declared_degrees: float | None = None
-) -> tuple[tuple[str, ...], bool]:
+) -> tuple[tuple[Sentence, ...], bool]:
     """What is to be said about slanting slices, and whether they lie on one line.
 
     Args:
@@ -194,24 +189,13 @@ def tilt_notices(
         straight = bool(off_line.max() <= SHIFT_MM)
         tilt = np.degrees(np.arccos(min(1.0, abs(step @ normal) / np.linalg.norm(step))))
     if not straight:
-        notices.append(
-            f"Slices are shifted against one another by up to {_number(off_line.max())} mm."
-        )
+        notices.append(say("geometry.shifted", mm=float(off_line.max())))
     elif tilt > NOTED_DEGREES:
-        notices.append(
-            f"The slices are tilted by {tilt:.0f}° (gantry tilt); volumes use the distance between "
-            "slices along their normal."
-        )
+        notices.append(say("geometry.tilted", degrees=float(tilt)))
     elif declared_degrees is not None and abs(declared_degrees) > NOTED_DEGREES:
-        notices.append(
-            f"The header names a gantry tilt of {abs(declared_degrees):.0f}° that the slices' "
-            "positions do not show; distances along z may be wrong."
-        )
+        notices.append(say("geometry.tilt_not_seen", degrees=abs(declared_degrees)))
     if planes[0].degrees_off_axial > NOTED_OBLIQUE_DEGREES and tilt <= NOTED_DEGREES:
-        notices.append(
-            f"The slices are oblique by {planes[0].degrees_off_axial:.0f}°; the networks were "
-            "trained on axial ones."
-        )
+        notices.append(say("geometry.oblique", degrees=planes[0].degrees_off_axial))
     return tuple(notices), straight
 
 
@@ -227,8 +211,3 @@ def repeated(distances_mm: np.ndarray) -> np.ndarray:
 def has_repeats(distances_mm: np.ndarray) -> bool:
     """Whether two slices lie at one position."""
     return max(Counter(repeated(distances_mm).tolist()).values()) > 1
-
-
-def _number(value: float) -> str:
-    """At most two decimals, none where there are none."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import NotAScan
+from ..sentences import say
 from ..volume import HU_MAX, HU_MIN
 
 PLAUSIBLE_HU = (-1100, 4000)
@@ -78,10 +79,7 @@ class Tally:
     def check(self) -> None:
         """NotAScan where too many values lie outside what CT can measure."""
         if self.high > TOO_HIGH * self.voxels or self.low > TOO_LOW * self.voxels:
-            raise NotAScan(
-                "The values of these images are not Hounsfield units: too many lie outside "
-                f"{PLAUSIBLE_HU[0]} to {PLAUSIBLE_HU[1]}. Export the original CT series."
-            )
+            raise NotAScan(say("hu.implausible", low=PLAUSIBLE_HU[0], high=PLAUSIBLE_HU[1]))
 
 
 def to_hu(
@@ -129,11 +127,7 @@ def check_range(hu: np.ndarray) -> None:
     """
     low, high = int(hu.min()), int(hu.max())
     if low >= 0 or high - low < LEAST_RANGE_HU:
-        raise NotAScan(
-            f"The values go from {low} to {high}, but Hounsfield units of a body go below 0 (air, "
-            "fat) and above (organs, bone): this is no CT, or its values were changed. Upload the "
-            "original CT."
-        )
+        raise NotAScan(say("hu.range", low=low, high=high))
 
 
 def check_offset(slices: Iterable[np.ndarray]) -> None:
@@ -142,10 +136,7 @@ def check_offset(slices: Iterable[np.ndarray]) -> None:
     for plane in slices:
         some = plane[::2, ::2]
         if np.count_nonzero((some >= low) & (some <= high)) > MOST_RAISED * some.size:
-            raise NotAScan(
-                "The values lie about 1024 above Hounsfield units, as scanners store them, and the "
-                "files do not give the offset (rescale intercept). Export the original CT series."
-            )
+            raise NotAScan(say("hu.offset"))
 
 
 def looks_like_labels(slices: Iterable[np.ndarray]) -> bool:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..sentences import Sentence, say
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -27,11 +29,16 @@ class Limits:
     inner_archive_bytes: int = 256_000_000
     ratio: int = 300
 
-    def __str__(self):
-        return (
-            f"At most {self.files} files, {self.file_bytes // 10**6} MB each and "
-            f"{self.upload_bytes // 10**6} MB together when unpacked; at most {self.side} rows or "
-            f"columns and {self.voxels // 10**6} million voxels in a scan."
+    @property
+    def sentence(self) -> Sentence:
+        """For the page, the README and refusals."""
+        return say(
+            "limits",
+            files=self.files,
+            file_mb=self.file_bytes // 10**6,
+            upload_mb=self.upload_bytes // 10**6,
+            side=self.side,
+            voxels_m=self.voxels // 10**6,
         )
 
 

@@ -26,6 +26,7 @@ from nibabel.orientations import (
 from nibabel.spatialimages import HeaderDataError
 
 from ..errors import BrokenFile, NotAScan, TooLarge, TruthMismatch
+from ..sentences import Sentence, say
 from ..volume import LPS_TO_RAS, Source, Spacing, Volume
 from .archive import BIG, Member
 from .geometry import FARTHEST_MM, MAX_OBLIQUE_DEGREES, Plane, tilt_notices
@@ -96,7 +97,7 @@ def read_nifti(member: Member) -> Volume:
     with _opened(member, LIMITS.voxels) as (image, layout):
         expected = image.header.get_data_dtype().itemsize * math.prod(layout.shape)
         if expected > max(BIG, LIMITS.ratio * member.size):
-            raise BrokenFile("The NIfTI file holds far less than its header announces.")
+            raise BrokenFile(say("nifti.less_than_announced"))
         hu = np.empty(layout.shape, np.int16)
         highest, between = -math.inf, False
         for target, values in _slabs(image, hu, layout):
@@ -106,10 +107,7 @@ def read_nifti(member: Member) -> Volume:
             tally.add(values)
             target[...] = clipped(values)
     if between and highest <= 1 and hu.min() == 0:
-        raise NotAScan(
-            "The values go from 0 to 1, so the scan was scaled and its Hounsfield units are gone. "
-            "Upload the CT as it was before."
-        )
+        raise NotAScan(say("nifti.scaled"))
     _check_values(hu, tally)
     positions = np.array([(layout.affine @ (0, 0, z, 1))[:3] for z in range(layout.shape[0])])
     known = layout.is_oriented and layout.is_sized
@@ -143,10 +141,7 @@ def read_labels(member: Member, max_voxels: int) -> tuple[np.ndarray, Layout]:
         for target, values in _slabs(image, labels, layout):
             target[...] = np.clip(np.nan_to_num(values), 0, 255)
             if not np.array_equal(target, values):
-                raise TruthMismatch(
-                    "The ground truth holds other values than labels (0 background, 1 liver, "
-                    "2 tumor); it may be a scan or a probability map. Upload the label map."
-                )
+                raise TruthMismatch(say("truth.not_labels"))
     return labels, layout
 
 
@@ -183,29 +178,26 @@ def _opened(member: Member, max_voxels: int) -> Iterator[tuple[nibabel.Nifti1Ima
             stored = kind.header_class(head[: kind.header_class.sizeof_hdr], check=False)
             yield image, _layout(image.header, stored["pixdim"][1:4])
         except DAMAGE:
-            raise BrokenFile("The NIfTI file is cut or damaged. Upload a fresh copy.") from None
+            raise BrokenFile(say("nifti.damaged")) from None
 
 
 def _checked_kind(head: bytes, max_voxels: int) -> type[nibabel.Nifti1Image]:
     """NIfTI-1 or NIfTI-2, after a look at what the header announces."""
     kind = nibabel.Nifti2Image if b"n+2" in head[4:8] else nibabel.Nifti1Image
     if kind is nibabel.Nifti1Image and head[344:347] != b"n+1":
-        raise NotAScan(
-            "This is half of a NIfTI or Analyze pair (.hdr and .img). Save it as one .nii.gz file."
-        )
+        raise NotAScan(say("nifti.half_a_pair"))
     header = kind.header_class(head[: kind.header_class.sizeof_hdr], check=False)
     shape, dtype = header.get_data_shape(), header.get_data_dtype()
     if not shape or min(shape) < 1 or len(shape) < 2:
         raise ValueError
     if len(shape) > 3 and max(shape[3:]) > 1:
-        raise NotAScan(
-            f"The NIfTI file holds a series of {max(shape[3:])} volumes over time or channels; one "
-            "3-D volume is needed. Save the volume you want as a file of its own."
-        )
+        raise NotAScan(say("nifti.several_volumes", count=max(shape[3:])))
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise NotAScan("The NIfTI file holds colours or complex numbers, not Hounsfield units.")
+        raise NotAScan(say("nifti.no_numbers"))
     if math.prod(map(int, shape)) > max_voxels or max(shape) > LIMITS.side:
-        raise TooLarge(f"The NIfTI file announces {' × '.join(map(str, shape))} voxels; {LIMITS}")
+        raise TooLarge(
+            say("nifti.too_large", shape=" × ".join(map(str, shape)), limits=LIMITS.sentence)
+        )
     if not 0 <= header.get_data_offset() <= MAX_DATA_OFFSET:
         raise ValueError
     return kind
@@ -278,32 +270,20 @@ def _is_usable(affine: np.ndarray) -> bool:
 def _check_values(hu: np.ndarray, tally: Tally) -> None:
     tally.check()
     if looks_like_labels(hu):
-        raise NotAScan(
-            "The NIfTI file holds a mask (only a few different values), not a scan. Upload the CT "
-            "here and the mask into the ground-truth box."
-        )
+        raise NotAScan(say("nifti.mask_not_scan"))
     check_range(hu)
     check_offset(hu)
 
 
-def _notices(layout: Layout) -> tuple[str, ...]:
+def _notices(layout: Layout) -> tuple[Sentence, ...]:
     planes = layout.planes
     if planes[0].degrees_off_axial > MAX_OBLIQUE_DEGREES:
-        raise NotAScan(
-            f"The volume is oblique by {planes[0].degrees_off_axial:.0f}°, but the networks read "
-            "axial slices. Resample it to axial slices."
-        )
+        raise NotAScan(say("nifti.not_axial", degrees=planes[0].degrees_off_axial))
     notices, _ = tilt_notices(planes)
     if not layout.is_oriented:
-        notices += (
-            "The NIfTI header does not say how the volume lies; left and right, front and back, "
-            "top and bottom are guessed.",
-        )
+        notices += (say("nifti.orientation_guessed"),)
     if not layout.is_sized:
-        notices += ("The NIfTI header gives no voxel size, so nothing is given in mm or mL.",)
+        notices += (say("nifti.no_voxel_size"),)
     elif layout.is_identity:
-        notices += (
-            "The header says exactly 1 mm in every direction, as programs write when they do not "
-            "know; measurements may be wrong, and so may left and right, front and back.",
-        )
+        notices += (say("nifti.identity"),)
     return notices

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import BrokenFile, NotAScan, TooLarge, TruthMismatch
+from ..sentences import say
 from ..volume import Source, Volume
 from .alignment import size_mismatch
 from .archive import Member, natural_key
@@ -98,8 +99,11 @@ def read_pictures(members: list[Member]) -> Volume:
         picture = _read(member, len(members))
         if slices and picture.shape != slices[0].shape:
             raise NotAScan(
-                f"The pictures have different sizes ({_size(slices[0].shape)} and "
-                f"{_size(picture.shape)}). Upload slices of one scan."
+                say(
+                    "picture.sizes_differ",
+                    first=_size(slices[0].shape),
+                    second=_size(picture.shape),
+                )
             )
         colored = max(colored, picture.colored)
         masks = masks and picture.looks_like_mask
@@ -107,12 +111,9 @@ def read_pictures(members: list[Member]) -> Volume:
             ends_16.append((int(picture.pixels.min()), int(picture.pixels.max())))
         slices.append(to_hu[picture.grey])
     _check_scan(masks, colored, ends_16)
-    notices = [
-        f"Pictures hold no Hounsfield units: black to white was taken as {low} to {high} HU. They "
-        "hold no sizes either, so nothing is given in mm or mL."
-    ]
+    notices = [say("picture.no_hu", low=low, high=high)]
     if colored:
-        notices.append("The pictures have coloured parts; only their brightness was used.")
+        notices.append(say("picture.colored_parts"))
     hu = np.stack(slices)
     return Volume(hu, windowed=PICTURE_WINDOW_HU, notices=notices, source=Source("picture"))
 
@@ -128,10 +129,7 @@ def read_picture_masks(members: list[Member], volume: Volume) -> np.ndarray:
         TruthMismatch: another number or size of pictures, or no masks.
     """
     if len(members) != len(volume.hu):
-        raise TruthMismatch(
-            f"The ground truth has {len(members)} pictures, the scan {len(volume.hu)} slices. "
-            "Upload one mask per slice."
-        )
+        raise TruthMismatch(say("truth.picture_count", found=len(members), needed=len(volume.hu)))
     pictures = [_read(member, len(members)) for member in natural_order(members)]
     for picture in pictures:
         if picture.shape != volume.shape[1:]:
@@ -141,10 +139,7 @@ def read_picture_masks(members: list[Member], volume: Volume) -> np.ndarray:
         if values is not None:
             return values
     if not all(picture.looks_like_mask for picture in pictures):
-        raise TruthMismatch(
-            "The ground truth holds pictures with many grey values, not masks; they may be slices "
-            "of the scan. Upload the masks."
-        )
+        raise TruthMismatch(say("truth.pictures_not_masks"))
     return np.stack([picture.grey >= HALF for picture in pictures]).astype(np.uint8)
 
 
@@ -187,21 +182,11 @@ def _check_scan(masks: bool, colored: float, ends_16: list[tuple[int, int]]) -> 
     if ends_16:
         lowest, highest = min(low for low, _ in ends_16), max(high for _, high in ends_16)
         if lowest > WHOLE_RANGE_16[0] or highest < WHOLE_RANGE_16[1]:
-            raise NotAScan(
-                f"The 16-bit pictures hold values from {lowest} to {highest}, and nothing says how "
-                "these become Hounsfield units. Save 8-bit pictures with a liver window, or upload "
-                "DICOM or NIfTI."
-            )
+            raise NotAScan(say("picture.sixteen_bits", low=lowest, high=highest))
     if colored > MOSTLY:
-        raise NotAScan(
-            "This is a colour picture, not a CT slice. Upload CT slices as grey pictures, or "
-            "better the DICOM series."
-        )
+        raise NotAScan(say("picture.colors"))
     if masks:
-        raise NotAScan(
-            "The pictures hold a mask (black and white only), not CT slices. Upload the slices "
-            "here and the mask into the ground-truth box."
-        )
+        raise NotAScan(say("picture.mask_not_scan"))
 
 
 def _read(member: Member, count: int) -> _Picture:
@@ -209,7 +194,11 @@ def _read(member: Member, count: int) -> _Picture:
     with _opened(member) as image:
         if max(image.size) > LIMITS.side or count * image.width * image.height > LIMITS.voxels:
             raise TooLarge(
-                f"A picture of {image.width}×{image.height} pixels is too large. {LIMITS}"
+                say(
+                    "picture.too_large",
+                    size=f"{image.width}×{image.height}",
+                    limits=LIMITS.sentence,
+                )
             )
         is_jpeg = image.format == "JPEG"
         if image.mode.startswith("I"):
@@ -231,9 +220,9 @@ def _opened(member: Member) -> Iterator[Image.Image]:
         with member.open() as stream, Image.open(stream, formats=("PNG", "JPEG")) as image:
             yield image
     except Image.DecompressionBombError:
-        raise TooLarge(f"A picture has far too many pixels. {LIMITS}") from None
+        raise TooLarge(say("picture.far_too_large", limits=LIMITS.sentence)) from None
     except _DAMAGED:
-        raise BrokenFile("A picture is cut or damaged. Save it again.") from None
+        raise BrokenFile(say("picture.damaged")) from None
 
 
 def _size(shape: tuple[int, int]) -> str:

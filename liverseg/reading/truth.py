@@ -5,6 +5,7 @@ from collections import defaultdict
 import numpy as np
 
 from ..errors import TruthMismatch
+from ..sentences import Sentence, say
 from ..volume import LIVER, TUMOR, Segmentation, Volume
 from .alignment import (
     STACKED_AS_STORED,
@@ -20,10 +21,6 @@ from .structure_names import OTHER_ORGANS, TUMOR_NAMES, structure_of, tumor_valu
 
 ANY_LABELS = 100_000_000  # voxels that a label map may have for any scan
 MOST_DETAIL = 8  # times the scan's voxels that a label map on a finer grid may have
-NOT_LABELS = (
-    "The ground truth holds {found}, but labels are needed: 0 background, 1 liver, 2 tumor; or one "
-    "mask. Save the liver, and its tumors if there are any, as such a label map."
-)
 
 
 def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, int]:
@@ -41,10 +38,7 @@ def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, in
         maps = [truth for member in members if (truth := _if_labels(member, volume))]
         if len(maps) == 1:
             return maps[0], 1
-    raise TruthMismatch(
-        f"The ground truth holds {len(members)} NIfTI files, and their names do not say which is "
-        "the liver (liver) and which its tumors (liver_tumor). Upload one label map."
-    )
+    raise TruthMismatch(say("truth.which_nifti", count=len(members)))
 
 
 def _by_structure(members: list[Member]) -> dict[int, list[Member]]:
@@ -108,9 +102,9 @@ def as_labels(values: np.ndarray) -> np.ndarray:
     if set(found) <= {LIVER, TUMOR}:
         return values
     if len(found) > 2:
-        raise TruthMismatch(NOT_LABELS.format(found=f"{len(found)} different values"))
+        raise TruthMismatch(say("truth.many_values", count=len(found)))
     if len(found) == 2 and tumor_value(found) is None:
-        raise TruthMismatch(NOT_LABELS.format(found=f"the values {found[0]} and {found[1]}"))
+        raise TruthMismatch(say("truth.two_values", first=found[0], second=found[1]))
     lookup = np.zeros(256, np.uint8)
     lookup[found] = (LIVER, TUMOR)[: len(found)]
     return lookup[values]
@@ -118,7 +112,7 @@ def as_labels(values: np.ndarray) -> np.ndarray:
 
 def _on_grid(
     labels: np.ndarray, layout: Layout, volume: Volume
-) -> tuple[np.ndarray, tuple[str, ...]]:
+) -> tuple[np.ndarray, tuple[Sentence, ...]]:
     is_placed = layout.is_oriented and layout.is_sized
     if is_placed and volume.source.affine is not None:
         if same_grid(layout.affine, layout.shape, volume):

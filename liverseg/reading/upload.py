@@ -13,31 +13,26 @@ from ..errors import (
     TooLarge,
     TruthMismatch,
 )
+from ..sentences import Sentence, say
 from ..volume import LIVER, TUMOR, Segmentation, Source, Volume
 from .archive import Member, open_upload
+from .choice import choose, describe_scan
 from .dicom.file import HEAD_BYTES, read_header
-from .dicom.kind import CONTOURS, NotASlice
+from .dicom.kind import NotASlice
 from .dicom.masks import mask_slices, read_masks
 from .dicom.scan import read_series
 from .dicom.seg import read_seg
-from .dicom.series import choose, choose_series
+from .dicom.series import choose_series
 from .dicom.slice import CtSlice, ct_slices
 from .filetype import kind_of
-from .left_out import in_brackets, left_out_notice, no_scan
+from .kinds import LeftOut, Readable
+from .left_out import counted, left_out_notice, no_scan
 from .limits import LIMITS
 from .nifti import announced_voxels, read_nifti
 from .pictures import read_pictures
 from .truth import nifti_truth, picture_truth
 
-NO_TUMORS = (
-    "The ground truth has no tumors, so every tumor found counts as false. If its tumors were not "
-    "drawn, pay no attention to the tumor scores."
-)
 MOST_NIFTIS = 2  # of the largest size: a scan and its label map
-ONLY_TUMORS = (
-    "The ground truth has tumors and no liver around them, so the scores of the liver say nothing."
-)
-EMPTY = "The ground truth is empty: there is neither liver nor tumor in it to compare with."
 Paths = str | Path | Iterable[str | Path]
 Classify = Callable[[Dataset, bool, Member], list[CtSlice]]
 
@@ -50,7 +45,7 @@ class _Contents:
     segs: list[Member] = field(default_factory=list)
     niftis: list[Member] = field(default_factory=list)
     pictures: list[Member] = field(default_factory=list)
-    left_out: Counter = field(default_factory=Counter)
+    left_out: Counter[LeftOut] = field(default_factory=Counter)
 
 
 def read_scan(paths: Paths, *, series: int | None = None) -> Volume:
@@ -65,15 +60,15 @@ def read_scan(paths: Paths, *, series: int | None = None) -> Volume:
     """
     with open_upload(paths) as members:
         contents = _survey(members, ct_slices)
-        contents.left_out += Counter({"segmentation": len(contents.segs)})
+        contents.left_out += Counter({LeftOut.SEGMENTATION: len(contents.segs)})
         if contents.slices:
             chosen, left_out = choose_series(contents.slices, series)
             volume = read_series(chosen, left_out)
-            others = Counter({"NIfTI file": len(contents.niftis)})
-            others["picture"] = len(contents.pictures)
+            others = Counter({LeftOut.NIFTI: len(contents.niftis)})
+            others[LeftOut.PICTURE] = len(contents.pictures)
         elif contents.niftis:
             volume, left_out = _read_niftis(contents.niftis, series)
-            others = Counter({"picture": len(contents.pictures)})
+            others = Counter({LeftOut.PICTURE: len(contents.pictures)})
         elif contents.pictures:
             volume, left_out, others = read_pictures(contents.pictures), Counter(), Counter()
         else:
@@ -103,28 +98,31 @@ def read_truth(paths: Paths, volume: Volume) -> Segmentation:
         elif contents.slices:
             truth = read_masks(contents.slices, volume)
         elif contents.niftis:
-            truth, contents.left_out["NIfTI file"] = nifti_truth(contents.niftis, volume)
+            truth, contents.left_out[LeftOut.NIFTI] = nifti_truth(contents.niftis, volume)
         elif contents.pictures:
             truth = picture_truth(contents.pictures, volume)
         else:
-            contours = CONTOURS in contents.left_out
-            raise TruthMismatch(
-                f"No masks were found{in_brackets(contents.left_out)}. A ground truth is a DICOM "
-                "SEG, DICOM masks, a NIfTI label map or PNG masks."
-                + (" Convert the contours to one of these, with 3D Slicer say." if contours else "")
-            )
+            raise _no_truth(contents.left_out)
     left_out = left_out_notice(contents.left_out)
     return replace(truth, notices=(*left_out, *truth.notices, *_lacks(truth)))
 
 
-def _lacks(truth: Segmentation) -> tuple[str, ...]:
+def _no_truth(left_out: Counter[LeftOut]) -> TruthMismatch:
+    """Why nothing in an upload is a ground truth."""
+    if not left_out:
+        return TruthMismatch(say("truth.none_found"))
+    code = "truth.contours" if LeftOut.CONTOURS in left_out else "truth.none_among"
+    return TruthMismatch(say(code, found=counted(left_out)))
+
+
+def _lacks(truth: Segmentation) -> tuple[Sentence, ...]:
     """What a ground truth does not hold, and so cannot tell."""
     highest = truth.labels.max()
     if highest < LIVER:
-        return (EMPTY,)
+        return (say("truth.empty"),)
     if highest < TUMOR:
-        return (NO_TUMORS,)
-    return () if (truth.labels == LIVER).any() else (ONLY_TUMORS,)
+        return (say("truth.no_tumors"),)
+    return () if (truth.labels == LIVER).any() else (say("truth.only_tumors"),)
 
 
 def _survey(members: list[Member], classify: Classify) -> _Contents:
@@ -134,16 +132,16 @@ def _survey(members: list[Member], classify: Classify) -> _Contents:
         try:
             head = member.head(HEAD_BYTES)
             kind = kind_of(head)
-            if kind == "dicom":
+            if kind == Readable.DICOM:
                 _add_dicom(contents, *read_header(member, head), member, classify)
-            elif kind == "nifti":
+            elif kind == Readable.NIFTI:
                 contents.niftis.append(member)
-            elif kind in ("png", "jpeg"):
+            elif kind in (Readable.PNG, Readable.JPEG):
                 contents.pictures.append(member)
             else:
                 contents.left_out[kind] += 1
         except BrokenFile:
-            contents.left_out["damaged file"] += 1
+            contents.left_out[LeftOut.DAMAGED_FILE] += 1
     return contents
 
 
@@ -153,20 +151,18 @@ def _add_dicom(
     try:
         contents.slices += classify(dataset, has_pixels, member)
     except NotASlice as reason:
-        if str(reason) == "segmentation":
+        if reason.kind == LeftOut.SEGMENTATION:
             contents.segs.append(member)
         else:
-            contents.left_out[str(reason)] += 1
+            contents.left_out[reason.kind] += 1
 
 
-def _read_niftis(members: list[Member], series: int | None) -> tuple[Volume, Counter]:
+def _read_niftis(members: list[Member], series: int | None) -> tuple[Volume, Counter[LeftOut]]:
     """The one scan among NIfTI files; masks beside it are left out."""
     if len(members) == 1:
         return read_nifti(members[0]), Counter()
     if sum(map(announced_voxels, members)) > MOST_NIFTIS * LIMITS.voxels:
-        raise TooLarge(
-            f"{len(members)} NIfTI files hold too many voxels together. Upload one scan at a time."
-        )
+        raise TooLarge(say("upload.niftis_too_large", count=len(members)))
     volumes, refusals = [], []
     for member in members:
         try:
@@ -176,12 +172,9 @@ def _read_niftis(members: list[Member], series: int | None) -> tuple[Volume, Cou
     if not volumes:
         raise refusals[0]
     chosen = choose([_describe(volume) for volume in volumes], series)
-    return volumes[chosen], Counter({"NIfTI file": len(members) - 1})
+    return volumes[chosen], Counter({LeftOut.NIFTI: len(members) - 1})
 
 
-def _describe(volume: Volume) -> str:
+def _describe(volume: Volume) -> Sentence:
     z, y, x = volume.shape
-    known = volume.spacing is not None and volume.spacing.z is not None
-    return ", ".join(
-        [f"{z} slices", *([f"{volume.spacing.z:.3g} mm"] if known else []), f"{x}×{y}"]
-    )
+    return describe_scan(z, volume.spacing.z if volume.spacing else None, y, x)

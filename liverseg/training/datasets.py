@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ..errors import DataError
+from ..sentences import say
 from ..volume import Spacing
 from .labelled_scan import APART_MM, ASSUMED_SPACING, UNANNOTATED, LabelledScan, as_labelled_scan
 from .split import SIDES, random_sides, split_cases
@@ -37,9 +38,7 @@ def read_data(root: Path) -> Iterator[LabelledScan]:
     elif next(root.rglob("*.nii*"), None):
         yield from read_nifti_pairs(root)
     else:
-        raise DataError(
-            f"{root} holds no slice folders (ct), 3D-IRCADb-01 (PATIENT_DICOM), LiTS or MSD NIfTI"
-        )
+        raise DataError(say("data.none_here", data=root))
 
 
 def read_sides(root: Path, cases: Iterable[LabelledScan]) -> dict[str, list[str]]:
@@ -134,7 +133,7 @@ def read_phantoms(count: int, seed: int = 0, **options) -> Iterator[LabelledScan
 def _read_gray(path: Path) -> np.ndarray:
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise DataError(f"{path} is not a readable picture")
+        raise DataError(say("data.unreadable_picture", path=path))
     return image if image.ndim == 2 else np.ascontiguousarray(image[..., 0])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from ..errors import DataError
+from ..sentences import say
 from ..volume import TUMOR
 from .labelled_scan import LabelledScan
 
@@ -30,8 +31,12 @@ def split_cases(
         for side in [side for side in SIDES if own & set(sides[side])] or ["train"]:
             if side_of.setdefault(case.patient, side) != side:
                 raise DataError(
-                    f"patient {case.patient} would be in {side_of[case.patient]} and in {side}; "
-                    "split by patient"
+                    say(
+                        "data.patient_on_two_sides",
+                        patient=case.patient,
+                        first=side_of[case.patient],
+                        second=side,
+                    )
                 )
             split[side].append(case)
     return split
@@ -51,7 +56,7 @@ def random_sides(
     for case in cases:
         tumor[case.patient] = tumor.get(case.patient, False) or bool((case.labels == TUMOR).any())
     if len(tumor) < len(SIDES):
-        raise DataError(f"a split needs at least 3 patients, got {len(tumor)}")
+        raise DataError(say("data.too_few_patients", count=len(tumor)))
     shuffled = np.random.default_rng(seed).permutation(sorted(tumor))
     ordered = sorted(map(str, shuffled), key=tumor.__getitem__, reverse=True)
     every = max(3, round(1 / held_out))

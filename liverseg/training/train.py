@@ -26,6 +26,7 @@ from ..model import build_resunet
 from ..network.engine import load_engine
 from ..network.recipe import Recipe
 from ..network.weights import NETWORKS
+from ..sentences import say
 from .cache import open_packed, pack
 from .datasets import read_data, read_sides
 from .labelled_scan import LabelledScan
@@ -186,8 +187,12 @@ class Run:
         state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
         if state["stage"] != asdict(self.stage):
             raise DataError(
-                f"{self.folder} holds a checkpoint of {state['stage']}, not of {self.stage}; "
-                "train elsewhere or delete it"
+                say(
+                    "data.other_checkpoint",
+                    folder=self.folder,
+                    found=state["stage"],
+                    wanted=self.stage,
+                )
             )
         self.step, self.seconds = state["step"], state["seconds"]
         self.model.load_weights(self.folder / "last.weights.h5")

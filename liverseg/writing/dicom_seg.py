@@ -11,16 +11,11 @@ import numpy as np
 
 from ..errors import UploadError
 from ..reading.geometry import orientation_of, plane_from
+from ..sentences import say
 from ..volume import Segmentation, Volume
 from . import colors
 
 SERIES_NUMBER = 900  # far from what scanners count
-NOT_FROM_DICOM = "A DICOM SEG needs a scan that was uploaded as DICOM. Save NIfTI or PNG instead."
-NO_REFERENCE = (
-    "This scan's DICOM files do not say where each slice belongs, so a DICOM SEG cannot refer to "
-    "them. Save the segmentation as NIfTI instead."
-)
-NOTHING_FOUND = "There is no liver in this segmentation, so there is nothing to save as DICOM SEG."
 
 
 def write_dicom_seg(
@@ -42,7 +37,7 @@ def write_dicom_seg(
     kept = np.flatnonzero(segmentation.labels.any(axis=(1, 2)))
     headers = _headers(volume)
     if not kept.size:
-        raise UploadError(NOTHING_FOUND)
+        raise UploadError(say("seg.nothing_found"))
     first = headers[0]
     orientation = orientation_of(
         plane_from(first.ImagePositionPatient, first.ImageOrientationPatient)
@@ -74,9 +69,9 @@ def write_dicom_seg(
 def _headers(volume: Volume) -> tuple:
     source = volume.source
     if source is None or source.kind != "dicom":
-        raise UploadError(NOT_FROM_DICOM)
+        raise UploadError(say("seg.not_from_dicom"))
     if len(source.headers) != volume.shape[0] or source.positions_mm is None:
-        raise UploadError(NO_REFERENCE)
+        raise UploadError(say("seg.no_reference"))
     return source.headers
 
 
@@ -133,7 +128,7 @@ def _reference(header, frame_of_reference: str):
     reference = Dataset()
     for keyword in needed:
         if keyword not in header:
-            raise UploadError(NO_REFERENCE)
+            raise UploadError(say("seg.no_reference"))
         setattr(reference, keyword, header[keyword].value)
     reference.FrameOfReferenceUID = header.get("FrameOfReferenceUID") or frame_of_reference
     reference.SliceThickness = header.get("SliceThickness")

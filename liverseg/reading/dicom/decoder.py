@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import NoDecoder
+from ...sentences import say
 
 COMMAND = (sys.executable, "-P", str(Path(__file__).with_name("decoder_process.py")))
 SECONDS = 4  # for one frame; a slice of 512×512 takes hundredths
@@ -47,10 +48,7 @@ class FrameDecoder:
                 answer, content = self._asked(json.dumps(head).encode() + b"\n" + frame)
             except (EOFError, OSError):
                 self._end()
-                raise NoDecoder(
-                    "A compressed image in the DICOM files stops its decoder. Export the scan "
-                    "again, uncompressed."
-                ) from None
+                raise NoDecoder(say("dicom.decoder_stops")) from None
         if not answer:
             raise ValueError("not decoded")
         return np.frombuffer(content, answer["dtype"]).reshape(answer["shape"])

@@ -19,6 +19,7 @@ from pydicom.filereader import read_partial
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ...errors import BrokenFile, TooLarge
+from ...sentences import say
 from ..archive import Member
 from ..limits import LIMITS
 
@@ -156,10 +157,10 @@ def _plain(content: bytes, limit: int, cut: bool = False) -> bytes:
     if _DEFLATED not in content[:end]:
         raise _broken()
     if not cut and inflater.unconsumed_tail:
-        raise TooLarge("A compressed DICOM file unpacks to far more than a CT slice holds.")
+        raise TooLarge(say("dicom.file_unpacks_too_large"))
     explicit = ExplicitVRLittleEndian.encode().ljust(len(_DEFLATED), b"\0")
     return content[:end].replace(_DEFLATED, explicit) + plain
 
 
 def _broken() -> BrokenFile:
-    return BrokenFile("A DICOM file is cut or damaged. Export it again.")
+    return BrokenFile(say("dicom.damaged_file"))

@@ -2,31 +2,31 @@
 
 from pydicom.dataset import Dataset
 
+from ..kinds import LeftOut
+
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"  # and .2.1, .2.2 for enhanced and legacy converted CT
 DICOMDIR = "1.2.840.10008.1.3.10"
 
-CONTOURS = "RTSTRUCT contour file"
 MODALITIES = {
-    "MR": "MR image",
-    "PT": "PET image",
-    "NM": "nuclear medicine image",
-    "US": "ultrasound image",
-    "CR": "X-ray image",
-    "DX": "X-ray image",
-    "RG": "X-ray image",
-    "XA": "angiography image",
-    "RF": "fluoroscopy image",
-    "MG": "mammography image",
-    "SEG": "segmentation",
-    "RTSTRUCT": CONTOURS,
-    "RTPLAN": "radiotherapy document",
-    "RTDOSE": "radiotherapy document",
-    "SR": "report",
-    "ECG": "waveform",
-    "PR": "presentation state",
-    "KO": "presentation state",
+    "MR": LeftOut.MR,
+    "PT": LeftOut.PET,
+    "NM": LeftOut.NUCLEAR_MEDICINE,
+    "US": LeftOut.ULTRASOUND,
+    "CR": LeftOut.X_RAY,
+    "DX": LeftOut.X_RAY,
+    "RG": LeftOut.X_RAY,
+    "XA": LeftOut.ANGIOGRAPHY,
+    "RF": LeftOut.FLUOROSCOPY,
+    "MG": LeftOut.MAMMOGRAPHY,
+    "SEG": LeftOut.SEGMENTATION,
+    "RTSTRUCT": LeftOut.CONTOURS,
+    "RTPLAN": LeftOut.RADIOTHERAPY,
+    "RTDOSE": LeftOut.RADIOTHERAPY,
+    "SR": LeftOut.REPORT,
+    "ECG": LeftOut.WAVEFORM,
+    "PR": LeftOut.PRESENTATION_STATE,
+    "KO": LeftOut.PRESENTATION_STATE,
 }
-NOT_CT_IMAGES = frozenset(kind for kind in MODALITIES.values() if kind.endswith("image"))
 LOCALIZER_WORDS = {"LOCALIZER", "SCOUT", "REF_SURVIEW", "TOPOGRAM", "SURVIEW"}
 SCREEN_WORDS = {"SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE"}
 MAP_WORDS = {"RCBF", "RCBV", "CBF", "CBV", "MTT", "TTP", "TMAX", "TTD", "PERFUSION", "PERMEABILITY"}
@@ -42,7 +42,15 @@ LOSSY_SYNTAXES = {
 
 
 class NotASlice(Exception):
-    """Not a CT slice; the message is what it is instead, to be counted ("localizer")."""
+    """Not a CT slice.
+
+    Attributes:
+        kind: what it is instead, to be counted.
+    """
+
+    def __init__(self, kind: LeftOut):
+        super().__init__(kind)
+        self.kind = kind
 
 
 def check_kind(dataset: Dataset, has_pixels: bool) -> None:
@@ -50,33 +58,33 @@ def check_kind(dataset: Dataset, has_pixels: bool) -> None:
     sop_class = str(dataset.get("SOPClassUID") or meta(dataset, "MediaStorageSOPClassUID"))
     modality = str(dataset.get("Modality") or "").strip().upper()
     if sop_class == DICOMDIR:
-        raise NotASlice("DICOMDIR file")
+        raise NotASlice(LeftOut.DICOMDIR)
     if modality in MODALITIES:
         raise NotASlice(MODALITIES[modality])
     if not has_pixels or not dataset.get("Rows") or not dataset.get("Columns"):
-        raise NotASlice("DICOM file without an image")
+        raise NotASlice(LeftOut.DICOM_WITHOUT_IMAGE)
     if dataset.get("SamplesPerPixel", 1) != 1:
-        raise NotASlice("colour screenshot")
+        raise NotASlice(LeftOut.SCREENSHOT)
     if modality != "CT" and not (modality == "" and sop_class.startswith(CT_IMAGE)):
-        raise NotASlice("DICOM file of another kind")
+        raise NotASlice(LeftOut.OTHER_DICOM)
     check_contents(dataset)
     if sop_class and not sop_class.startswith(CT_IMAGE) and not _is_complete(dataset):
-        raise NotASlice("screenshot or secondary capture")
+        raise NotASlice(LeftOut.CAPTURE)
 
 
 def check_contents(dataset: Dataset) -> None:
     """NotASlice where an image's or a frame's type says that it shows no anatomy in HU."""
     words = image_words(dataset)
     if words & SCREEN_WORDS:
-        raise NotASlice("colour screenshot")
+        raise NotASlice(LeftOut.SCREENSHOT)
     if words & LOCALIZER_WORDS:
-        raise NotASlice("localizer")
+        raise NotASlice(LeftOut.LOCALIZER)
     if words & MAP_WORDS:
-        raise NotASlice("perfusion map")
+        raise NotASlice(LeftOut.PERFUSION_MAP)
     if PROJECTION_WORDS & {part for word in words for part in word.split()}:
-        raise NotASlice("projection of many slices (MIP)")
+        raise NotASlice(LeftOut.PROJECTION)
     if str(dataset.get("RescaleType") or "HU").strip().upper() not in HU_TYPES:
-        raise NotASlice("map of another quantity than HU")
+        raise NotASlice(LeftOut.NOT_HU)
 
 
 def _is_complete(dataset: Dataset) -> bool:

@@ -6,10 +6,12 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from ...errors import TruthMismatch
+from ...sentences import Sentence, say
 from ...volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
 from ..alignment import MaskPlane, assembled
 from ..archive import Member, natural_key
 from ..geometry import AS_STORED, grid_of, orientation_of
+from ..kinds import LeftOut
 from ..structure_names import OTHER_STRUCTURES, structure_of, tumor_value
 from .file import DAMAGE
 from .kind import MODALITIES, NotASlice
@@ -17,7 +19,7 @@ from .pixels import stored_values
 from .slice import CtSlice, image_slice
 
 MASK_VALUES = 3  # distinct values that a mask may have
-UNNAMED = "The names of the masks do not say what they show; they were taken as liver."
+UNNAMED = say("truth.unnamed")
 
 
 def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlice]:
@@ -25,12 +27,12 @@ def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSl
     try:
         modality = str(dataset.get("Modality") or "").strip().upper()
         if modality == "SEG":
-            raise NotASlice("segmentation")
+            raise NotASlice(LeftOut.SEGMENTATION)
         if not has_pixels or not dataset.get("Rows") or dataset.get("SamplesPerPixel", 1) != 1:
-            raise NotASlice(MODALITIES.get(modality, "DICOM file without a mask"))
+            raise NotASlice(MODALITIES.get(modality, LeftOut.DICOM_WITHOUT_MASK))
         return [image_slice(dataset, member)]
     except DAMAGE:
-        raise NotASlice("damaged DICOM file") from None
+        raise NotASlice(LeftOut.DAMAGED_DICOM) from None
 
 
 def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
@@ -40,7 +42,7 @@ def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
         TruthMismatch: no liver among the structures, a scan instead of masks, or another grid.
     """
     structures = [structure_of(one.member.parts[-2]) for one in slices]
-    notices: tuple[str, ...] = ()
+    notices: tuple[Sentence, ...] = ()
     if LIVER not in structures and TUMOR not in structures:
         structures = _unnamed(slices)
         notices = (UNNAMED,)
@@ -59,16 +61,10 @@ def _unnamed(slices: list[CtSlice]) -> list[int]:
     """Every slice as liver, where no name says otherwise and no place has two masks."""
     names = {one.member.parts[-2].lower() for one in slices}
     if any(OTHER_STRUCTURES.search(name) for name in names):
-        raise TruthMismatch(
-            "None of the masks is a liver. Upload the folders 'liver' and, if there are tumors, "
-            "'livertumor…' of MASKS_DICOM."
-        )
+        raise TruthMismatch(say("truth.no_liver"))
     places = {None if one.plane is None else tuple(one.plane.position_mm) for one in slices}
     if None not in places and len(places) < len(slices):
-        raise TruthMismatch(
-            "Several masks lie at the same place and nothing says which is the liver. Upload a zip "
-            "of MASKS_DICOM, so that the folders' names are kept."
-        )
+        raise TruthMismatch(say("truth.which_is_liver"))
     return [LIVER] * len(slices)
 
 
@@ -84,10 +80,7 @@ def _with_tumors(planes: list[MaskPlane]) -> list[MaskPlane]:
 def _plane(one: CtSlice, structure: int) -> MaskPlane:
     pixels = next(stored_values([one]))
     if len(np.unique(pixels)) > MASK_VALUES:
-        raise TruthMismatch(
-            "The ground truth holds images with many grey values, not masks; it may be a scan. "
-            "Upload the masks."
-        )
+        raise TruthMismatch(say("truth.images_not_masks"))
     known = one.plane is not None and one.pixel_mm is not None
     orientation = orientation_of(one.plane) if one.plane is not None else AS_STORED
     grid = grid_of(one.plane, one.pixel_mm, one.shape) if known else None

@@ -11,6 +11,7 @@ from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import RLELossless
 
 from ...errors import BrokenFile, NoDecoder
+from ...sentences import say
 from .codestream import codestream_shape
 from .decoder import FrameDecoder
 from .file import DAMAGE, read_dataset
@@ -62,7 +63,7 @@ def decoded(
 
 def broken_pixels() -> BrokenFile:
     """The refusal of a file whose pixels cannot be decoded."""
-    return BrokenFile("The pixels of a DICOM file are cut or damaged. Export the scan again.")
+    return BrokenFile(say("dicom.damaged_pixels"))
 
 
 def _check_decoder(dataset: Dataset) -> None:
@@ -73,10 +74,7 @@ def _check_decoder(dataset: Dataset) -> None:
         available = False
     if not available:
         name = syntax.name if syntax.name != str(syntax) else "an unknown method"
-        raise NoDecoder(
-            f"The images are compressed with {name}, which cannot be read here. Export them "
-            "uncompressed or with JPEG lossless."
-        )
+        raise NoDecoder(say("dicom.no_decoder", compression=name))
 
 
 def _frames(

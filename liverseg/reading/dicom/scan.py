@@ -7,9 +7,11 @@ from itertools import groupby
 import numpy as np
 
 from ...errors import BrokenFile, NotAScan, TooLarge
+from ...sentences import Sentence, say
 from ...volume import Source, Spacing, Volume
 from ..geometry import AS_STORED, Gaps, gaps_of, grid_of, orientation_of, tilt_notices
 from ..hounsfield import Rescale, Tally, check_offset, check_range, looks_like_labels, to_hu
+from ..kinds import LeftOut
 from ..limits import LIMITS
 from .pixels import broken_pixels, stored_values
 from .series import distances_mm
@@ -19,7 +21,7 @@ SIGNED_AS_UNSIGNED_HU = 28_000  # no metal reaches it: these are negative values
 SURELY_AIR_HU = -500  # a scan whose rescale is unknown is in HU if its values go below this
 
 
-def read_series(group: list[CtSlice], left_out: Counter) -> Volume:
+def read_series(group: list[CtSlice], left_out: Counter[LeftOut]) -> Volume:
     """One series as a Volume; damaged slices are left out and counted in `left_out`."""
     group = _in_order(group)
     _check_headers(group)
@@ -47,17 +49,14 @@ def _in_order(group: list[CtSlice]) -> list[CtSlice]:
 
 def _check_headers(group: list[CtSlice]) -> None:
     if len(group) * np.prod(group[0].shape) > LIMITS.voxels:
-        raise TooLarge(
-            f"The scan has more than {LIMITS.voxels // 10**6} million voxels. Upload a shorter one."
-        )
+        raise TooLarge(say("dicom.scan_too_large", voxels_m=LIMITS.voxels // 10**6))
     if not all(one.rescale is None or one.rescale.plausible for one in group):
-        raise NotAScan(
-            "The rescale slope or intercept is absurd, so Hounsfield units are unknown. Export the "
-            "original CT series."
-        )
+        raise NotAScan(say("dicom.absurd_rescale"))
 
 
-def _decoded(group: list[CtSlice], left_out: Counter) -> Iterator[tuple[CtSlice, np.ndarray]]:
+def _decoded(
+    group: list[CtSlice], left_out: Counter[LeftOut]
+) -> Iterator[tuple[CtSlice, np.ndarray]]:
     """Slices with their stored values; each file is read once, damaged ones are counted."""
     for _, ones in groupby(group, key=lambda one: one.member):
         frames = list(ones)
@@ -67,7 +66,7 @@ def _decoded(group: list[CtSlice], left_out: Counter) -> Iterator[tuple[CtSlice,
                 yield frames[done], pixels
                 done += 1
         except BrokenFile:
-            left_out["damaged slice"] += len(frames) - done
+            left_out[LeftOut.DAMAGED_SLICE] += len(frames) - done
 
 
 def _hu(stored: np.ndarray, rescale: Rescale) -> float:
@@ -80,15 +79,9 @@ def _check_values(hu: np.ndarray, kept: list[CtSlice], tally: Tally) -> None:
         raise broken_pixels()
     tally.check()
     if any(one.rescale is None for one in kept) and hu.min() > SURELY_AIR_HU:
-        raise NotAScan(
-            "The files do not say how their values become Hounsfield units (no rescale slope and "
-            "intercept). Export the original CT series."
-        )
+        raise NotAScan(say("dicom.no_rescale"))
     if looks_like_labels(hu):
-        raise NotAScan(
-            "These DICOM files hold a mask (only a few different values), not a scan. Upload the "
-            "CT here and the mask into the ground-truth box."
-        )
+        raise NotAScan(say("dicom.mask_not_scan"))
     offset = [one.rescale is not None and one.rescale.intercept < 0 for one in kept]
     if not any(offset):
         check_range(hu)
@@ -99,12 +92,10 @@ def _volume(hu: np.ndarray, kept: list[CtSlice]) -> Volume:
     notices = list(_notices(kept))
     first = kept[0]
     if first.plane is None or first.pixel_mm is None:
-        missing = "position and orientation" if first.plane is None else "pixel spacing"
-        notices.append(f"The files hold no usable {missing}, so nothing is given in mm or mL.")
+        missing = "dicom.no_place" if first.plane is None else "dicom.no_pixel_size"
+        notices.append(say(missing))
         if first.plane is None and len(kept) > 1:
-            notices.append(
-                "The slices are in the order of their instance numbers, which may be head to feet."
-            )
+            notices.append(say("dicom.order_of_numbers"))
         headers = tuple(one.header for one in kept)
         return Volume(hu, notices=notices, source=Source("dicom", headers=headers))
     planes = [one.plane for one in kept]
@@ -135,21 +126,12 @@ def _are_joined(kept: list[CtSlice]) -> bool:
     return len({one.series for one in kept}) > 1
 
 
-def _notices(kept: list[CtSlice]) -> Iterator[str]:
+def _notices(kept: list[CtSlice]) -> Iterator[Sentence]:
     if _are_joined(kept):
-        yield (
-            "Every slice says that it is a series of its own; they were put together by their "
-            "positions."
-        )
+        yield say("dicom.joined_series")
     if any(one.rescale is None for one in kept):
-        yield (
-            "The files do not say how their values become Hounsfield units; they were taken as "
-            "Hounsfield units because air is where it should be."
-        )
+        yield say("dicom.rescale_taken_as_hu")
     if any(one.lossy for one in kept):
-        yield "The images were compressed with loss; Hounsfield units are approximate."
+        yield say("dicom.lossy")
     if any(one.burned_in for one in kept):
-        yield (
-            "These images may be derived copies with text burned into them; check that no name is "
-            "visible before you share a screenshot."
-        )
+        yield say("dicom.burned_in")

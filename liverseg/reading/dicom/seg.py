@@ -7,6 +7,7 @@ from dataclasses import replace
 from pydicom.dataset import Dataset
 
 from ...errors import BrokenFile, TooLarge, TruthMismatch
+from ...sentences import say
 from ...volume import LIVER, TUMOR, Segmentation, Volume
 from ..alignment import MaskPlane, assembled
 from ..archive import Member
@@ -46,14 +47,9 @@ def read_seg(members: list[Member], volume: Volume) -> Segmentation:
                 notices = (UNNAMED,)
             planes += _planes(member, header, structures)
         except (*DAMAGE, StopIteration):
-            raise BrokenFile(
-                "The DICOM SEG is damaged or lacks the positions of its frames. Export it again."
-            ) from None
+            raise BrokenFile(say("truth.seg_damaged")) from None
     if not planes:
-        raise TruthMismatch(
-            "No segment of the DICOM SEG is called liver or tumor. Name the segments or upload a "
-            "label map."
-        )
+        raise TruthMismatch(say("truth.seg_without_liver"))
     truth = assembled(planes, volume)
     return replace(truth, notices=(*notices, *truth.notices))
 
@@ -63,7 +59,7 @@ def _planes(member: Member, header: Dataset, structures: dict[int, int]) -> Iter
     frames = header.PerFrameFunctionalGroupsSequence
     voxels = len(frames) * shape[0] * shape[1]
     if voxels > LIMITS.voxels or max(shape) > LIMITS.side:
-        raise TooLarge(f"The DICOM SEG is too large. {LIMITS}")
+        raise TooLarge(say("truth.seg_too_large", limits=LIMITS.sentence))
     dataset = read_dataset(member, voxels)
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     threshold = 1

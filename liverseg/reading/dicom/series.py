@@ -4,13 +4,18 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from ...errors import BrokenFile, NotAScan, SeveralSeries
+from ...errors import BrokenFile, NotAScan
+from ...sentences import Sentence, say
+from ..choice import choose, describe_scan
 from ..geometry import MAX_OBLIQUE_DEGREES, gaps_of, has_repeats, repeated
+from ..kinds import LeftOut
 from .pixels import stored_values
 from .slice import CtSlice
 
 
-def choose_series(slices: list[CtSlice], series: int | None) -> tuple[list[CtSlice], Counter]:
+def choose_series(
+    slices: list[CtSlice], series: int | None
+) -> tuple[list[CtSlice], Counter[LeftOut]]:
     """The slices of the one scan to read, and what was left out for it, by kind.
 
     Raises:
@@ -21,28 +26,13 @@ def choose_series(slices: list[CtSlice], series: int | None) -> tuple[list[CtSli
     chosen = candidates[choose(_descriptions(candidates), series)]
     for other in candidates:
         if other is not chosen:
-            left_out["slice of another series"] += len(other)
+            left_out[LeftOut.OTHER_SERIES] += len(other)
     return chosen, left_out
 
 
-def choose(choices: list[str], series: int | None) -> int:
-    """The index of the scan to use; SeveralSeries where a person has to say which."""
-    if series is None and len(choices) > 1:
-        raise SeveralSeries(
-            f"The upload holds {len(choices)} scans: {'; '.join(choices)}. Choose one of them.",
-            tuple(choices),
-        )
-    if series is not None and not 0 <= series < len(choices):
-        raise SeveralSeries(
-            f"There is no scan number {series}; the upload holds {len(choices)}, counted from 0.",
-            tuple(choices),
-        )
-    return series or 0
-
-
-def _candidates(slices: list[CtSlice]) -> tuple[list[list[CtSlice]], Counter]:
+def _candidates(slices: list[CtSlice]) -> tuple[list[list[CtSlice]], Counter[LeftOut]]:
     """Groups of slices that make a scan, the largest first, and what makes none, by kind."""
-    left_out: Counter = Counter()
+    left_out: Counter[LeftOut] = Counter()
     candidates = []
     groups = _joined(_groups(slices))
     some_have_planes = any(group[0].plane for group in groups)
@@ -53,15 +43,15 @@ def _candidates(slices: list[CtSlice]) -> tuple[list[list[CtSlice]], Counter]:
             continue
         parts, duplicates = _separated(group)
         if duplicates:
-            left_out["duplicate slice"] += duplicates
+            left_out[LeftOut.DUPLICATE_SLICE] += duplicates
         if not parts:
-            left_out["slice at the same place as others"] += len(group)
+            left_out[LeftOut.SAME_PLACE] += len(group)
         candidates += parts
     if not candidates:
         raise _nothing_usable(groups, left_out)
     candidates.sort(key=lambda group: (-len(group), _describe(group), group[0].series))
     if len(candidates[0]) > 3:  # a lone slice beside a scan is no choice
-        left_out["single slice"] += sum(len(group) == 1 for group in candidates)
+        left_out[LeftOut.SINGLE_SLICE] += sum(len(group) == 1 for group in candidates)
         candidates = [group for group in candidates if len(group) > 1]
     return candidates, +left_out
 
@@ -115,17 +105,17 @@ def _are_parallel(first: CtSlice, second: CtSlice) -> bool:
     )
 
 
-def _reason_against(group: list[CtSlice], some_have_planes: bool) -> str | None:
+def _reason_against(group: list[CtSlice], some_have_planes: bool) -> LeftOut | None:
     """Why a group cannot be the scan, or None."""
     first = group[0]
     if first.eight_bit:
-        return "picture of 8 bits"
+        return LeftOut.EIGHT_BIT_PICTURE
     if first.plane is None:
         numbers = {one.number for one in group}
         if some_have_planes or (len(group) > 1 and (None in numbers or len(numbers) < len(group))):
-            return "slice without a position"
+            return LeftOut.UNPLACED_SLICE
     elif first.plane.degrees_off_axial > MAX_OBLIQUE_DEGREES:
-        return "non-axial slice"
+        return LeftOut.NON_AXIAL_SLICE
     return None
 
 
@@ -178,53 +168,43 @@ def distances_mm(group: list[CtSlice]) -> np.ndarray:
     return np.array([one.plane.position_mm @ normal for one in group])
 
 
-def _descriptions(candidates: list[list[CtSlice]]) -> list[str]:
+def _descriptions(candidates: list[list[CtSlice]]) -> list[Sentence]:
     """One for each; where two would be equal, their range of z or else a number is added."""
     descriptions = [_describe(group) for group in candidates]
-    for more in (_z_range, lambda group: f"no. {candidates.index(group) + 1}"):
+    for told_apart in (_by_z, _by_number):
         counts = Counter(descriptions)
         descriptions = [
-            f"{text}, {more(group)}" if counts[text] > 1 else text
-            for text, group in zip(descriptions, candidates, strict=True)
+            told_apart(text, group, number) if counts[text] > 1 else text
+            for number, (text, group) in enumerate(zip(descriptions, candidates, strict=True), 1)
         ]
     return descriptions
 
 
-def _z_range(group: list[CtSlice]) -> str:
+def _by_z(choice: Sentence, group: list[CtSlice], number: int) -> Sentence:
     if group[0].plane is None:
-        return "without positions"
+        return say("choice.without_positions", choice=choice)
     heights = [one.plane.position_mm[2] for one in group]
-    return f"z {min(heights):.0f} to {max(heights):.0f} mm"
+    return say("choice.told_apart_by_z", choice=choice, low=min(heights), high=max(heights))
 
 
-def _describe(group: list[CtSlice]) -> str:
-    """What may be said about a series: "28 slices, 5 mm, 512×512"."""
-    rows, columns = group[0].shape
-    parts = [f"{len(group)} slices" if len(group) > 1 else "1 slice"]
+def _by_number(choice: Sentence, group: list[CtSlice], number: int) -> Sentence:
+    return say("choice.numbered", choice=choice, number=number)
+
+
+def _describe(group: list[CtSlice]) -> Sentence:
+    mm = None
     if group[0].plane is not None and len(group) > 1:
-        parts.append(f"{np.median(np.diff(np.sort(distances_mm(group)))):.3g} mm")
-    return ", ".join([*parts, f"{columns}×{rows}"])
+        mm = float(np.median(np.diff(np.sort(distances_mm(group)))))
+    return describe_scan(len(group), mm, *group[0].shape)
 
 
-def _nothing_usable(groups: list[list[CtSlice]], left_out: Counter) -> NotAScan:
+def _nothing_usable(groups: list[list[CtSlice]], left_out: Counter[LeftOut]) -> NotAScan:
     reason = left_out.most_common(1)[0][0]
-    if reason == "picture of 8 bits":
-        return NotAScan(
-            "These DICOM files hold 8-bit pictures or masks, already windowed and not Hounsfield "
-            "units. Upload the original CT series; masks belong into the ground-truth box."
-        )
-    if reason == "slice without a position":
-        return NotAScan(
-            "These CT slices carry neither positions nor distinct instance numbers, so their order "
-            "is unknown. Export the original series."
-        )
-    if reason == "slice at the same place as others":
-        return NotAScan(
-            "Several different images lie at the same position, so this is not one volume. Export "
-            "one phase or reconstruction as a series of its own."
-        )
+    if reason == LeftOut.EIGHT_BIT_PICTURE:
+        return NotAScan(say("dicom.pictures_not_scan"))
+    if reason == LeftOut.UNPLACED_SLICE:
+        return NotAScan(say("dicom.no_order"))
+    if reason == LeftOut.SAME_PLACE:
+        return NotAScan(say("dicom.several_at_one_place"))
     degrees = max(group[0].plane.degrees_off_axial for group in groups if group[0].plane)
-    return NotAScan(
-        f"The slices are not axial (their normal is {degrees:.0f}° off the body's long axis), but "
-        "the networks read axial slices. Export the axial series."
-    )
+    return NotAScan(say("dicom.not_axial", degrees=degrees))

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from ..archive import Member
 from ..geometry import Plane, plane_from
 from ..hounsfield import Padding, Rescale, padding_from
+from ..kinds import LeftOut
 from ..limits import LIMITS
 from .file import DAMAGE
 from .kind import NotASlice, check_contents, check_kind, is_lossy, may_show_text
@@ -112,9 +113,9 @@ def ct_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlic
         if "PerFrameFunctionalGroupsSequence" in dataset:
             return list(_frames(dataset, slice_, int(frames)))
     except DAMAGE:
-        raise NotASlice("damaged DICOM file") from None
+        raise NotASlice(LeftOut.DAMAGED_DICOM) from None
     if frames != 1:
-        raise NotASlice("multi-frame file without positions")
+        raise NotASlice(LeftOut.MULTI_FRAME)
     return [slice_]
 
 
@@ -122,7 +123,7 @@ def image_slice(dataset: Dataset, member: Member) -> CtSlice:
     """A single-frame grey image's header as checked values, whatever it shows."""
     shape = int(dataset.Rows), int(dataset.Columns)
     if max(shape) > LIMITS.side:
-        raise NotASlice(f"image of more than {LIMITS.side} rows or columns")
+        raise NotASlice(LeftOut.IMAGE_TOO_WIDE)
     bits_allocated = int(dataset.get("BitsAllocated") or 16)
     bits_stored = int(dataset.get("BitsStored") or bits_allocated)
     signed = bool(dataset.get("PixelRepresentation"))
@@ -193,9 +194,9 @@ def _frames(dataset: Dataset, slice_: CtSlice, count: int) -> Iterator[CtSlice]:
     per_frame = dataset.PerFrameFunctionalGroupsSequence
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     if len(per_frame) != count or count > LIMITS.files:
-        raise NotASlice("damaged DICOM file")
+        raise NotASlice(LeftOut.DAMAGED_DICOM)
     if count * math.prod(slice_.shape) > LIMITS.voxels:
-        raise NotASlice(f"image of more than {LIMITS.voxels // 10**6} million voxels")
+        raise NotASlice(LeftOut.IMAGE_TOO_LARGE)
     for index, groups in enumerate(per_frame):
         flat = flattened(groups, shared)
         check_contents(flat)

@@ -193,7 +193,7 @@ export function createFinding(root, store, palette, actions, page, statuses) {
       if (!button("find-case").disabled) return ask(numberField.valueAsNumber);
       const { min, max } = numberField;
       text("link").textContent =
-        `The link asks for a case that there is not. Choose a number from ${min} to ${max}.`;
+        `There is no such case. Choose a number from ${min} to ${max}.`;
     },
     // The tumors stay hidden until the search is over, also in the next scan.
     enter() {

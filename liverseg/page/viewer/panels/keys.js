@@ -4,10 +4,10 @@
 export function keyList(actions) {
   const scroll = (slices) => () => actions.scroll(slices);
   return [
-    { keys: ["ArrowUp", "ArrowRight"], name: "↑ →", does: "One slice to the head", run: scroll(1) },
-    { keys: ["ArrowDown", "ArrowLeft"], name: "↓ ←", does: "One slice to the feet", run: scroll(-1) },
-    { keys: ["PageUp"], name: "Page ↑", does: "Ten slices to the head", run: scroll(10) },
-    { keys: ["PageDown"], name: "Page ↓", does: "Ten slices to the feet", run: scroll(-10) },
+    { keys: ["ArrowUp", "ArrowRight"], name: "↑ →", does: "One slice toward the head", run: scroll(1) },
+    { keys: ["ArrowDown", "ArrowLeft"], name: "↓ ←", does: "One slice toward the feet", run: scroll(-1) },
+    { keys: ["PageUp"], name: "Page ↑", does: "Ten slices toward the head", run: scroll(10) },
+    { keys: ["PageDown"], name: "Page ↓", does: "Ten slices toward the feet", run: scroll(-10) },
     { keys: ["Home"], does: "First slice", run: scroll(-Infinity) },
     { keys: ["End"], does: "Last slice", run: scroll(Infinity) },
     { keys: [" "], name: "Space", does: "Hide all layers while held", run: () => actions.hide(true) },
@@ -16,7 +16,7 @@ export function keyList(actions) {
     { keys: ["g"], does: "Ground truth on or off", run: () => actions.toggle("truth") },
     { keys: ["e"], does: "Errors on or off", run: () => actions.toggle("errors") },
     { keys: ["h"], does: "Heat map on or off", run: () => actions.toggle("probability") },
-    { keys: ["x"], does: "Errors and heat map of liver or tumor", run: actions.nextStructure },
+    { keys: ["x"], does: "Errors and heat map: liver or tumors", run: actions.nextStructure },
     { keys: ["o"], does: "Fill, outline or both", run: actions.nextStyle },
     { keys: ["["], does: "Layers fainter", run: () => actions.fade(-0.1) },
     { keys: ["]"], does: "Layers stronger", run: () => actions.fade(0.1) },
@@ -29,7 +29,7 @@ export function keyList(actions) {
     { keys: ["-"], name: "−", does: "Zoom out", run: () => actions.zoom(0.8) },
     { keys: ["r"], does: "Reset zoom and window", run: actions.reset },
     { keys: ["n"], does: "Next tumor", run: () => actions.nextLesion(1) },
-    { keys: ["b"], does: "Tumor before", run: () => actions.nextLesion(-1) },
+    { keys: ["b"], does: "Previous tumor", run: () => actions.nextLesion(-1) },
     { keys: ["v"], does: "One plane or three", run: actions.planes },
     { keys: ["s"], does: "Save the picture", run: actions.save },
     { keys: ["p"], does: "Play or stop", run: actions.play },

@@ -52,7 +52,7 @@ export function createLesions(root, store, actions, statuses) {
 }
 
 function hintFor({ value, allowed }) {
-  if (allowed) return "The lesson that is open hides this list.";
+  if (allowed) return "This list is hidden during the lesson.";
   if (!value?.result?.lesions) return "Tumors are listed here once they are measured.";
   return value.result.lesions.length ? "" : "No tumor was found.";
 }

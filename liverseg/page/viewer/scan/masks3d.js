@@ -26,14 +26,23 @@ export function components(indices, area, width) {
     if (!left.delete(seed)) continue;
     const part = [seed];
     for (let k = 0; k < part.length; k++) {
-      const i = part[k];
-      for (const next of [i - area, i - width, i - 1, i + 1, i + width, i + area]) {
-        if (left.delete(next)) part.push(next);
-      }
+      for (const next of neighbors(part[k], area, width)) if (left.delete(next)) part.push(next);
     }
     parts.push(part);
   }
   return parts.sort((a, b) => b.length - a.length);
+}
+
+// The voxels that share a face with one; the ends of rows and of slices are no neighbors.
+function neighbors(i, area, width) {
+  const inSlice = i % area;
+  const x = i % width;
+  const found = [i - area, i + area];
+  if (x > 0) found.push(i - 1);
+  if (x < width - 1) found.push(i + 1);
+  if (inSlice >= width) found.push(i - width);
+  if (inSlice < area - width) found.push(i + width);
+  return found;
 }
 
 // Squared distances in mm² from every voxel to the nearest one of a mask, exactly (Felzenszwalb and
@@ -91,14 +100,14 @@ export function grown(mask, shape, spacing, mm) {
 }
 
 // The 95th percentile of the distances between two masks' surface voxels in mm, the larger of both
-// directions; null where one is empty.
+// directions; null where one is empty. As `surface_distances` of the package defines it.
 export function hd95(first, second, shape, spacing) {
   const surfaces = [first, second].map((mask) => surfaceOf(mask, shape));
   const both = surfaces.map((surface, k) => {
-    const distances = squaredDistances(surfaces[1 - k], shape, spacing);
-    return percentile95(distances.filter((_, i) => surface[i]));
+    const squares = squaredDistances(surfaces[1 - k], shape, spacing);
+    return percentile95(squares.filter((_, i) => surface[i]));
   });
-  return both.includes(null) ? null : Math.sqrt(Math.max(...both));
+  return both.includes(null) ? null : Math.max(...both);
 }
 
 // The voxels of a mask with a face towards the outside; along an axis of one voxel there is none.
@@ -117,8 +126,11 @@ function surfaceOf(mask, shape) {
   return surface;
 }
 
-function percentile95(values) {
-  if (!values.length || values[0] >= FAR) return null;
-  values.sort();
-  return values[Math.ceil(0.95 * values.length) - 1];
+// Between two values it is interpolated, as NumPy does.
+function percentile95(squares) {
+  if (!squares.length || squares[0] >= FAR) return null;
+  squares.sort();
+  const place = 0.95 * (squares.length - 1);
+  const [below, above] = [Math.floor(place), Math.ceil(place)].map((k) => Math.sqrt(squares[k]));
+  return below + (above - below) * (place - Math.floor(place));
 }

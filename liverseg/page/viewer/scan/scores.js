@@ -31,9 +31,14 @@ export function confusion(counts, structure, mask, against) {
   return { tp, fp, fn };
 }
 
+// Twice the shared voxels over the voxels of both masks.
+export function dice(shared, found, real) {
+  return ratio(2 * shared, found + real);
+}
+
 export function overlap({ tp, fp, fn }) {
   return {
-    dice: ratio(2 * tp, 2 * tp + fp + fn),
+    dice: dice(tp, tp + fp, tp + fn),
     precision: ratio(tp, tp + fp),
     recall: ratio(tp, tp + fn),
   };

@@ -67,7 +67,7 @@ class Page:
         with gr.Sidebar(width=330, elem_id="panel") as self.panel:
             gr.Markdown(INTRODUCTION)
             self.scan = upload_box("CT scan", SCAN_HINT, elem_id="scan")
-            self.series = gr.Radio(label="Which one?", visible=False, elem_id="series")
+            self.series = gr.Radio(label="Which scan?", visible=False, elem_id="series")
             self.truth = upload_box("Ground truth, optional", TRUTH_HINT, elem_id="truth")
             self.segment = gr.Button(
                 "Segment", variant="primary", interactive=False, elem_id="segment"
@@ -100,11 +100,11 @@ class Page:
         with gr.Tabs(elem_id="results"):
             with gr.Tab("Numbers"):
                 self.numbers = component("number_table", elem_id="numbers")
-            with gr.Tab("Along the slices"):
+            with gr.Tab("By slice"):
                 self.curves = plotly_figure(CURVES_HINT, linked=True, elem_id="curves")
             with gr.Tab("In 3-D"):
                 self.surfaces = plotly_figure(SURFACES_HINT, elem_id="surfaces")
-            with gr.Tab("Take away"):
+            with gr.Tab("Downloads"):
                 self.files = component("downloads", elem_id="files")
             with gr.Tab("About"):
                 gr.Markdown(f"**How good it is.** {about()}\n{ABOUT}", elem_id="about")

@@ -1,4 +1,4 @@
-"""The command line: `python -m liverseg COMMAND`.
+"""The command line: `liverseg COMMAND`, or `python -m liverseg COMMAND`.
 
 inspect, segment and phantom are here; the developers' commands live in the module that does the
 work, each with a `main(argv)` of its own, and are imported only when called.
@@ -32,7 +32,9 @@ ACCEPTED, REFUSED = 0, 2
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit code (0 done, 2 refused with a sentence)."""
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:  # the process is this command's
+        argv = sys.argv[1:]
+        _prepare_process(argv)
     if argv and argv[0] in DEVELOPER_COMMANDS:
         try:
             return _developer_command(argv[0])(argv[1:]) or ACCEPTED
@@ -203,9 +205,13 @@ def _print_json(report: dict) -> None:
     print(json.dumps(report, indent=2, ensure_ascii=False))
 
 
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["ablate"]:
+def _prepare_process(argv: list[str]) -> None:
+    """Settings that libraries read when they are imported."""
+    if argv[:1] == ["ablate"]:
         # Its networks are narrow, and TensorFlow 2.21's oneDNN writes past its memory where strided
-        # 1 × 1 convolutions of fewer than 16 channels learn; read when TensorFlow is imported.
+        # 1 × 1 convolutions of fewer than 16 channels learn.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+if __name__ == "__main__":
     sys.exit(main())

@@ -24,6 +24,8 @@ from liverseg.training.labelled_scan import LabelledScan
 from liverseg.training.samples import LiverSamples
 from liverseg.training.train import Stage
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(size=32, filters=(4, 8))
 STAGE = Stage(size=32, batch=2, steps=2, learning_rate=1e-3, warmup=1, check_every=2)
 

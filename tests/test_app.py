@@ -33,6 +33,8 @@ from tests.helpers.page_server import (
     wait_until,
 )
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (16, 128, 128)
 
 

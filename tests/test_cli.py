@@ -129,6 +129,7 @@ def test_the_ablations_narrow_networks_learn_without_onednn(monkeypatch):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "as it was")  # so that it is put back
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
     monkeypatch.setattr(sys, "argv", ["liverseg", "ablate", "--help"])
+    monkeypatch.delitem(sys.modules, "liverseg.__main__")  # as in a process that begins with it
     with pytest.raises(SystemExit):
         runpy.run_module("liverseg", run_name="__main__")
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"

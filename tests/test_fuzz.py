@@ -12,6 +12,8 @@ from tests.fuzz import fuzz
 from tests.fuzz.seeds import make_seeds
 from tests.helpers.make_dicom import ct, series, to_bytes, write
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def seeds_and_scan(tmp_path_factory):

@@ -32,6 +32,8 @@ from tests.helpers.make_dicom import (
     write,
 )
 
+pytestmark = pytest.mark.slow
+
 if not hasattr(os, "fork"):
     pytest.skip(reason="measures memory in forked processes", allow_module_level=True)
 

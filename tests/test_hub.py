@@ -17,6 +17,8 @@ from liverseg.network.recipe import Recipe
 from liverseg.network.weights import load_config, pull, write_config
 from tests.helpers import local_hub
 
+pytestmark = pytest.mark.slow
+
 REPO = "someone/liverseg"
 NAMES = {"liver": "liver.weights.h5", "tumor": "tumor.weights.h5", "liver_fast": "liver.onnx"}
 

@@ -1,6 +1,10 @@
 """Visitors at once, as `tests/benchmarks/load.py` lets them come, but fewer."""
 
+import pytest
+
 from tests.benchmarks.load import run
+
+pytestmark = pytest.mark.slow
 
 
 def test_visitors_at_once_all_get_their_own_result_and_leave_nothing(tmp_path):
@@ -11,4 +15,4 @@ def test_visitors_at_once_all_get_their_own_result_and_leave_nothing(tmp_path):
     assert load.peak_mb < load.rest_mb + 1000
     assert load.open_studies == 0
     assert load.files == 0
-    assert "| right results | 5 of 5 |" in str(load)
+    assert ("right results", "5 of 5") in load.rows

@@ -11,6 +11,8 @@ from liverseg.network.weights import NETWORKS, load_config
 from tests.helpers import local_hub
 from tests.tools.execute_notebook import NOTEBOOK, PATIENTS, execute, without_pictures
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = "someone/liverseg"
 
 

@@ -5,6 +5,8 @@ from scipy import ndimage
 from liverseg.phantom import EXTENT_MM, make_phantom
 from liverseg.volume import Spacing
 
+pytestmark = pytest.mark.slow
+
 SMALL = (12, 96, 96)  # 12.5 x 4 x 4 mm
 IN_PLANE = np.ones((1, 3, 3))
 

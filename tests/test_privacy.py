@@ -24,6 +24,8 @@ from liverseg.phantom.files import write_dicom, write_ircadb_masks
 from tests.helpers.browser import open_browser
 from tests.helpers.page_server import ROOT, files_below, served_apart, wait_until
 
+pytestmark = pytest.mark.slow
+
 CANARY = "canary"
 OFFLINE = Path(__file__).resolve().parent / "offline"
 SHAPE = (12, 96, 96)
@@ -154,7 +156,7 @@ def test_a_visit_emits_and_leaves_no_canary_and_asks_no_other_machine(served, up
 
 def take_away(page, folder):
     """Every anonymous file that the page offers, by name."""
-    page.locator("#results").get_by_role("tab", name="Take away").click()
+    page.locator("#results").get_by_role("tab", name="Downloads").click()
     files = {}
     for kind in ("nifti", "csv", "json", "html"):
         with page.expect_download() as download:

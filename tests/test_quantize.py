@@ -18,6 +18,8 @@ from liverseg.training.int8.quantize import export, slices_for
 from liverseg.training.int8.ranges import FloatOperations, best_range, scale_and_zero
 from liverseg.volume import Spacing, Volume
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(size=32, filters=(4, 8, 12))
 
 

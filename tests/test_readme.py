@@ -22,7 +22,9 @@ def test_the_limits_are_the_code_s():
     assert f"{LIMITS.sentence} {SHARED_LIMIT}" in " ".join(README.split())
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m liverseg (\w+)", README))))
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"^(?:python -m )?liverseg (\w+)", README, re.M)))
+)
 def test_every_command_exists(command):
     assert command in {"inspect", "segment", "phantom", *DEVELOPER_COMMANDS}
 
@@ -37,3 +39,9 @@ def test_the_top_level_is_what_the_readme_lists():
     listed = re.findall(r"^(app\.py|[a-z]+/|train\.ipynb) ", README, re.M)
     assert {"app.py", "liverseg/", "weights/", "tests/", "train.ipynb"} == set(listed)
     assert all((ROOT / name).exists() for name in listed)
+
+
+def test_it_is_short_and_moves():
+    assert len(README.splitlines()) <= 150
+    (picture,) = re.findall(r"!\[.*\]\((.*)\)", README)
+    assert (ROOT / picture).stat().st_size < 2_000_000

@@ -6,17 +6,18 @@ import re
 import pytest
 
 from liverseg.evaluation.model_card import model_card
-from liverseg.evaluation.readme_tables import README, ablation_text, filled, main, results_text
+from liverseg.evaluation.readme_tables import BENCHMARKS, README, filled, main
+from liverseg.evaluation.tables import ablation_text, protocol_text, reach_text
 from liverseg.network.weights import FOLDER, load_config
 from liverseg.scores.results import NOT_MEASURED, about, headline
 from tests.test_model_card import weights, write_results  # noqa: F401, a fixture
 
 MARKED = """Before
-<!-- measured: results -->
+<!-- measured: reach -->
 | liver | 0.999 |
 <!-- end -->
 Between 0.5
-<!-- measured: ablations -->
+<!-- measured: speed -->
 <!-- end -->
 After
 """
@@ -45,10 +46,20 @@ def write_ablations(weights):  # noqa: F811
     (weights.folder / "ablations.json").write_text(json.dumps(found))
 
 
-def test_the_readme_says_what_was_measured():
-    text = README.read_text(encoding="utf-8")
-    assert text.count("<!-- measured:") == 4
+@pytest.mark.parametrize(("path", "marks"), [(README, 1), (BENCHMARKS, 3)], ids=["top", "tests"])
+def test_the_readmes_say_what_was_measured(path, marks):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("<!-- measured:") == marks
     assert text == filled(text, load_config(FOLDER)), "run python -m liverseg publish"
+
+
+def test_the_small_table_has_what_is_reached_and_what_the_paper_reports(weights):  # noqa: F811
+    found = write_results(weights)
+    write_ablations(weights)
+    text = reach_text(weights)
+    low, high = found["summary"]["liver"]["dice"]["ci95"]
+    assert f"| liver | **0.933** ({low:.3f} to {high:.3f}) | 0.911 | 0.978 |" in text
+    assert headline(weights) in text
 
 
 def test_the_model_card_says_what_was_measured():
@@ -65,15 +76,16 @@ def test_the_page_says_what_was_measured(tmp_path):
     assert sum(about() in text for text in texts) == 1
 
 
-def test_the_readme_has_no_score_outside_the_marks():
-    text = re.sub(r"<!-- measured.*?<!-- end -->", "", README.read_text("utf-8"), flags=re.DOTALL)
+@pytest.mark.parametrize("path", [README, BENCHMARKS], ids=["top", "tests"])
+def test_the_readmes_have_no_score_outside_the_marks(path):
+    text = re.sub(r"<!-- measured.*?<!-- end -->", "", path.read_text("utf-8"), flags=re.DOTALL)
     assert not re.findall(r"\b0\.\d{2,4}\b", text)
 
 
 def test_both_columns_come_from_the_files(weights):  # noqa: F811
     found = write_results(weights)
     write_ablations(weights)
-    lines = results_text(weights).splitlines()
+    lines = protocol_text(weights).splitlines()
     assert "| liver, the paper reports | 0.978 | – | – |" in lines
     assert "| tumor, reproduced here on a small scale | 0.912 | 0.512 | 0.312 |" in lines
     low, high = found["summary"]["liver"]["dice"]["ci95"]
@@ -91,7 +103,7 @@ def test_ablations_are_compared_with_their_network_s_first_row(weights):  # noqa
 
 def test_what_was_not_measured_is_not_said(weights):  # noqa: F811
     assert headline(weights) == NOT_MEASURED
-    assert not re.findall(r"0\.\d", results_text(weights) + ablation_text(weights))
+    assert not re.findall(r"0\.\d", protocol_text(weights) + ablation_text(weights))
 
 
 def test_the_headline_names_the_worst_patient_s_score(weights):  # noqa: F811
@@ -103,7 +115,7 @@ def test_the_headline_names_the_worst_patient_s_score(weights):  # noqa: F811
 def test_the_page_s_engine_comes_first_and_the_other_is_not_kept_quiet(weights):  # noqa: F811
     both = {engine: write_results(weights, engine) for engine in ("reference", "fast")}
     write_results(weights, test=both)
-    first, second = [line for line in results_text(weights).splitlines() if "at worst" in line]
+    first, second = [line for line in protocol_text(weights).splitlines() if "at worst" in line]
     assert first == headline(weights) and "(test patients, fast engine)" in first
     assert second.startswith("With the reference engine on the same patients, Dice was 0.933")
 
@@ -115,7 +127,7 @@ def test_only_marked_parts_change_and_a_second_time_nothing(weights):  # noqa: F
     assert "0.999" not in once
     assert [line in once.splitlines() for line in ("Before", "Between 0.5", "After")] == [True] * 3
     with pytest.raises(KeyError):
-        filled(MARKED.replace("results", "wishes"), weights)
+        filled(MARKED.replace("reach", "wishes"), weights)
 
 
 def test_the_command_writes_readme_and_card(weights, tmp_path):  # noqa: F811

@@ -7,6 +7,8 @@ from liverseg import phantom
 from liverseg.page.synthetic_case import CONTRASTS_HU, SIZES_MM, SyntheticCase
 from liverseg.scores.measurements import measure
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch):

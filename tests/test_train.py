@@ -16,6 +16,8 @@ from liverseg.training.quick_dice import outputs, validate
 from liverseg.training.release import save_release
 from liverseg.training.train import Stage, make_batches, train
 
+pytestmark = pytest.mark.slow
+
 SMALL = Recipe(size=32, filters=(4, 8))
 STAGE = Stage(size=32, batch=2, steps=6, learning_rate=1e-3, warmup=2, log_every=1, check_every=3)
 

@@ -29,6 +29,8 @@ from tests.helpers.browser import open_browser
 from tests.helpers.packed import pack_scan, private_folder
 from tests.helpers.page_server import answers, free_port, wait_until
 
+pytestmark = pytest.mark.slow
+
 ORDER = ("", "scan", "picture", "panels", "lessons", "main.js")
 SHAPE = (5, 64, 64)
 COULD_NOT_START = "The viewer could not start. Reload the page"

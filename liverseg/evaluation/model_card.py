@@ -10,8 +10,9 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..network.weights import NETWORKS, RESULTS, Weights
 from ..scores.glossary import EXPLANATIONS, UNDEFINED, format_value
-from ..scores.results import Evaluation, evaluations, false_tumor
+from ..scores.results import Evaluation, evaluations
 from .summary import SCORES
+from .tables import ablation_text, held_out_summary, held_out_text, interval, protocol_text
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 JUDGED = "patients on whom thresholds were chosen, networks that had not learned from them"
@@ -42,25 +43,11 @@ def model_card(weights: Weights) -> ModelCard:
         interval=interval,
         detection=detection,
         share=share,
-        judged=judged(weights),
+        judged=held_out_text(weights),
+        protocol=protocol_text(weights),
+        ablations=ablation_text(weights),
         calibrations=calibrations(found, weights),
     )
-
-
-def judged(weights: Weights) -> str:
-    """What was reached where the thresholds were chosen; "" where that is not known."""
-    summary = _judged_summary(weights)
-    if not summary:
-        return ""
-    liver, tumor = (format_value("dice", summary[network]["dice"]["mean"]) for network in NETWORKS)
-    return (
-        f"On {summary['patients']} more, on whom the thresholds were chosen, networks trained "
-        f"without them reached a mean Dice of {liver} and {tumor}; {false_tumor(summary)}."
-    )
-
-
-def _judged_summary(weights: Weights) -> dict | None:
-    return weights.trained.get("thresholds", {}).get("summary")
 
 
 def calibrations(found: list[Evaluation], weights: Weights) -> list[tuple[str, dict]]:
@@ -70,7 +57,7 @@ def calibrations(found: list[Evaluation], weights: Weights) -> list[tuple[str, d
         for one in found
         if one.engine == found[0].engine
     ]
-    summary = _judged_summary(weights)
+    summary = held_out_summary(weights)
     return [*compared, (JUDGED, summary)] if summary else compared
 
 
@@ -116,13 +103,6 @@ def detection(tumor: dict) -> str:
     true = [lesion["status"] for lesion in tumor["true_lesions"]]
     false = sum(lesion["status"] == "false" for lesion in tumor["predicted_lesions"])
     return f"{true.count('detected')} of {len(true)} tumors detected, {false} false"
-
-
-def interval(key: str, limits: list[float] | None) -> str:
-    """Two limits as "0.93 to 0.96"."""
-    return (
-        UNDEFINED if limits is None else " to ".join(format_value(key, limit) for limit in limits)
-    )
 
 
 def share(value: float | None) -> str:

@@ -18,7 +18,9 @@ from ..errors import WeightsError
 from ..sentences import say
 from .recipe import Recipe
 
-FOLDER = Path(__file__).resolve().parents[2] / "weights"
+PACKAGE = Path(__file__).resolve().parents[1]
+BESIDE, INSIDE = PACKAGE.parent / "weights", PACKAGE / "shipped_weights"
+FOLDER = INSIDE if INSIDE.is_dir() else BESIDE  # where it is installed, and in a checkout
 CONFIG, RESULTS = "config.json", "results.json"  # what they are, and what they reach
 FOLDER_VARIABLE = "LIVERSEG_WEIGHTS"
 NETWORKS = ("liver", "tumor")

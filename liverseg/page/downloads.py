@@ -41,11 +41,12 @@ KINDS = {
     "seg": Kind(
         "segmentation.dcm",
         "Segmentation, DICOM SEG",
-        "To lay on your scan in a DICOM viewer. Unlike the others it is not anonymous: to refer to "
-        "your scan it repeats its patient ID and the UIDs of its study, series and slices.",
+        "To overlay on your scan in a DICOM viewer. Unlike the others, it is not anonymous: to "
+        "refer to your scan, it repeats its patient ID and the UIDs of its study, series and "
+        "slices.",
         ("dicom",),
     ),
-    "csv": Kind("measurements.csv", "Numbers, CSV", "For a spreadsheet: one number a row."),
+    "csv": Kind("measurements.csv", "Numbers, CSV", "For a spreadsheet: one number per row."),
     "json": Kind("report.json", "Numbers, JSON", "For a program: everything measured."),
     "html": Kind("report.html", "Report, HTML", "One page to read or print, with pictures."),
 }

@@ -4,10 +4,8 @@ from ..reading.limits import LIMITS
 from .visitors import SHARED_LIMIT
 
 TITLE = "liverseg"
-UNEXPECTED = (
-    "Something went wrong here and the step was stopped. Your scan is as it was; try again."
-)
-NOT_READ = "This could not be read."
+UNEXPECTED = "Something went wrong, and this step was stopped. Your scan is unchanged; try again."
+NOT_READ = "This could not be read. Try again, or upload the files as a zip."
 MAKING_CASE = "Making the synthetic case"
 
 INTRODUCTION = """## liverseg
@@ -18,9 +16,9 @@ SCAN_HINT = """DICOM, NIfTI, PNG or JPG: drop files, a folder or a zip here.
 <strong>Do not upload identifiable patient data.</strong>"""
 TRUTH_HINT = "Masks of the same scan: 3D-IRCADb folders, DICOM SEG, NIfTI or PNG."
 TRUTH_READ = "The ground truth is on the scan."
-TRUTH_WAITS = "Kept until the scan is here."
-CURVES_HINT = "Areas on every slice and, with a ground truth, Dice appear here."
-SURFACES_HINT = "Liver and tumors in space appear here, where the voxels' size is known."
+TRUTH_WAITS = "Received. It will be used when you upload the scan."
+CURVES_HINT = "The areas on each slice appear here, and with a ground truth, Dice."
+SURFACES_HINT = "Liver and tumors appear here in 3-D if the voxel size is known."
 HOUSE_RULES = f"""{LIMITS.sentence} {SHARED_LIMIT} Uploads are deleted as soon as they are read;
 the scan stays in memory while this page is open, for an hour after its last use at most."""
 BANNER = "<p><strong>liverseg</strong> <span>Teaching demo, not for diagnosis</span></p>"

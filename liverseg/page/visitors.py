@@ -25,9 +25,9 @@ MAX_AGE_S = 60 * 60
 GRACE_S = 20  # a connection may break and come back; a closed tab does not
 LATE_S = 5  # an event that was on its way when its tab was closed arrives within these
 SHARED_LIMIT = (
-    "Every tab counts as a visitor, who has one scan at a time: a new one takes the place of the "
-    f"last. All visitors' scans together may take {MAX_STUDY_BYTES // 10**9} GB of memory; those "
-    "longest unused are given up first."
+    "Each tab counts as a visitor with one scan at a time: a new scan takes the place of the last. "
+    f"All visitors' scans together may take {MAX_STUDY_BYTES // 10**9} GB of memory; those unused "
+    "for longest are given up first."
 )
 
 

@@ -30,6 +30,7 @@ from liverseg.phantom.files import write_dicom
 from liverseg.reading.upload import read_scan
 from liverseg.scores.measurements import measure
 from liverseg.volume import Spacing, Volume
+from tests.benchmarks.speed import keep
 from tests.helpers.browser import open_browser
 from tests.helpers.page_server import files_below, served_apart, wait_until
 
@@ -103,12 +104,14 @@ class Load:
         """Whether nobody's place in the queue ever grew."""
         return all(visit.places == sorted(visit.places, reverse=True) for visit in self.visits)
 
-    def __str__(self):
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """What was found, in words."""
         begun = [visit.begun for visit in self.programs]
         done = [visit.done for visit in self.visits]
         shown = sum(bool(visit.places) for visit in self.visits)
         z, y, x = self.shape
-        rows = {
+        found = {
             "visitors at once": f"{len(self.programs)} programs, {len(self.browsers)} browsers, "
             "1 who leaves",
             "scan of each": f"{x}×{y}×{z}",
@@ -124,8 +127,7 @@ class Load:
             "memory at most": f"{self.peak_mb:.0f} MB",
             "left a minute later": f"{self.open_studies} scans, {self.files} files",
         }
-        lines = [f"| {name} | {value} |" for name, value in rows.items()]
-        return "\n".join(["| load | found |", "|---|---|", *lines])
+        return list(found.items())
 
 
 def main() -> None:
@@ -135,10 +137,12 @@ def main() -> None:
     parser.add_argument("--browsers", type=int, default=4)
     parser.add_argument("--slices", type=int, default=40)
     parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--out", type=Path, help="a JSON file for `publish`")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         shape = (arguments.slices, arguments.side, arguments.side)
-        print(run(Path(folder), arguments.programs, arguments.browsers, shape))
+        load = run(Path(folder), arguments.programs, arguments.browsers, shape)
+    keep(arguments.out, "Visitors at once", ("load", "found"), load.rows)
 
 
 def run(folder: Path, programs: int, browsers: int, shape: tuple[int, int, int]) -> Load:

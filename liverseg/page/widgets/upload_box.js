@@ -81,8 +81,8 @@ function post(group, signal, onBytes) {
 }
 
 const SENTENCES = {
-  "too large": "A file is larger than this page takes. Upload fewer slices, or zip them.",
-  "not taken": "The server did not take the files. Try again, or zip them first.",
+  "too large": "A file is larger than this page accepts. Upload fewer slices, or zip them.",
+  "not taken": "The server did not accept the files. Try again, or zip them first.",
   "no connection": "The connection broke during the upload. Try again.",
 };
 

@@ -5,11 +5,15 @@ runs on TensorFlow, JAX and torch. Table of layers: Kakroo and Mansotra, "Automa
 liver Tumor using Deep Learning".
 """
 
+from typing import Any
+
 import keras
 from keras import layers
 
 FILTERS = (16, 32, 64, 128, 256)
 INPUT_SHAPE = (256, 256, 3)
+
+Tensor = Any  # Keras has no types
 
 
 def build_resunet(
@@ -47,7 +51,7 @@ def build_resunet(
     return keras.Model(image, probability, name=name)
 
 
-def _stem(image, width: int):
+def _stem(image: Tensor, width: int) -> Tensor:
     x = layers.Conv2D(width, 3, padding="same")(image)
     x = layers.BatchNormalization()(x)
     x = layers.Activation("relu")(x)
@@ -55,18 +59,18 @@ def _stem(image, width: int):
     return layers.Add()([x, _shortcut(image, width)])
 
 
-def _residual_block(x, width: int, strides: int = 1):
+def _residual_block(x: Tensor, width: int, strides: int = 1) -> Tensor:
     residual = _normalized_convolution(x, width, strides)
     residual = _normalized_convolution(residual, width)
     return layers.Add()([residual, _shortcut(x, width, strides)])
 
 
-def _normalized_convolution(x, width: int, strides: int = 1):
+def _normalized_convolution(x: Tensor, width: int, strides: int = 1) -> Tensor:
     x = layers.BatchNormalization()(x)
     x = layers.Activation("relu")(x)
     return layers.Conv2D(width, 3, padding="same", strides=strides)(x)
 
 
-def _shortcut(x, width: int, strides: int = 1):
+def _shortcut(x: Tensor, width: int, strides: int = 1) -> Tensor:
     x = layers.Conv2D(width, 1, padding="same", strides=strides)(x)
     return layers.BatchNormalization()(x)  # normalised but, as in the paper, not activated

@@ -4,6 +4,7 @@ Arrays are (z, y, x) in LPS: z grows to the head, y to the back, x to the patien
 y down and x to the right, a slice is therefore in radiological convention.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +15,7 @@ BACKGROUND, LIVER, TUMOR = 0, 1, 2
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # affines of NIfTI count to the right and to the front
 
 Box = tuple[slice, slice, slice]  # (z, y, x)
+SourceKind = Literal["dicom", "nifti", "picture"]
 
 
 class Spacing(NamedTuple):
@@ -39,7 +41,7 @@ class Source:
             what a DICOM SEG must refer to. Never shown, logged or exported otherwise.
     """
 
-    kind: Literal["dicom", "nifti", "picture"]
+    kind: SourceKind
     affine: np.ndarray | None = None
     positions_mm: np.ndarray | None = None
     axcodes: tuple[str, str, str] | None = None
@@ -64,7 +66,7 @@ class Volume:
     notices: tuple[str, ...] = ()
     source: Source | None = field(default=None, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_array(self.hu, "hu", np.int16)
         if self.spacing is not None:
             object.__setattr__(self, "spacing", _checked_spacing(self.spacing))
@@ -79,6 +81,18 @@ class Volume:
         return self.hu.shape
 
     @property
+    def kind(self) -> SourceKind | None:
+        """What the person uploaded; None for a volume made in memory."""
+        return self.source.kind if self.source else None
+
+    @property
+    def voxel_mm(self) -> tuple[float, float, float] | None:
+        """(z, y, x) size of a voxel; None where one of the three is unknown."""
+        if self.spacing is None or self.spacing.z is None:
+            return None
+        return self.spacing.z, self.spacing.y, self.spacing.x
+
+    @property
     def pixel_mm2(self) -> float | None:
         """Area of one pixel in mm²; None where spacing is unknown."""
         return self.spacing.y * self.spacing.x if self.spacing else None
@@ -86,9 +100,10 @@ class Volume:
     @property
     def voxel_ml(self) -> float | None:
         """Volume of one voxel in mL; None where the spacing along z is unknown."""
-        if self.spacing is None or self.spacing.z is None:
+        if self.voxel_mm is None:
             return None
-        return self.spacing.z * self.spacing.y * self.spacing.x / 1000
+        z, y, x = self.voxel_mm
+        return z * y * x / 1000
 
     @property
     def affine(self) -> np.ndarray | None:
@@ -116,13 +131,13 @@ class Probability:
     values: np.ndarray
     corner: tuple[int, int, int]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_array(self.values, "values", np.uint8)
 
     @property
-    def box(self) -> tuple[slice, slice, slice]:
+    def box(self) -> Box:
         """The box as slices into the scan's array."""
-        return tuple(slice(c, c + n) for c, n in zip(self.corner, self.values.shape, strict=True))
+        return as_box(slice(c, c + n) for c, n in zip(self.corner, self.values.shape, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +155,7 @@ class Segmentation:
     tumor_probability: Probability | None = field(default=None, repr=False)
     notices: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_array(self.labels, "labels", np.uint8)
         if self.labels.size and self.labels.max() > TUMOR:
             raise ValueError(f"labels must be 0, 1 or 2, got {self.labels.max()}")
@@ -196,12 +211,11 @@ def common_box(*labels: np.ndarray) -> Box:
         labels: (z, y, x) of one shape, read without a copy of their size.
     """
     boxes = [bounding_box(one) for one in labels if one.any()]
-    return (
-        tuple(
-            slice(min(one.start for one in axis), max(one.stop for one in axis))
-            for axis in zip(*boxes, strict=True)
-        )
-        or (slice(0, 0),) * 3
+    if not boxes:
+        return (slice(0, 0),) * 3
+    return as_box(
+        slice(min(one.start for one in axis), max(one.stop for one in axis))
+        for axis in zip(*boxes, strict=True)
     )
 
 
@@ -209,8 +223,14 @@ def bounding_box(mask: np.ndarray) -> Box:
     """The smallest box that holds a (z, y, x) mask, which is not empty."""
     z = np.flatnonzero(mask.any(axis=(1, 2)))
     plane = mask[z[0] : z[-1] + 1].any(axis=0)
-    y, x = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
-    return tuple(slice(int(k[0]), int(k[-1]) + 1) for k in (z, y, x))
+    y, x = np.flatnonzero(np.any(plane, axis=1)), np.flatnonzero(np.any(plane, axis=0))
+    return as_box(slice(int(k[0]), int(k[-1]) + 1) for k in (z, y, x))
+
+
+def as_box(axes: Iterable[slice]) -> Box:
+    """The slices of three axes as a box."""
+    z, y, x = axes
+    return z, y, x
 
 
 def _check_array(array: np.ndarray, name: str, dtype: type) -> None:
@@ -228,4 +248,5 @@ def _checked_spacing(spacing: Spacing) -> Spacing:
             raise ValueError(f"spacing must be positive mm, got {tuple(spacing)}")
     if spacing.y is None or spacing.x is None:
         raise ValueError(f"spacing y and x must be known, got {tuple(spacing)}")
-    return Spacing(*(None if value is None else float(value) for value in spacing))
+    z = None if spacing.z is None else float(spacing.z)
+    return Spacing(z, float(spacing.y), float(spacing.x))

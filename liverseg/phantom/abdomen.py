@@ -25,11 +25,13 @@ NOISE_MM = (0.35, 1.4)  # widths between which a reconstruction's noise lives
 EDGE_GAIN, EDGE_MM, MOST_EDGE_HU = 0.6, 0.9, 70.0  # how a reconstruction enhances edges
 STREAK = 1.3  # how much wider than high its grains are: the body is thickest from side to side
 
+Shape = tuple[int, int, int]  # (z, y, x) voxels
+
 
 def make_phantom(
     seed: int = 0,
     *,
-    shape: tuple[int, int, int] = (60, 512, 512),
+    shape: Shape = (60, 512, 512),
     spacing: Spacing | None = None,
     tumors: int | None = None,
     diameter_mm: tuple[float, float] = (6.0, 45.0),
@@ -76,14 +78,14 @@ def make_phantom(
     return Volume(_scan(hu, grain, step, shape, spacing), spacing), Segmentation(labels)
 
 
-def _spacing_for(shape, spacing: Spacing | None) -> Spacing:
+def _spacing_for(shape: Shape, spacing: Spacing | None) -> Spacing:
     if spacing is not None:
         return Spacing(*spacing)
     z, y, x = (extent / n for extent, n in zip(EXTENT_MM, shape, strict=True))
     return Spacing(z if shape[0] > 1 else None, y, x)
 
 
-def _axes(shape, spacing: Spacing) -> list[np.ndarray]:
+def _axes(shape: Shape, spacing: Spacing) -> list[np.ndarray]:
     """Positions of the voxels in mm along z, y, x."""
     axes = []
     for n, step, extent, liver in zip(shape, spacing, EXTENT_MM, LIVER_MM, strict=True):
@@ -93,10 +95,18 @@ def _axes(shape, spacing: Spacing) -> list[np.ndarray]:
     return axes
 
 
-def _add_lesions(lesions: Lesions, rng, tumors, diameter_mm, contrast_hu, cysts) -> None:
+def _add_lesions(
+    lesions: Lesions,
+    rng: np.random.Generator,
+    tumors: int | None,
+    diameter_mm: tuple[float, float],
+    contrast_hu: tuple[float, float] | None,
+    cysts: int | None,
+) -> None:
     """The largest tumors first, then the cysts; arguments as in `make_phantom`."""
     count = int(rng.integers(1, 6)) if tumors is None else tumors
-    for diameter in sorted(np.exp(rng.uniform(*np.log(diameter_mm), count)), reverse=True):
+    smallest, largest = np.log(diameter_mm)
+    for diameter in sorted(np.exp(rng.uniform(smallest, largest, count)), reverse=True):
         contrast = rng.uniform(*contrast_hu) if contrast_hu else _usual_contrast(rng)
         if not lesions.add_tumor(float(diameter), float(contrast)) and tumors is not None:
             raise ValueError(f"no room for {tumors} tumors of {diameter_mm} mm in this liver")
@@ -109,7 +119,7 @@ def _usual_contrast(rng: np.random.Generator) -> float:
     return rng.uniform(22, 45) if rng.random() < 1 / 6 else rng.uniform(-70, -25)
 
 
-def _labels(liver: np.ndarray, tumor: np.ndarray, step: int, shape) -> np.ndarray:
+def _labels(liver: np.ndarray, tumor: np.ndarray, step: int, shape: Shape) -> np.ndarray:
     """(z, y, x) uint8, cut from the distances on the working grid."""
     labels = np.zeros(shape, np.uint8)
     for plane, liver_plane, tumor_plane in zip(labels, liver, tumor, strict=True):
@@ -124,7 +134,9 @@ def _overlap(hu: np.ndarray) -> None:
         hu[1:-1] += SLICE_OVERLAP * (hu[:-2] - 2 * hu[1:-1] + hu[2:])
 
 
-def _scan(hu: np.ndarray, rng, step: int, shape, spacing: Spacing) -> np.ndarray:
+def _scan(
+    hu: np.ndarray, rng: np.random.Generator, step: int, shape: Shape, spacing: Spacing
+) -> np.ndarray:
     """(z, y, x) int16: the painted HU on the scan's grid with a reconstruction's noise."""
     scan = np.empty(shape, np.int16)
     noise_hu = float(rng.uniform(10, 20))
@@ -137,11 +149,11 @@ def _scan(hu: np.ndarray, rng, step: int, shape, spacing: Spacing) -> np.ndarray
     return scan
 
 
-def _noise(rng: np.random.Generator, shape, spacing: Spacing) -> np.ndarray:
+def _noise(rng: np.random.Generator, shape: tuple[int, int], spacing: Spacing) -> np.ndarray:
     """(y, x) float32 of standard deviation 1: white noise less its finest and coarsest parts."""
     white = rng.standard_normal(shape, dtype=np.float32)
     fine, coarse = (max(width / spacing.x, 0.3) for width in NOISE_MM)
-    noise = cv2.GaussianBlur(white, (0, 0), STREAK * fine, sigmaY=fine)
+    noise: np.ndarray = cv2.GaussianBlur(white, (0, 0), STREAK * fine, sigmaY=fine)
     noise -= 0.7 * cv2.GaussianBlur(white, (0, 0), STREAK * coarse, sigmaY=coarse)
     return noise / noise.std()
 
@@ -160,7 +172,7 @@ def _coarser(axis: np.ndarray, step: int) -> np.ndarray:
     return axis[0] + middles * (axis[1] - axis[0])
 
 
-def _enlarge(plane: np.ndarray, step: int, shape: tuple[int, int, int]) -> np.ndarray:
+def _enlarge(plane: np.ndarray, step: int, shape: Shape) -> np.ndarray:
     """From the working grid to the scan's, (y, x); the inverse of `_coarser`."""
     if step == 1:
         return plane

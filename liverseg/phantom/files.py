@@ -72,16 +72,17 @@ def placed(volume: Volume) -> Volume:
 
 def lps_affine(volume: Volume) -> np.ndarray:
     """(4, 4) float, voxel (x, y, z, 1) to LPS mm; the grid's centre is at 0."""
-    affine = affine_of(_known_spacing(volume))
+    affine = affine_of(Spacing(*_voxel_mm(volume)))
     affine[:3, 3] = -np.diag(affine)[:3] * (np.array(volume.shape[::-1]) - 1) / 2
     return affine
 
 
-def _known_spacing(volume: Volume) -> Spacing:
-    """The spacing, a lone slice counted as 1 mm thick; ValueError where it is not known."""
-    if volume.spacing is None or (volume.spacing.z is None and volume.shape[0] > 1):
-        raise ValueError(f"files need a known spacing, got {volume.spacing}")
-    return volume.spacing._replace(z=volume.spacing.z or 1.0)
+def _voxel_mm(volume: Volume) -> tuple[float, float, float]:
+    """(z, y, x), a lone slice counted as 1 mm thick; ValueError where it is not known."""
+    spacing = volume.spacing
+    if spacing is None or (spacing.z is None and volume.shape[0] > 1):
+        raise ValueError(f"files need a known spacing, got {spacing}")
+    return spacing.z or 1.0, spacing.y, spacing.x
 
 
 def _identity(volume: Volume) -> str:
@@ -91,7 +92,7 @@ def _identity(volume: Volume) -> str:
 
 def _slice_header(volume: Volume, z: int, identity: str, series: str) -> Dataset:
     """A CT Image Storage header without pixels; slices of one series share its UIDs."""
-    spacing, affine = _known_spacing(volume), lps_affine(volume)
+    (z_mm, y_mm, x_mm), affine = _voxel_mm(volume), lps_affine(volume)
 
     def uid(*parts: str) -> str:
         return generate_uid(entropy_srcs=[identity, *parts])
@@ -115,8 +116,8 @@ def _slice_header(volume: Volume, z: int, identity: str, series: str) -> Dataset
     dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     position = [_decimal(value) for value in (affine @ (0, 0, z, 1))[:3]]
     dataset.ImagePositionPatient, dataset.SliceLocation = position, position[2]
-    dataset.PixelSpacing = [_decimal(spacing.y), _decimal(spacing.x)]
-    dataset.SliceThickness = dataset.SpacingBetweenSlices = _decimal(spacing.z)
+    dataset.PixelSpacing = [_decimal(y_mm), _decimal(x_mm)]
+    dataset.SliceThickness = dataset.SpacingBetweenSlices = _decimal(z_mm)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return dataset

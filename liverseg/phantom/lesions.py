@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .scene import Box, Canvas, Field
+from ..volume import Box, as_box
+from .scene import Canvas, Field
 from .shapes import Points, ellipsoid, smooth_step
 
 CANDIDATES = 4000  # places tried for each lesion
@@ -81,11 +82,13 @@ class Lesions:
         self.canvas.blend(box, self.canvas.cover(distance) * inside, hu)
         self._placed.append((center, radius))
 
-    def _surroundings(self, center, radius: float, reach: float) -> tuple[Box, Points, np.ndarray]:
+    def _surroundings(
+        self, center: np.ndarray, radius: float, reach: float
+    ) -> tuple[Box, Points, np.ndarray]:
         """A lesion's box, straight coordinates in it and a Field of the lesion's own size."""
         axes, field = self.canvas.axes, Field(self.rng, max(0.55 * radius, 2.0))
         reach_mm = reach * radius + BOX_MARGIN_MM
-        box = tuple(
+        box = as_box(
             slice(*np.searchsorted(a, (c - reach_mm, c + reach_mm)).tolist())
             for a, c in zip(axes, center, strict=True)
         )
@@ -94,7 +97,9 @@ class Lesions:
         return box, Points(*grid), field.on(*part)
 
 
-def _rim_and_core(distance, radius: float, contrast_hu: float, field) -> np.ndarray:
+def _rim_and_core(
+    distance: np.ndarray, radius: float, contrast_hu: float, field: np.ndarray
+) -> np.ndarray:
     """What a large tumor adds: a rim nearer to the liver, a core that died."""
     rim = smooth_step(-0.35 * radius, -0.1 * radius, distance)
     core = smooth_step(-0.45 * radius, -0.75 * radius, distance + 0.15 * radius * field)

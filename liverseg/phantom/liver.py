@@ -1,10 +1,13 @@
 """The liver: its shape, the veins in it, the gallbladder beside it."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from ..volume import Box
 from .organs import CAVA, KIDNEY_RADII, KIDNEYS, Tissue, gallbladder, paint_path
-from .scene import EVERYWHERE, FAR_MM, Box, Canvas
-from .shapes import common, ellipsoid, half_space, smooth_path, union, without
+from .scene import EVERYWHERE, FAR_MM, Canvas
+from .shapes import Corners, common, ellipsoid, half_space, smooth_path, union, without
 from .wall import FAT, Room
 
 HILUM = (-10.0, -14.0, -22.0)
@@ -22,6 +25,8 @@ HEPATIC_VEINS = [
     [(44.0, -8.0, -22.0, 5.0), (32.0, -32.0, -36.0, 4.0), (2.0, -58.0, -50.0, 2.2)],
     [(45.0, -9.0, -18.0, 4.5), (38.0, -32.0, 6.0, 3.5), (26.0, -52.0, 34.0, 2.0)],
 ]
+
+Branch = tuple[np.ndarray, np.ndarray]  # (n, 3) positions and (n,) radii
 
 
 def liver_distance(canvas: Canvas, rng: np.random.Generator, room: Room) -> np.ndarray:
@@ -60,7 +65,9 @@ def _with_fissures(canvas: Canvas, box: Box, liver: np.ndarray) -> np.ndarray:
     return liver
 
 
-def paint_liver(canvas: Canvas, rng, liver: np.ndarray, tissue: Tissue) -> None:
+def paint_liver(
+    canvas: Canvas, rng: np.random.Generator, liver: np.ndarray, tissue: Tissue
+) -> None:
     """Parenchyma, portal and hepatic veins, gallbladder."""
     canvas.paint(EVERYWHERE, liver - 2.0, FAT + 25)
     for (box, distance), hu in ((_cava(canvas), tissue.vein), (gallbladder(canvas), 45.0)):
@@ -83,8 +90,8 @@ def _cava(canvas: Canvas) -> tuple[Box, np.ndarray]:
     return canvas.tube(*smooth_path(CAVA, 8.0))
 
 
-def _tree(rng: np.random.Generator, trunk: list[tuple]):
-    """A trunk and the branches that leave it, as pairs of (n, 3) positions and (n,) radii."""
+def _tree(rng: np.random.Generator, trunk: Corners) -> Iterator[Branch]:
+    """A trunk and the branches that leave it."""
     path, radii = smooth_path(trunk, 6.0)
     yield path, radii
     heading = path[-1] - path[-2]
@@ -96,7 +103,13 @@ def _tree(rng: np.random.Generator, trunk: list[tuple]):
         yield from _grow(rng, path[i], heading, max(0.5 * radii[i], 1.6), 2)
 
 
-def _grow(rng: np.random.Generator, start, heading, radius: float, generations: int):
+def _grow(
+    rng: np.random.Generator,
+    start: np.ndarray,
+    heading: np.ndarray,
+    radius: float,
+    generations: int,
+) -> Iterator[Branch]:
     """Branches in two, thinner each time, until they are too thin to see."""
     heading = heading / np.linalg.norm(heading)
     length = rng.uniform(16, 28)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .scene import Box, Canvas
-from .shapes import common, ellipsoid, smooth_path, smooth_step, without
+from ..volume import Box
+from .scene import Canvas
+from .shapes import Corners, Triple, common, ellipsoid, smooth_path, smooth_step, without
 from .wall import AIR, FAT, MUSCLE, Room
 
 KIDNEYS = ((-62.0, 40.0, -60.0), (-36.0, 40.0, 60.0))  # centres (z, y, x), right and left
@@ -115,7 +116,13 @@ def build_organs(canvas: Canvas, rng: np.random.Generator, room: Room, tissue: T
     _paint_stomach(canvas, rng, inside, tissue)
 
 
-def paint_path(canvas: Canvas, corners: list[tuple], hu, within=None, step_mm: float = 9.0):
+def paint_path(
+    canvas: Canvas,
+    corners: Corners,
+    hu: np.ndarray | float,
+    within: np.ndarray | None = None,
+    step_mm: float = 9.0,
+) -> tuple[Box, np.ndarray]:
     """A bent pipe through corners of (z, y, x, radius); returns its box and distances."""
     box, distance = canvas.tube(*smooth_path(corners, step_mm))
     distance += 0.5 * canvas.lumps[box]
@@ -128,7 +135,7 @@ def gallbladder(canvas: Canvas) -> tuple[Box, np.ndarray]:
     return canvas.tube(*smooth_path(GALLBLADDER, 6.0))
 
 
-def _paint_kidney(canvas: Canvas, center: tuple, tissue: Tissue) -> None:
+def _paint_kidney(canvas: Canvas, center: Triple, tissue: Tissue) -> None:
     """Cortex, slightly darker pyramids, and a sinus of fat that opens to the middle."""
     side = np.sign(center[2])
     box = canvas.around(center, KIDNEY_RADII, 22.0)
@@ -172,7 +179,9 @@ def _paint_spleen(canvas: Canvas, room: Room, tissue: Tissue) -> None:
     canvas.paint(box, spleen + canvas.lumps[box], tissue.spleen)
 
 
-def _paint_stomach(canvas: Canvas, rng, inside: np.ndarray, tissue: Tissue) -> None:
+def _paint_stomach(
+    canvas: Canvas, rng: np.random.Generator, inside: np.ndarray, tissue: Tissue
+) -> None:
     """Wall with folds, fluid with food in it, and air above: in front, as the patient lies."""
     fullness = rng.uniform(0.72, 1.05)
     corners = [(*position, radius * fullness) for *position, radius in STOMACH]
@@ -193,7 +202,9 @@ def _paint_duodenum_and_pancreas(canvas: Canvas, inside: np.ndarray, tissue: Tis
     canvas.paint(box, outer, tissue.pancreas - 45 * lobules, inside)
 
 
-def _paint_colon(canvas: Canvas, rng, inside: np.ndarray, tissue: Tissue) -> None:
+def _paint_colon(
+    canvas: Canvas, rng: np.random.Generator, inside: np.ndarray, tissue: Tissue
+) -> None:
     """Haustra; stretches of gas, of stool with bubbles, or of both with a level."""
     path, radii = smooth_path(COLON, 9.0)
     radii = radii * (1 + 0.13 * np.sin(np.arange(len(radii)) * 2.2)) * rng.uniform(0.85, 1.1)
@@ -210,7 +221,9 @@ def _paint_colon(canvas: Canvas, rng, inside: np.ndarray, tissue: Tissue) -> Non
         canvas.paint(box, gas, AIR + 30, inside)
 
 
-def _paint_small_bowel(canvas: Canvas, rng, inside: np.ndarray, tissue: Tissue) -> None:
+def _paint_small_bowel(
+    canvas: Canvas, rng: np.random.Generator, inside: np.ndarray, tissue: Tissue
+) -> None:
     """Short overlapping loops, each with an enhancing wall; most hold fluid, some gas."""
     for _ in range(85):
         center = rng.uniform((-150.0, -62.0, -70.0), (-30.0, 2.0, 95.0))
@@ -226,7 +239,9 @@ def _paint_small_bowel(canvas: Canvas, rng, inside: np.ndarray, tissue: Tissue) 
             canvas.paint(box, np.maximum(lumen, high), AIR + 40, inside)
 
 
-def _paint_mesentery(canvas: Canvas, rng, inside: np.ndarray, tissue: Tissue) -> None:
+def _paint_mesentery(
+    canvas: Canvas, rng: np.random.Generator, inside: np.ndarray, tissue: Tissue
+) -> None:
     """Small vessels that fan out from the root."""
     for _ in range(45):
         end = rng.uniform((-140.0, -70.0, -80.0), (-25.0, -10.0, 90.0))

@@ -3,16 +3,18 @@
 Everything random is defined in mm, never in voxels, so a seed means the same patient on every grid.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from .shapes import Points, capsule
+from ..volume import Box, as_box
+from .shapes import Points, Triple, capsule
 
 LATTICE = 32  # nodes per axis of a smooth random field, which repeats beyond them
 BEND_MM = 3.5  # standard deviation of how far anatomy is bent away from the ideal shapes
 
 FAR_MM = 99.0  # distance where none was computed
 
-Box = tuple[slice, slice, slice]
 EVERYWHERE: Box = (slice(None), slice(None), slice(None))
 
 
@@ -65,23 +67,25 @@ class Canvas:
         grain: a Field with details of about 6 mm, on the grid.
     """
 
-    def __init__(self, rng: np.random.Generator, axes: tuple, size: tuple, edge_mm: float):
+    def __init__(
+        self, rng: np.random.Generator, axes: tuple[np.ndarray, ...], size: Triple, edge_mm: float
+    ):
         self.axes = axes
         self.edge_mm = edge_mm
         self.hu = np.full([len(axis) for axis in axes], -1000, np.float32)
         ideal = [(a / s).astype(np.float32) for a, s in zip(axes, size, strict=True)]
-        ideal = np.meshgrid(*ideal, indexing="ij", sparse=True)
-        self.points = Points(*(s + BEND_MM * Field(rng, 60.0).on(*axes) for s in ideal))
+        straight = np.meshgrid(*ideal, indexing="ij", sparse=True)
+        self.points = Points(*(s + BEND_MM * Field(rng, 60.0).on(*axes) for s in straight))
         self.lumps = Field(rng, 9.0).on(*axes)
         self.grain = Field(rng, 3.0).on(*axes)
 
-    def box(self, low: tuple, high: tuple, margin_mm: float = 5.0) -> Box:
+    def box(self, low: Sequence[float], high: Sequence[float], margin_mm: float = 5.0) -> Box:
         """The voxels between two corners (z, y, x) of bent coordinates, and a margin."""
         ends = np.array([low, high], float)
         ends += [[-margin_mm], [margin_mm]] - self._shift(ends)
         return _box(*self._indices(ends))
 
-    def around(self, center: tuple, reach: tuple, margin_mm: float = 12.0) -> Box:
+    def around(self, center: Triple, reach: Triple, margin_mm: float = 12.0) -> Box:
         """The voxels within reach (z, y, x mm) of a centre, and a margin for bends and lumps."""
         low = [c - r for c, r in zip(center, reach, strict=True)]
         high = [c + r for c, r in zip(center, reach, strict=True)]
@@ -152,4 +156,4 @@ class Canvas:
 
 
 def _box(first: np.ndarray, last: np.ndarray) -> Box:
-    return tuple(slice(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True))
+    return as_box(slice(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True))

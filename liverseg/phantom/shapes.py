@@ -5,10 +5,14 @@ ellipsoids and rounded seams, good to first order near the surface, which is whe
 Formulas after Inigo Quilez, "Distance functions".
 """
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.interpolate import CubicSpline
+
+Triple = tuple[float, float, float]  # (z, y, x)
+Corners = Sequence[tuple[float, ...]] | np.ndarray  # (z, y, x, radius) each
 
 
 class Points(NamedTuple):
@@ -19,7 +23,7 @@ class Points(NamedTuple):
     x: np.ndarray
 
 
-def ellipsoid(p: Points, center: tuple, radii: tuple) -> np.ndarray:
+def ellipsoid(p: Points, center: Iterable[float], radii: tuple[float, ...]) -> np.ndarray:
     """An ellipsoid whose axes are the grid's."""
     return _scaled([axis - c for axis, c in zip(p, center, strict=True)], radii)
 
@@ -29,7 +33,7 @@ def ellipse(y: np.ndarray, x: np.ndarray, radii: tuple[float, float]) -> np.ndar
     return _scaled([y, x], radii)
 
 
-def _scaled(offsets: list[np.ndarray], radii: tuple) -> np.ndarray:
+def _scaled(offsets: list[np.ndarray], radii: tuple[float, ...]) -> np.ndarray:
     """k0 (k0 - 1) / k1, where k0 is the offset in radii and k1 its gradient times k0."""
     squares = [(offset / radius) ** 2 for offset, radius in zip(offsets, radii, strict=True)]
     tiny = 1e-6  # at the very centre, where the quotient is not defined
@@ -38,13 +42,15 @@ def _scaled(offsets: list[np.ndarray], radii: tuple) -> np.ndarray:
     return k0 * (k0 - 1) / np.sqrt(slopes + tiny / min(radii) ** 2)
 
 
-def half_space(p: Points, point: tuple, normal: tuple) -> np.ndarray:
+def half_space(p: Points, point: Triple, normal: Triple) -> np.ndarray:
     """All that lies behind a plane; the normal points out of it."""
     unit = (np.asarray(normal) / np.linalg.norm(normal)).tolist()
     return sum((axis - c) * n for axis, c, n in zip(p, point, unit, strict=True))
 
 
-def capsule(p: Points, start, end, start_radius: float, end_radius: float) -> np.ndarray:
+def capsule(
+    p: Points, start: np.ndarray, end: np.ndarray, start_radius: float, end_radius: float
+) -> np.ndarray:
     """A rod with round ends whose radius changes along it."""
     along = [float(b - a) for a, b in zip(start, end, strict=True)]
     offsets = [axis - float(a) for axis, a in zip(p, start, strict=True)]
@@ -78,7 +84,7 @@ def smooth_step(low: float, high: float, value: np.ndarray) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
-def smooth_path(corners: list[tuple], step_mm: float) -> tuple[np.ndarray, np.ndarray]:
+def smooth_path(corners: Corners, step_mm: float) -> tuple[np.ndarray, np.ndarray]:
     """A smooth curve through corners of (z, y, x, radius).
 
     Returns:

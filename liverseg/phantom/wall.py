@@ -56,17 +56,17 @@ def build_wall(canvas: Canvas, fat_mm: float) -> Room:
 def _cavity(p: Points) -> np.ndarray:
     """Two lobes beside the spine; at the level of the loins their back moves forward."""
     loin = smooth_step(5.0, -70.0, p.z)
-    lobes = [
+    right, left = (
         ellipse(p.y + 11.0 + 9.0 * loin, p.x - side * 52.0, (87.0, 74.0)) + 4.0 * loin
         for side in (-1, 1)
-    ]
+    )
     front = ellipse(p.y + 26.0, p.x, (72.0, 100.0))
     behind = p.y - spine_y(p.z)
     column = union(
         ellipse(behind - 26.0, p.x, (41.0, 26.0)), ellipse(behind - 56.0, p.x, (32.0, 64.0)), 10.0
     )
     round_chest = ellipse(p.y + 13.0, p.x, (93.0, 129.0))
-    cavity = common(union(union(*lobes, 10.0), front, 10.0), round_chest, 12.0)
+    cavity = common(union(union(right, left, 10.0), front, 10.0), round_chest, 12.0)
     return without(cavity, column, 14.0)
 
 

@@ -8,7 +8,7 @@ probabilities on the scan's grid.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -82,6 +82,7 @@ def segment(
     for step in segment_steps(volume, engine):
         if progress:
             progress(step.stage, step.done, step.total)
+    assert step.result is not None  # the last step has it
     return step.result
 
 
@@ -143,7 +144,7 @@ def clean_tumors(values: np.ndarray, box: Box, volume: Volume, recipe: Recipe) -
     return remove_doubtful(values, *sure, hu, recipe.fluid_hu)
 
 
-def _liver_steps(volume: Volume, engine: Engine):
+def _liver_steps(volume: Volume, engine: Engine) -> Generator[Step, None, np.ndarray]:
     """Yields Steps; returns (z, size, size) uint8 on the network's grid.
 
     A first look at one slice every centimetre, then at the slices between two of which at least
@@ -158,7 +159,7 @@ def _liver_steps(volume: Volume, engine: Engine):
     threshold = level(recipe.liver_threshold)
     middle, everything = volume.shape[0] // 2, whole_grid(recipe)
 
-    def steps(stage, z):
+    def steps(stage: str, z: np.ndarray) -> Iterator[Step]:
         done = 0
         for batch, outputs in _predict(engine, "liver", images, z, middle, lambda z: everything):
             values[batch] = outputs
@@ -181,7 +182,7 @@ def _liver_steps(volume: Volume, engine: Engine):
 
 def coarse_stride(spacing: Spacing | None, recipe: Recipe) -> int:
     """How many slices apart the first look's slices are."""
-    z_mm = (spacing and spacing.z) or recipe.assumed_spacing.z
+    z_mm = (spacing and spacing.z) or recipe.assumed_spacing_mm[0]
     return max(1, int(recipe.coarse_step_mm / z_mm))
 
 
@@ -243,7 +244,7 @@ def filled_part(image: np.ndarray, part: Part, recipe: Recipe) -> Part | None:
     Returns:
         None where nothing is left.
     """
-    seen = image[part].any(axis=-1)
+    seen = np.any(image[part], axis=-1)
     if not seen.any():
         return None
     _, *box = bounding_box(seen[None])
@@ -282,7 +283,7 @@ def _on_scan(
 
 def _tumor_steps(
     volume: Volume, engine: Engine, labels: np.ndarray, liver: Probability, reach: int
-):
+) -> Generator[Step, None, tuple[Probability, int]]:
     """Yields Steps; returns the tumor network's Probability and how many of its tumors were fluid.
 
     The Probability is of the liver's box, and 0 far from a liver.

@@ -10,16 +10,15 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from ..errors import WeightsError
 from ..sentences import say
 from .recipe import Recipe
-from .weights import NETWORKS, Weights, fast_key, load_config, weights_folder
+from .weights import NETWORKS, Network, Weights, fast_key, load_config, weights_folder
 
-Network = Literal["liver", "tumor"]
 THREADS_VARIABLE = "LIVERSEG_THREADS"
 
 log = logging.getLogger(__name__)
@@ -98,7 +97,7 @@ class KerasEngine:
 
     def predict(self, network: Network, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """See `Engine.predict`."""
-        found = {}
+        found: dict[int, np.ndarray] = {}
         for shape in {image.shape for image in images}:
             alike = [k for k, image in enumerate(images) if image.shape == shape]
             batch = np.stack([images[k] for k in alike])
@@ -106,7 +105,7 @@ class KerasEngine:
         return [found[k] for k in range(len(images))]
 
 
-def load_network(weights: Weights, network: Network):
+def load_network(weights: Weights, network: Network) -> Any:
     """The Keras model of one network with its weights; WeightsError where they do not fit."""
     from ..model import build_resunet
 
@@ -147,7 +146,7 @@ class OnnxEngine:
         return list(self._pool.map(run, images))
 
 
-def open_session(path: Path):
+def open_session(path: Path) -> Any:
     """A single-threaded ONNX Runtime session; WeightsError where the file is none."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else it reports to its maker; read at import
     import onnxruntime
@@ -167,7 +166,9 @@ def thread_count() -> int:
         return int(wanted)
     if wanted:
         log.warning("%s is no number from 1, so all cores are used.", THREADS_VARIABLE)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    ) or 1
     return min(cores, _container_cores() or cores)
 
 

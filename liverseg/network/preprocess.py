@@ -5,7 +5,7 @@ liver's box. `to_network` and `from_network` are an inverse pair on any such squ
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -98,7 +98,7 @@ def whole_grid(recipe: Recipe) -> Part:
     return Part(slice(0, recipe.size), slice(0, recipe.size))
 
 
-def part_around(box: tuple[slice, slice], margin: int, within: Part, recipe: Recipe) -> Part:
+def part_around(box: Sequence[slice], margin: int, within: Part, recipe: Recipe) -> Part:
     """A box with a margin, in whole pixels of the network's coarsest stage.
 
     Args:
@@ -132,8 +132,8 @@ def to_network(hu: np.ndarray, square: Square, size: int, window_hu: tuple[int, 
     low, high = window_hu
     gray = np.clip(cut(hu, square, fill=low).astype(np.float32), low, high)
     method = cv2.INTER_AREA if square.side > size else cv2.INTER_LINEAR
-    gray = cv2.resize(gray, (size, size), interpolation=method)
-    return (gray - low) / (high - low)
+    resized = cv2.resize(gray, (size, size), interpolation=method)
+    return (resized - low) / (high - low)
 
 
 class NetworkInput:
@@ -183,7 +183,9 @@ def from_network(output: np.ndarray, square: Square, shape_yx: tuple[int, int]) 
     return cut(large, Square(-square.y, -square.x, 0), fill=0, shape=shape_yx)
 
 
-def cut(image: np.ndarray, square: Square, fill: int, shape: tuple[int, int] | None = None):
+def cut(
+    image: np.ndarray, square: Square, fill: int, shape: tuple[int, int] | None = None
+) -> np.ndarray:
     """The part of an image that begins at (square.y, square.x); `fill` where it has none.
 
     Args:

@@ -5,6 +5,7 @@ on load; everything that prepares network input or reads network output takes it
 """
 
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from ..errors import WeightsError
 from ..sentences import say
@@ -68,7 +69,7 @@ class Recipe:
     liver_margin_px: int = 32
     assumed_spacing_mm: tuple[float, float, float] = (2.5, 0.75, 0.75)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.size <= 0 or self.size % self.coarsest:
             raise ValueError(f"size must be a multiple of {self.coarsest}, got {self.size}")
         for name in ("window_hu", "tumor_window_hu"):
@@ -115,7 +116,10 @@ class Recipe:
         if not known - SINCE_0_2 <= set(stored) <= known:
             differ = sorted(known - SINCE_0_2 - set(stored) | set(stored) - known)
             raise WeightsError(say("weights.recipe_of_other_version", fields=tuple(differ)))
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()
+        }
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+            return cls(**values)
         except (TypeError, ValueError) as error:
             raise WeightsError(say("weights.recipe_unusable", reason=error)) from None

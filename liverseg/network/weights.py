@@ -13,6 +13,7 @@ import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from ..errors import WeightsError
 from ..sentences import say
@@ -23,7 +24,9 @@ BESIDE, INSIDE = PACKAGE.parent / "weights", PACKAGE / "shipped_weights"
 FOLDER = INSIDE if INSIDE.is_dir() else BESIDE  # where it is installed, and in a checkout
 CONFIG, RESULTS = "config.json", "results.json"  # what they are, and what they reach
 FOLDER_VARIABLE = "LIVERSEG_WEIGHTS"
-NETWORKS = ("liver", "tumor")
+
+Network = Literal["liver", "tumor"]
+NETWORKS: tuple[Network, Network] = ("liver", "tumor")
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ def lesion_axes(mask: np.ndarray, pixel_mm: tuple[float, float]) -> tuple[Line, 
     return _on_slice(z, lines[z]), _on_slice(z, across)
 
 
-def length_mm(line: np.ndarray, pixel_mm: tuple[float, float]) -> float:
+def length_mm(line: Line | np.ndarray, pixel_mm: tuple[float, float]) -> float:
     """Length of a line given by its (y, x) or (z, y, x) end points in voxels, within a slice."""
     (y0, x0), (y1, x1) = (point[-2:] for point in line)
     return float(np.hypot((y1 - y0) * pixel_mm[0], (x1 - x0) * pixel_mm[1]))
@@ -92,4 +92,5 @@ def _longest_run(inside: np.ndarray) -> tuple[int, int, int]:
 
 
 def _on_slice(z: int, line: np.ndarray) -> Line:
-    return tuple((float(z), float(y), float(x)) for y, x in line)
+    start, end = ((float(z), float(y), float(x)) for y, x in line)
+    return start, end

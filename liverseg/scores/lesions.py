@@ -1,13 +1,14 @@
 """Lesions: the connected parts of a tumor mask, numbered, and paired with the ground truth's."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import cc3d
 import numpy as np
 
 from ..volume import bounding_box
 
-CONNECTIVITY = 6  # voxels that share a face, as the LiTS challenge counts lesions
+CONNECTIVITY: Final = 6  # voxels that share a face, as the LiTS challenge counts lesions
 
 
 def number_lesions(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +92,13 @@ def _best(overlap: np.ndarray) -> np.ndarray:
     return np.where(overlap.any(axis=1), overlap.argmax(axis=1), -1)
 
 
-def _group_iou(by_group, prediction_group, truth_group, prediction_voxels, truth_voxels):
+def _group_iou(
+    by_group: np.ndarray,
+    prediction_group: np.ndarray,
+    truth_group: np.ndarray,
+    prediction_voxels: np.ndarray,
+    truth_voxels: np.ndarray,
+) -> np.ndarray:
     """(groups,) float: IoU of the merged predicted and the merged true lesions of each group."""
     iou = np.zeros(len(prediction_voxels))
     for group in np.unique(prediction_group[prediction_group >= 0]):

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..volume import LIVER, TUMOR, Box, Segmentation, Volume, bounding_box, common_box
+from ..volume import LIVER, TUMOR, Box, Segmentation, Volume, as_box, bounding_box, common_box
 from .diameters import Line, Point, length_mm, lesion_axes
 from .lesions import number_lesions
 
@@ -142,13 +142,14 @@ def _lesion(number: int, mask: np.ndarray, box: Box, volume: Volume) -> Lesion:
 
 def _inside(box: Box, inner: Box) -> Box:
     """A box given in the coordinates of another, in the scan's."""
-    return tuple(
+    return as_box(
         slice(o.start + i.start, o.start + i.stop) for o, i in zip(box, inner, strict=True)
     )
 
 
 def _moved(line: Line, corner: np.ndarray) -> Line:
-    return tuple(tuple((corner + point).tolist()) for point in line)
+    start, end = (tuple((corner + point).tolist()) for point in line)
+    return start, end
 
 
 def _density(mask: np.ndarray, volume: Volume, box: Box) -> tuple[float | None, float | None]:

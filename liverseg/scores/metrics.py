@@ -155,8 +155,8 @@ def compare(
 
 def dice(prediction: np.ndarray, truth: np.ndarray) -> float | None:
     """Dice of two bool arrays of one shape; None where both are empty."""
-    shared = np.count_nonzero(prediction & truth)
-    return dice_of_counts(shared, np.count_nonzero(prediction), np.count_nonzero(truth))
+    counts = (int(np.count_nonzero(mask)) for mask in (prediction & truth, prediction, truth))
+    return dice_of_counts(*counts)
 
 
 def dice_of_counts(shared: int, prediction: int, truth: int) -> float | None:

@@ -4,7 +4,7 @@ SimpleITK rather than DeepMind's `surface-distance`: a third of the time and hal
 liver of 129 slices, and maintained (the other's only release needs NumPy 1 and SciPy 1).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,15 +39,15 @@ def surface_distances(
     Returns:
         None where a mask is empty or a spacing needed is unknown.
     """
-    spacing_mm = volume.spacing
-    if spacing_mm is None or not prediction.any() or not truth.any():
+    if volume.spacing is None or not prediction.any() or not truth.any():
         return None
     box = bounding_box(prediction | truth)
     masks = [np.pad(mask[box], 1).astype(np.uint8) for mask in (prediction, truth)]
-    if spacing_mm.z is None:
+    spacing_mm: tuple[float, ...] | None = volume.voxel_mm
+    if spacing_mm is None:
         if volume.shape[0] > 1:
             return None
-        masks, spacing_mm = [mask[1] for mask in masks], spacing_mm[1:]
+        masks, spacing_mm = [mask[1] for mask in masks], volume.spacing[1:]
     found, true = (_surface(mask, spacing_mm) for mask in masks)
     there, back = _nearest_mm(found, true), _nearest_mm(true, found)
     return SurfaceDistances(
@@ -57,7 +57,7 @@ def surface_distances(
     )
 
 
-def _surface(mask: np.ndarray, spacing_mm: tuple[float, ...]):
+def _surface(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> Any:
     """The surface of a uint8 mask as a SimpleITK image of 0 and 1."""
     import SimpleITK as sitk  # needed only where there is a truth, so a page does not wait for it
 
@@ -66,7 +66,7 @@ def _surface(mask: np.ndarray, spacing_mm: tuple[float, ...]):
     return sitk.LabelContour(image)
 
 
-def _nearest_mm(surface, other) -> np.ndarray:
+def _nearest_mm(surface: Any, other: Any) -> np.ndarray:
     """mm from each voxel of one surface to the nearest voxel of the other."""
     import SimpleITK as sitk
 

@@ -14,4 +14,5 @@ PROBABILITY = ("#0d0887", "#7e03a8", "#cc4778", "#f89540", "#f0f921")  # plasma,
 
 def rgb(color: str) -> tuple[int, int, int]:
     """(red, green, blue) of "#rrggbb", 0 to 255 each."""
-    return tuple(bytes.fromhex(color[1:]))
+    red, green, blue = bytes.fromhex(color[1:])
+    return red, green, blue

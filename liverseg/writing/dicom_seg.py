@@ -6,6 +6,7 @@ the scan's headers may hold are left empty.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from ..reading.geometry import orientation_of, plane_from
 from ..sentences import say
 from ..volume import Segmentation, Volume
 from . import colors
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 SERIES_NUMBER = 900  # far from what scanners count
 
@@ -39,9 +43,9 @@ def write_dicom_seg(
     if not kept.size:
         raise UploadError(say("seg.nothing_found"))
     first = headers[0]
-    orientation = orientation_of(
-        plane_from(first.ImagePositionPatient, first.ImageOrientationPatient)
-    )
+    plane = plane_from(first.ImagePositionPatient, first.ImageOrientationPatient)
+    assert plane is not None  # a scan with positions has it
+    orientation = orientation_of(plane)
     frames = np.stack([orientation.undo(segmentation.labels[z]) for z in kept])
     segments = [frames > 0, frames == 2] if segmentation.tumor.any() else [frames > 0]
     frame_of_reference = hd.UID()  # for scans without one
@@ -110,7 +114,7 @@ def _descriptions(count: int, identity: str) -> list:
     ]
 
 
-def _reference(header, frame_of_reference: str):
+def _reference(header: "Dataset", frame_of_reference: str) -> "Dataset":
     """A header with what a SEG needs of its scan and nothing else."""
     from pydicom.dataset import Dataset
 

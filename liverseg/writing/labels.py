@@ -46,10 +46,11 @@ def write_nifti(image: Segmentation | Volume, volume: Volume, path: Path | str) 
 
 def _affine(volume: Volume) -> np.ndarray | None:
     """As `Volume.affine`; for uneven slices with their mean distance."""
-    source = volume.source
+    source, spacing = volume.source, volume.spacing
     if source is None or source.affine is not None or source.positions_mm is None:
         return volume.affine
-    affine = affine_of(volume.spacing)
+    assert spacing is not None  # a scan with positions has it
+    affine = affine_of(spacing)
     affine[:3, 3] = source.positions_mm[0]
     affine[:3, 2] = np.diff(source.positions_mm, axis=0).mean(axis=0)
     return affine

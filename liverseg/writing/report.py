@@ -121,7 +121,7 @@ def _explanations(with_scores: bool) -> str:
         keys = ["dice", "precision", "recall", "assd_mm", "hd95_mm", "lesion_recall", *keys]
     return "".join(
         f"<li><b>{known.name}</b>: {known.sentence} <i>{known.source}.</i></li>"
-        for known in map(EXPLANATIONS.get, keys)
+        for known in map(EXPLANATIONS.__getitem__, keys)
     )
 
 

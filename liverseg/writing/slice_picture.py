@@ -51,7 +51,8 @@ def _body(volume: Volume, z: int) -> tuple[slice, slice]:
     if volume.windowed or not body.any():
         return slice(None), slice(None)
     rows, columns = np.flatnonzero(body.any(axis=1)), np.flatnonzero(body.any(axis=0))
-    return tuple(slice(max(k[0] - MARGIN, 0), k[-1] + 1 + MARGIN) for k in (rows, columns))
+    y, x = (slice(max(k[0] - MARGIN, 0), k[-1] + 1 + MARGIN) for k in (rows, columns))
+    return y, x
 
 
 def _draw(picture: np.ndarray, mask: np.ndarray, color: str, fill: float = 0) -> None:

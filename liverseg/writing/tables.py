@@ -38,9 +38,11 @@ class Row(NamedTuple):
     tumor: float | str | None
 
     @property
-    def number(self) -> float | str | None:
+    def number(self) -> float | None:
         """The one that makes sense, where only one does."""
-        return self.tumor if self.liver == SENSELESS else self.liver
+        number = self.tumor if self.liver == SENSELESS else self.liver
+        assert not isinstance(number, str)
+        return number
 
 
 def measured_rows(found: Measurements) -> list[Row]:
@@ -122,7 +124,13 @@ def _score_lines(scores: Scores) -> Iterator[tuple]:
             yield _line("dice", getattr(one, structure).dice, structure, number=one.z + 1)
 
 
-def _line(key: str, value: float | str | None, structure: str = "", tumor="", number="") -> tuple:
+def _line(
+    key: str,
+    value: float | None,
+    structure: str = "",
+    tumor: int | str = "",
+    number: int | str = "",
+) -> tuple:
     known = EXPLANATIONS[key]
     name = f"{known.name}, {structure}" if structure else known.name
     return name, tumor, number, "" if value is None else value, known.unit

@@ -115,6 +115,11 @@ class Volume:
             return self.source.affine
         return affine_of(self.spacing) if self.spacing else None
 
+    @property
+    def positions_mm(self) -> np.ndarray | None:
+        """See `Source`; None for a volume made in memory."""
+        return self.source.positions_mm if self.source else None
+
 
 @dataclass(frozen=True, eq=False)
 class Probability:

@@ -30,11 +30,11 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 def same_grid(affine: np.ndarray, shape: tuple[int, int, int], volume: Volume) -> bool:
     """Whether two grids of one size lie within half a voxel of one another at all corners."""
-    if shape != volume.shape:
+    if shape != volume.shape or volume.affine is None:
         return False
     z, y, x = (count - 1 for count in shape)
     corners = np.array(np.meshgrid([0, x], [0, y], [0, z], [1])).reshape(4, -1)
-    to_scan = np.linalg.inv(volume.source.affine) @ affine
+    to_scan = np.linalg.inv(volume.affine) @ affine
     return bool((np.abs((to_scan @ corners - corners)[:3]) < SAME_PLACE).all())
 
 
@@ -44,12 +44,13 @@ def resampled(labels: np.ndarray, affine: np.ndarray, volume: Volume) -> np.ndar
     Args:
         labels: (z, y, x) uint8.
         affine: (4, 4) its voxel (x, y, z, 1) to LPS mm.
-        volume: its source's affine must be known.
+        volume: its affine must be known.
 
     Raises:
         TruthMismatch: most of what is labelled lies outside the scan.
     """
-    to_truth = np.linalg.inv(affine) @ volume.source.affine
+    assert volume.affine is not None
+    to_truth = np.linalg.inv(affine) @ volume.affine
     matrix = to_truth[:3, :3][::-1, ::-1]  # (x, y, z) to (z, y, x)
     placed = ndimage.affine_transform(
         labels, matrix, to_truth[:3, 3][::-1], output_shape=volume.shape, order=0, prefilter=False
@@ -66,15 +67,16 @@ def slice_at(grid: Grid, shape: tuple[int, int], volume: Volume) -> int | None:
     Args:
         grid: of a mask of `shape` (y, x).
         shape: its size.
-        volume: its source's positions must be known.
+        volume: its positions and spacing must be known.
     """
+    positions, spacing = volume.positions_mm, volume.spacing
+    assert positions is not None and spacing is not None
     sizes = np.linalg.norm(grid.step_y), np.linalg.norm(grid.step_x)
-    if shape != volume.shape[1:] or not np.allclose(sizes, volume.spacing[1:], rtol=SAME_SIZE):
+    if shape != volume.shape[1:] or not np.allclose(sizes, spacing[1:], rtol=SAME_SIZE):
         return None
-    positions = volume.source.positions_mm
     distances = np.linalg.norm(positions - grid.corner_mm, axis=1)
     z = int(distances.argmin())
-    tolerance = SAME_PLACE * min(volume.spacing.y, volume.spacing.x)
+    tolerance = SAME_PLACE * min(spacing.y, spacing.x)
     if len(positions) > 1:
         gaps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
         tolerance = min(tolerance, SAME_PLACE * gaps.min())
@@ -96,6 +98,9 @@ class MaskPlane:
     grid: Grid | None
 
 
+Placed = tuple[MaskPlane, Grid]
+
+
 def assembled(planes: list[MaskPlane], volume: Volume) -> Segmentation:
     """Masks of slices as a Segmentation; the tumors are made part of the liver.
 
@@ -104,29 +109,30 @@ def assembled(planes: list[MaskPlane], volume: Volume) -> Segmentation:
             as the scan has slices, in its order.
         volume: the scan they were drawn on.
     """
-    if volume.source.positions_mm is None or any(plane.grid is None for plane in planes):
+    placed = [(plane, plane.grid) for plane in planes if plane.grid is not None]
+    if volume.positions_mm is None or len(placed) < len(planes):
         return _by_order(planes, volume)
     labels = np.zeros(volume.shape, np.uint8)
-    elsewhere = []
-    for plane in planes:
-        z = slice_at(plane.grid, plane.mask.shape, volume)
+    elsewhere: list[Placed] = []
+    for plane, grid in placed:
+        z = slice_at(grid, plane.mask.shape, volume)
         if z is None:
-            elsewhere.append(plane)
+            elsewhere.append((plane, grid))
         else:
             _draw(labels[z], plane)
     if len(elsewhere) == len(planes) or _any_between(elsewhere, volume):
-        return _resampled_planes(planes, volume)
-    outside = sum(bool(plane.mask.any()) for plane in elsewhere)
+        return _resampled_planes(placed, volume)
+    outside = sum(bool(plane.mask.any()) for plane, _ in elsewhere)
     notices = (say("truth.outside_slices", count=outside),) if outside else ()
     return Segmentation(labels, notices=notices)
 
 
-def _any_between(planes: list[MaskPlane], volume: Volume) -> bool:
+def _any_between(placed: list[Placed], volume: Volume) -> bool:
     """Whether a mask lies between two slices of a scan without gaps."""
-    heights = volume.source.positions_mm[:, 2]
-    return volume.source.affine is not None and any(
-        heights.min() < plane.grid.corner_mm[2] < heights.max() for plane in planes
-    )
+    if volume.positions_mm is None or volume.affine is None:
+        return False
+    heights = volume.positions_mm[:, 2]
+    return any(heights.min() < grid.corner_mm[2] < heights.max() for _, grid in placed)
 
 
 def _draw(labels: np.ndarray, plane: MaskPlane) -> None:
@@ -147,25 +153,22 @@ def _by_order(planes: list[MaskPlane], volume: Volume) -> Segmentation:
     return Segmentation(labels, notices=(STACKED_AS_STORED,))
 
 
-def _resampled_planes(planes: list[MaskPlane], volume: Volume) -> Segmentation:
+def _resampled_planes(placed: list[Placed], volume: Volume) -> Segmentation:
     """Masks that lie on a grid of their own."""
-    normal = np.cross(planes[0].grid.step_x, planes[0].grid.step_y)
+    planes, grids = [plane for plane, _ in placed], [grid for _, grid in placed]
+    normal = np.cross(grids[0].step_x, grids[0].step_y)
     normal /= np.linalg.norm(normal)
-    heights = np.array([plane.grid.corner_mm @ normal for plane in planes])
+    heights = np.array([grid.corner_mm @ normal for grid in grids])
     places = repeated(heights)
     shape = (int(places.max()) + 1, *planes[0].mask.shape)
     distinct = np.array([heights[places == place].mean() for place in range(shape[0])])
     gaps = gaps_of(distinct, distinct)
-    if (
-        volume.source.affine is None
-        or not gaps.spacing_mm
-        or len({p.mask.shape for p in planes}) > 1
-    ):
+    if volume.affine is None or not gaps.spacing_mm or len({p.mask.shape for p in planes}) > 1:
         raise size_mismatch(shape, volume)
     labels = np.zeros(shape, np.uint8)
     for plane, place in zip(planes, places, strict=True):
         _draw(labels[place], plane)
-    low, high = (planes[int(places.tolist().index(place))].grid for place in (0, shape[0] - 1))
+    low, high = (grids[int(places.tolist().index(place))] for place in (0, shape[0] - 1))
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1], affine[:3, 3] = low.step_x, low.step_y, low.corner_mm
     affine[:3, 2] = (high.corner_mm - low.corner_mm) / (shape[0] - 1)

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from ..errors import BrokenFile, NoDecoder, TooLarge, UploadError
 from ..sentences import say
@@ -49,10 +49,10 @@ class Member:
 
     parts: tuple[str, ...] = field(repr=False)
     size: int
-    _open: Callable[[], BinaryIO] = field(repr=False)
+    _open: Callable[[], IO[bytes]] = field(repr=False)
 
     @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
+    def open(self) -> Iterator[IO[bytes]]:
         """The file as a stream; BrokenFile if reading fails."""
         try:
             with self._open() as stream:
@@ -139,7 +139,7 @@ def _file(path: Path, parts: tuple[str, ...]) -> Member:
     return Member(parts, status.st_size, lambda: path.open("rb"))
 
 
-def _entries(stream: BinaryIO, parts: tuple[str, ...], opened: ExitStack) -> Iterator[Member]:
+def _entries(stream: IO[bytes], parts: tuple[str, ...], opened: ExitStack) -> Iterator[Member]:
     """The files in an archive; folders and links are passed over."""
     try:
         _check_directory(stream)
@@ -155,11 +155,11 @@ def _entries(stream: BinaryIO, parts: tuple[str, ...], opened: ExitStack) -> Ite
         yield Member((*folder, *names), entry.file_size, _opener(archive, entry))
 
 
-def _opener(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
+def _opener(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
     return lambda: archive.open(entry)
 
 
-def _check_directory(stream: BinaryIO) -> None:
+def _check_directory(stream: IO[bytes]) -> None:
     """Refuses an archive of too many entries before its directory is parsed."""
     tail_start = max(0, stream.seek(0, os.SEEK_END) - 70_000)  # end record and its comment
     stream.seek(tail_start)

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -164,10 +165,11 @@ def as_stored(
 @contextmanager
 def _opened(member: Member, max_voxels: int) -> Iterator[tuple[nibabel.Nifti1Image, Layout]]:
     """The image, its header checked and no voxel read yet, and how it lies."""
-    with member.open() as stream:
-        if stream.read(2) == b"\x1f\x8b":
-            stream.seek(0)
-            stream = gzip.GzipFile(fileobj=stream)
+    with member.open() as file:
+        stream: Any = file  # nibabel wants an IOBase, which every one of them is
+        if file.read(2) == b"\x1f\x8b":
+            file.seek(0)
+            stream = gzip.GzipFile(fileobj=file)
         try:
             stream.seek(0)
             head = stream.read(540)
@@ -215,7 +217,8 @@ def _slabs(
     """
     to_stored = ornt_transform(LPS, axcodes2ornt(layout.axcodes))
     stored_view = apply_orientation(target.transpose(2, 1, 0), to_stored)
-    proxy = image.dataobj.reshape(stored_view.shape)
+    dataobj: Any = image.dataobj  # for nibabel an array, but here it is what can be reshaped
+    proxy = dataobj.reshape(stored_view.shape)
     for last in range(stored_view.shape[2]):
         yield stored_view[:, :, last], np.asarray(proxy[:, :, last], np.float32)
 

@@ -115,7 +115,7 @@ def read_pictures(members: list[Member]) -> Volume:
     if colored:
         notices.append(say("picture.colored_parts"))
     hu = np.stack(slices)
-    return Volume(hu, windowed=PICTURE_WINDOW_HU, notices=notices, source=Source("picture"))
+    return Volume(hu, windowed=PICTURE_WINDOW_HU, notices=tuple(notices), source=Source("picture"))
 
 
 def read_picture_masks(members: list[Member], volume: Volume) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import TruthMismatch
 from ..sentences import Sentence, say
-from ..volume import LIVER, TUMOR, Segmentation, Volume
+from ..volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
 from .alignment import (
     STACKED_AS_STORED,
     resampled,
@@ -61,14 +61,15 @@ def _by_structure(members: list[Member]) -> dict[int, list[Member]]:
 
 def _joined(named: dict[int, list[Member]], volume: Volume) -> Segmentation:
     """Masks of the liver and of its tumors as one segmentation."""
-    labels, notices = np.zeros(volume.shape, np.uint8), []
+    labels = np.zeros(volume.shape, np.uint8)
+    notices: list[str] = []
     for structure, members in named.items():
         for member in members:
             truth = _one(member, volume)
             found = truth.labels if truth.tumor.any() else truth.liver * np.uint8(structure)
             np.maximum(labels, found, out=labels)
             notices += truth.notices
-    return Segmentation(labels, notices=dict.fromkeys(notices))
+    return Segmentation(labels, notices=tuple(dict.fromkeys(notices)))
 
 
 def _if_labels(member: Member, volume: Volume) -> Segmentation | None:
@@ -114,13 +115,14 @@ def _on_grid(
     labels: np.ndarray, layout: Layout, volume: Volume
 ) -> tuple[np.ndarray, tuple[Sentence, ...]]:
     is_placed = layout.is_oriented and layout.is_sized
-    if is_placed and volume.source.affine is not None:
+    if is_placed and volume.affine is not None:
         if same_grid(layout.affine, layout.shape, volume):
             return labels, ()
         if not layout.is_identity:
             return resampled(labels, layout.affine, volume), (resampled_notice(layout.shape),)
     if not is_placed or layout.is_identity:  # as arrays are saved without the scan's header
-        labels = as_stored(labels, layout, volume.source.axcodes)
+        axcodes = volume.source.axcodes if volume.source else None
+        labels = as_stored(labels, layout, axcodes)
     if labels.shape != volume.shape:
         raise size_mismatch(labels.shape, volume)
     return labels, (STACKED_AS_STORED,)
@@ -133,7 +135,8 @@ def picture_truth(members: list[Member], volume: Volume) -> Segmentation:
     """
     by_structure = defaultdict(list)
     for member in natural_order(members):
-        by_structure[structure_of(member.parts[-2] if len(member.parts) > 1 else "")].append(member)
+        structure = structure_of(member.parts[-2] if len(member.parts) > 1 else "")
+        by_structure[structure or BACKGROUND].append(member)
     labels = np.zeros(volume.shape, np.uint8)
     if by_structure.keys() <= {LIVER, TUMOR}:
         for structure, ones in by_structure.items():

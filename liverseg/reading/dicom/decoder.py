@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, NoReturn
 
 import numpy as np
 
@@ -26,7 +27,7 @@ MAX_HEAD = 1000  # bytes of an answer's first line
 class FrameDecoder:
     """A decoding process, started when first needed and again after it ended."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
         self._lock = threading.Lock()
 
@@ -55,14 +56,15 @@ class FrameDecoder:
 
     def _asked(self, request: bytes) -> tuple[dict, bytes]:
         process = self._running()
+        requests, answers = _pipes(process)
         with _time_limit(process, SECONDS):
-            process.stdin.write(request)
-            process.stdin.flush()
-            answer = json.loads(process.stdout.readline(MAX_HEAD) or _gone())
+            requests.write(request)
+            requests.flush()
+            answer = json.loads(answers.readline(MAX_HEAD) or _gone())
             if not answer:
                 return answer, b""
             size = int(np.prod(answer["shape"])) * np.dtype(answer["dtype"]).itemsize
-            content = process.stdout.read(size)
+            content = answers.read(size)
             return (answer, content) if len(content) == size else _gone()
 
     def _running(self) -> subprocess.Popen:
@@ -72,8 +74,9 @@ class FrameDecoder:
         if self._process is None:
             pipe, null = subprocess.PIPE, subprocess.DEVNULL
             self._process = subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=null)
+            _, answers = _pipes(self._process)
             with _time_limit(self._process, START_SECONDS):
-                self._process.stdout.readline(MAX_HEAD)
+                answers.readline(MAX_HEAD)
         return self._process
 
     def _end(self) -> None:
@@ -81,6 +84,12 @@ class FrameDecoder:
         process.kill()
         with process:  # closes its pipes and waits
             pass
+
+
+def _pipes(process: subprocess.Popen) -> tuple[IO[bytes], IO[bytes]]:
+    """Its stdin and stdout, both opened as pipes."""
+    assert process.stdin is not None and process.stdout is not None
+    return process.stdin, process.stdout
 
 
 @contextmanager
@@ -94,5 +103,5 @@ def _time_limit(process: subprocess.Popen, seconds: float) -> Iterator[None]:
         limit.cancel()
 
 
-def _gone():
+def _gone() -> NoReturn:
     raise EOFError

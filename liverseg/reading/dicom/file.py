@@ -64,7 +64,7 @@ class _Bounded(BytesIO):
 
     reads = 0
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         self.reads += 1
         if self.reads > MAX_READS:
             raise ValueError("too many elements")
@@ -125,7 +125,7 @@ def _parsed(content: bytes, is_end: Callable[[int], bool]) -> tuple[Dataset, boo
     """A dataset up to the first tag for which `is_end`, and whether there was one."""
     ended = False
 
-    def stop_when(tag, vr, length) -> bool:
+    def stop_when(tag: int, vr: str | None, length: int) -> bool:
         nonlocal ended
         ended = is_end(tag)
         return ended

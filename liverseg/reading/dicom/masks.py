@@ -1,5 +1,6 @@
 """Masks as DICOM images: one folder per structure, as in 3D-IRCADb's MASKS_DICOM."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from ...sentences import Sentence, say
 from ...volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
 from ..alignment import MaskPlane, assembled
 from ..archive import Member, natural_key
-from ..geometry import AS_STORED, grid_of, orientation_of
+from ..geometry import AS_STORED, orientation_of
 from ..kinds import LeftOut
 from ..structure_names import OTHER_STRUCTURES, structure_of, tumor_value
 from .file import DAMAGE
@@ -41,7 +42,7 @@ def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
     Raises:
         TruthMismatch: no liver among the structures, a scan instead of masks, or another grid.
     """
-    structures = [structure_of(one.member.parts[-2]) for one in slices]
+    structures: Sequence[int | None] = [structure_of(one.member.parts[-2]) for one in slices]
     notices: tuple[Sentence, ...] = ()
     if LIVER not in structures and TUMOR not in structures:
         structures = _unnamed(slices)
@@ -81,7 +82,5 @@ def _plane(one: CtSlice, structure: int) -> MaskPlane:
     pixels = next(stored_values([one]))
     if len(np.unique(pixels)) > MASK_VALUES:
         raise TruthMismatch(say("truth.images_not_masks"))
-    known = one.plane is not None and one.pixel_mm is not None
     orientation = orientation_of(one.plane) if one.plane is not None else AS_STORED
-    grid = grid_of(one.plane, one.pixel_mm, one.shape) if known else None
-    return MaskPlane(structure, orientation.apply(pixels.clip(0, 255).astype(np.uint8)), grid)
+    return MaskPlane(structure, orientation.apply(pixels.clip(0, 255).astype(np.uint8)), one.grid)

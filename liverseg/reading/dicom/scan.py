@@ -9,12 +9,12 @@ import numpy as np
 from ...errors import BrokenFile, NotAScan, TooLarge
 from ...sentences import Sentence, say
 from ...volume import Source, Spacing, Volume
-from ..geometry import AS_STORED, Gaps, gaps_of, grid_of, orientation_of, tilt_notices
+from ..geometry import AS_STORED, Gaps, gaps_of, orientation_of, tilt_notices
 from ..hounsfield import Rescale, Tally, check_offset, check_range, looks_like_labels, to_hu
 from ..kinds import LeftOut
 from ..limits import LIMITS
 from .pixels import broken_pixels, stored_values
-from .series import distances_mm
+from .series import distances_mm, planes_of
 from .slice import CtSlice
 
 SIGNED_AS_UNSIGNED_HU = 28_000  # no metal reaches it: these are negative values without their sign
@@ -28,7 +28,8 @@ def read_series(group: list[CtSlice], left_out: Counter[LeftOut]) -> Volume:
     orientation = orientation_of(group[0].plane) if group[0].plane else AS_STORED
     shape = group[0].shape[::-1] if orientation.transpose else group[0].shape
     hu = np.empty((len(group), *shape), np.int16)
-    kept, tally = [], Tally()
+    kept: list[CtSlice] = []
+    tally = Tally()
     for one, stored in _decoded(group, left_out):
         rescale = one.rescale or Rescale(1.0, 0.0)
         if one.unsigned_16 and _hu(stored.max(), rescale) > SIGNED_AS_UNSIGNED_HU:
@@ -91,25 +92,25 @@ def _check_values(hu: np.ndarray, kept: list[CtSlice], tally: Tally) -> None:
 def _volume(hu: np.ndarray, kept: list[CtSlice]) -> Volume:
     notices = list(_notices(kept))
     first = kept[0]
-    if first.plane is None or first.pixel_mm is None:
+    grids = [grid for one in kept if (grid := one.grid) is not None]
+    if len(grids) < len(kept):
         missing = "dicom.no_place" if first.plane is None else "dicom.no_pixel_size"
         notices.append(say(missing))
         if first.plane is None and len(kept) > 1:
             notices.append(say("dicom.order_of_numbers"))
         headers = tuple(one.header for one in kept)
-        return Volume(hu, notices=notices, source=Source("dicom", headers=headers))
-    planes = [one.plane for one in kept]
+        return Volume(hu, notices=tuple(notices), source=Source("dicom", headers=headers))
+    planes = planes_of(kept)
     distances = distances_mm(kept)
     gaps: Gaps = gaps_of(distances, np.array([plane.position_mm[2] for plane in planes]))
     slant, straight = tilt_notices(planes, first.tilt_degrees)
-    grids = [grid_of(one.plane, one.pixel_mm, one.shape) for one in kept]
     corners = np.array([grid.corner_mm for grid in grids])
     affine = None
     if straight and (gaps.spacing_mm or len(kept) == 1):
         affine = np.eye(4)
         affine[:3, 0], affine[:3, 1], affine[:3, 3] = grids[0].step_x, grids[0].step_y, corners[0]
         last = len(kept) - 1
-        affine[:3, 2] = (corners[-1] - corners[0]) / last if last else first.plane.normal
+        affine[:3, 2] = (corners[-1] - corners[0]) / last if last else planes[0].normal
     y_mm, x_mm = (float(np.linalg.norm(step)) for step in (grids[0].step_y, grids[0].step_x))
     may_be_referred_to = first.frame is None and not _are_joined(kept)
     headers = tuple(one.header for one in kept) if may_be_referred_to else ()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pydicom.dataset import Dataset
 
 from ...errors import BrokenFile, TooLarge, TruthMismatch
-from ...sentences import say
+from ...sentences import Sentence, say
 from ...volume import LIVER, TUMOR, Segmentation, Volume
 from ..alignment import MaskPlane, assembled
 from ..archive import Member
@@ -37,7 +37,8 @@ def read_seg(members: list[Member], volume: Volume) -> Segmentation:
         TruthMismatch: no segment is a liver or a tumor, or they lie on another grid.
         BrokenFile, NoDecoder: a file cannot be read.
     """
-    planes, notices = [], ()
+    planes: list[MaskPlane] = []
+    notices: tuple[Sentence, ...] = ()
     for member in members:
         try:
             header, _ = read_header(member, member.head(HEAD_BYTES))
@@ -62,7 +63,7 @@ def _planes(member: Member, header: Dataset, structures: dict[int, int]) -> Iter
         raise TooLarge(say("truth.seg_too_large", limits=LIMITS.sentence))
     dataset = read_dataset(member, voxels)
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-    threshold = 1
+    threshold: float = 1
     if dataset.get("SegmentationType") == "FRACTIONAL":
         threshold = FRACTION * int(dataset.get("MaximumFractionalValue") or 255)
     labelmap = dataset.get("SegmentationType") == "LABELMAP"
@@ -70,6 +71,8 @@ def _planes(member: Member, header: Dataset, structures: dict[int, int]) -> Iter
     for groups, values in zip(frames, pixels, strict=True):
         flat = flattened(groups, shared)
         plane, pixel_mm = plane_of(flat), pixel_mm_of(flat)
+        if plane is None or pixel_mm is None:
+            raise ValueError("a frame without a place")
         grid = grid_of(plane, pixel_mm, shape)
         values = orientation_of(plane).apply(values)
         if labelmap:

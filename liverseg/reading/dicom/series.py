@@ -7,7 +7,7 @@ import numpy as np
 from ...errors import BrokenFile, NotAScan
 from ...sentences import Sentence, say
 from ..choice import choose, describe_scan
-from ..geometry import MAX_OBLIQUE_DEGREES, gaps_of, has_repeats, repeated
+from ..geometry import MAX_OBLIQUE_DEGREES, Plane, gaps_of, has_repeats, repeated
 from ..kinds import LeftOut
 from .pixels import stored_values
 from .slice import CtSlice
@@ -164,8 +164,16 @@ def _without_duplicates(group: list[CtSlice]) -> list[CtSlice]:
 
 def distances_mm(group: list[CtSlice]) -> np.ndarray:
     """(n,) mm along the common normal, growing to the head."""
-    normal = group[0].plane.normal
-    return np.array([one.plane.position_mm @ normal for one in group])
+    planes = planes_of(group)
+    normal = planes[0].normal
+    return np.array([plane.position_mm @ normal for plane in planes])
+
+
+def planes_of(group: list[CtSlice]) -> list[Plane]:
+    """Where the slices of a group lie that has positions: then all of them have."""
+    planes = [one.plane for one in group if one.plane is not None]
+    assert len(planes) == len(group)
+    return planes
 
 
 def _descriptions(candidates: list[list[CtSlice]]) -> list[Sentence]:
@@ -183,7 +191,7 @@ def _descriptions(candidates: list[list[CtSlice]]) -> list[Sentence]:
 def _by_z(choice: Sentence, group: list[CtSlice], number: int) -> Sentence:
     if group[0].plane is None:
         return say("choice.without_positions", choice=choice)
-    heights = [one.plane.position_mm[2] for one in group]
+    heights = [plane.position_mm[2] for plane in planes_of(group)]
     return say("choice.told_apart_by_z", choice=choice, low=min(heights), high=max(heights))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pydicom.dataset import Dataset
 
 from ..archive import Member
-from ..geometry import Plane, plane_from
+from ..geometry import Grid, Plane, grid_of, plane_from
 from ..hounsfield import Padding, Rescale, padding_from
 from ..kinds import LeftOut
 from ..limits import LIMITS
@@ -93,6 +93,13 @@ class CtSlice:
     burned_in: bool
     tilt_degrees: float | None
     header: Dataset = field(repr=False)
+
+    @property
+    def grid(self) -> Grid | None:
+        """Its pixels in space; None unless both its plane and their size are known."""
+        if self.plane is None or self.pixel_mm is None:
+            return None
+        return grid_of(self.plane, self.pixel_mm, self.shape)
 
 
 def ct_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlice]:
@@ -180,7 +187,10 @@ def plane_of(dataset: Dataset) -> Plane | None:
 def pixel_mm_of(dataset: Dataset) -> tuple[float, float] | None:
     """(row, column) spacing; None where it is missing, zero or absurd."""
     found = numbers(dataset, "PixelSpacing", 2)
-    return found if found and all(PIXEL_MM[0] <= mm <= PIXEL_MM[1] for mm in found) else None
+    if found is None or not all(PIXEL_MM[0] <= mm <= PIXEL_MM[1] for mm in found):
+        return None
+    row_mm, column_mm = found
+    return row_mm, column_mm
 
 
 def rescale_of(dataset: Dataset) -> Rescale | None:

@@ -80,6 +80,12 @@ def test_a_decoder_that_takes_too_long_is_stopped(decoder, monkeypatch):
         decoder.decode(b"", JPEG_LOSSLESS, {})
 
 
+def test_a_decoder_that_cannot_be_started_is_no_decoder(decoder, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "COMMAND", (str(tmp_path / "missing"),))
+    with pytest.raises(NoDecoder):
+        decoder.decode(b"", JPEG_LOSSLESS, {})
+
+
 def test_a_scan_whose_slice_crashes_the_decoder_is_refused_and_the_next_one_read(tmp_path):
     slices = series(3, syntax=JPEG_LOSSLESS)
     write(slices, tmp_path / "good")

@@ -81,6 +81,8 @@ class FrameDecoder:
 
     def _end(self) -> None:
         process, self._process = self._process, None
+        if process is None:  # the system could not start it
+            return
         process.kill()
         with process:  # closes its pipes and waits
             pass

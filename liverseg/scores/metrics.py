@@ -159,6 +159,13 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> float | None:
     return dice_of_counts(*counts)
 
 
+def dice_of_some(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Dice of two bool arrays of one shape, of which at least one is not empty."""
+    found = dice(prediction, truth)
+    assert found is not None
+    return found
+
+
 def dice_of_counts(shared: int, prediction: int, truth: int) -> float | None:
     """Twice the shared voxels over the voxels of both masks; None where both are empty."""
     return _ratio(2 * shared, prediction + truth)

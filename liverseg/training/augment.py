@@ -31,7 +31,9 @@ def noise(rng: np.random.Generator, size: int, sigmas: slice) -> np.ndarray:
     return _NOISE[rng.integers(sigmas.start, sigmas.stop), y : y + size, x : x + size]
 
 
-def affine_matrix(center_xy, size: int, scale: float, degrees: float) -> np.ndarray:
+def affine_matrix(
+    center_xy: np.ndarray | tuple[float, float], size: int, scale: float, degrees: float
+) -> np.ndarray:
     """(2, 3) matrix that turns and scales a slice and puts `center_xy` in a square's middle."""
     matrix = cv2.getRotationMatrix2D((0, 0), degrees, scale)
     matrix[:, 2] = (size - 1) / 2 - matrix[:, :2] @ np.asarray(center_xy, float)
@@ -58,8 +60,8 @@ def warp(
     else:
         inverse = cv2.invertAffineTransform(matrix)
         y, x = np.mgrid[0:size, 0:size] + bend
-        maps = [(a * x + b * y + c).astype(np.float32) for a, b, c in inverse]
-        moved = [cv2.remap(a, *maps, cv2.INTER_LINEAR) for a in (image, mask)]
+        from_x, from_y = ((a * x + b * y + c).astype(np.float32) for a, b, c in inverse)
+        moved = [cv2.remap(a, from_x, from_y, cv2.INTER_LINEAR) for a in (image, mask)]
     return moved[0], moved[1] > 0.5
 
 
@@ -81,7 +83,9 @@ def random_contrast(rng: np.random.Generator, image: np.ndarray, water: float) -
     return np.minimum(image + (factor - 1) * np.maximum(image - np.float32(water), 0), 1)
 
 
-def random_intensity(rng: np.random.Generator, image: np.ndarray, strength: float = 1.0):
+def random_intensity(
+    rng: np.random.Generator, image: np.ndarray, strength: float = 1.0
+) -> np.ndarray:
     """Another scanner, contrast phase, dose or window.
 
     Args:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -122,7 +123,7 @@ def read_nifti_pairs(root: Path) -> Iterator[LabelledScan]:
             yield as_labelled_scan(f"lits_{number:03d}", patient, volume, read_truth(truth, volume))
 
 
-def read_phantoms(count: int, seed: int = 0, **options) -> Iterator[LabelledScan]:
+def read_phantoms(count: int, seed: int = 0, **options: Any) -> Iterator[LabelledScan]:
     """Makes synthetic abdomens, each a patient of its own; options as for `make_phantom`."""
     from ..phantom import make_phantom
 
@@ -137,7 +138,7 @@ def _read_gray(path: Path) -> np.ndarray:
     return image if image.ndim == 2 else np.ascontiguousarray(image[..., 0])
 
 
-def _gray_to_hu(gray: np.ndarray, window_hu) -> np.ndarray:
+def _gray_to_hu(gray: np.ndarray, window_hu: tuple[int, int]) -> np.ndarray:
     low, high = window_hu
     return np.rint(low + gray * ((high - low) / 255)).astype(np.int16)
 

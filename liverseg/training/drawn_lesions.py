@@ -4,6 +4,7 @@ A 2.5-D form of the generator of Hu et al., "Label-Free Liver Tumor Segmentation
 ellipsoid with a wavy outline, its texture and its edge, cut by the three slices of one input.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -134,7 +135,14 @@ def insert_notches(
     return _fill(rng, image, region, np.argwhere(band & region), slab, hu, LARGE_CHANCES)
 
 
-def _unlike_liver(rng, ranges_hu, chances, image, liver, slab: Slab) -> float | None:
+def _unlike_liver(
+    rng: np.random.Generator,
+    ranges_hu: Sequence[tuple[float, float]],
+    chances: Sequence[float],
+    image: np.ndarray,
+    liver: np.ndarray,
+    slab: Slab,
+) -> float | None:
     """HU of one of some kinds; None where it looks like the liver, or where there is none."""
     hu = rng.uniform(*ranges_hu[rng.choice(len(ranges_hu), p=chances)])
     like = not liver.any() or abs(hu - _liver_hu(image, liver, slab)) < UNLIKE_HU
@@ -180,7 +188,15 @@ def _inside_body(tissue: np.ndarray, slab: Slab) -> np.ndarray:
     return _narrowed(body, WALL_MM, slab)
 
 
-def _fill(rng, image, region, places, slab: Slab, hu: float, chances) -> np.ndarray:
+def _fill(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    region: np.ndarray,
+    places: np.ndarray,
+    slab: Slab,
+    hu: float,
+    chances: Sequence[float],
+) -> np.ndarray:
     """Draws even places of some HU into a region, in place; returns those of this slice."""
     if len(places) < SMALLEST_LIVER:
         return np.zeros(region.shape, bool)
@@ -200,7 +216,9 @@ def _places(liver: np.ndarray) -> np.ndarray:
     return np.argwhere(cv2.erode(liver.astype(np.uint8), np.ones((5, 5), np.uint8)))
 
 
-def _lesions(rng, kind: int, places, liver, slab: Slab):
+def _lesions(
+    rng: np.random.Generator, kind: int, places: np.ndarray, liver: np.ndarray, slab: Slab
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Some lesions of a size: radii in mm and (3, y, x) bool, each as the three slices cut it."""
     z_mm = np.array([-slab.neighbor_mm, 0.0, slab.neighbor_mm])[:, None, None]
     for _ in range(rng.integers(1, MOST[kind] + 1)):
@@ -209,7 +227,13 @@ def _lesions(rng, kind: int, places, liver, slab: Slab):
         yield radii_mm, liver & (outline < 1 - ((z_mm - depth_mm) / radii_mm[2]) ** 2)
 
 
-def _ellipsoid(rng, places, radii_mm, liver, pixel_mm) -> tuple[np.ndarray, float]:
+def _ellipsoid(
+    rng: np.random.Generator,
+    places: np.ndarray,
+    radii_mm: np.ndarray,
+    liver: np.ndarray,
+    pixel_mm: float,
+) -> tuple[np.ndarray, float]:
     """Squared distance from a lesion's axis over its wavy outline, and how far off-slice it lies.
 
     `radii_mm` shrink in place where the lesion would fill the liver.

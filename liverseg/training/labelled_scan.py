@@ -13,7 +13,8 @@ import numpy as np
 from ..network.recipe import Recipe
 from ..volume import Segmentation, Spacing, Volume
 
-ASSUMED_SPACING = Recipe().assumed_spacing  # of data sets that do not say, as in the product
+ASSUMED_MM = Recipe().assumed_spacing_mm  # of data sets that do not say, as in the product
+ASSUMED_SPACING = Spacing(*ASSUMED_MM)
 UNANNOTATED = 3  # liver on a slice whose tumors were not annotated
 APART_MM = 1e3  # between single slices of different places: too far to be neighbours
 
@@ -40,7 +41,7 @@ class LabelledScan:
     pixel_mm: float
     measured: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.hu.shape != self.labels.shape or self.z_mm.shape != self.hu.shape[:1]:
             raise ValueError(
                 f"hu, labels and z_mm must fit, got {self.hu.shape}, {self.labels.shape} "
@@ -51,7 +52,7 @@ class LabelledScan:
 def as_labelled_scan(name: str, patient: str, volume: Volume, truth: Segmentation) -> LabelledScan:
     """A case from a scan and its ground truth; unknown spacing is assumed."""
     spacing = volume.spacing or ASSUMED_SPACING
-    z_mm = np.arange(volume.shape[0]) * (spacing.z or ASSUMED_SPACING.z)
+    z_mm = np.arange(volume.shape[0]) * (spacing.z or ASSUMED_MM[0])
     measured = volume.voxel_ml is not None
     return LabelledScan(name, patient, volume.hu, truth.labels, z_mm, spacing.y, measured)
 

@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 from keras import ops
 
+from ..model import Tensor
+
 MISSED = {"liver": 0.5, "tumor": 0.6}  # what a missed voxel costs of 1; 0.5 is the Dice loss
 ENTROPY = {"liver": 1.0, "tumor": 2.0}  # weight of the cross-entropy beside it
 
 
-def overlap_loss(truth, probability, weight, missed: float = 0.5):
+def overlap_loss(truth: Tensor, probability: Tensor, weight: Tensor, missed: float = 0.5) -> Tensor:
     """1 - Tversky index over the whole batch, which is stabler than per slice for empty slices.
 
     T = tp / (tp + missed fn + (1 - missed) fp); with missed = 0.5 the soft Dice (Salehi et al.,
@@ -38,7 +40,7 @@ def make_loss(network: str, missed: float | None = None) -> Callable:
     """
     missed = missed or MISSED[network]
 
-    def loss(target, probability):
+    def loss(target: Tensor, probability: Tensor) -> Tensor:
         truth, weight = target[..., :1], target[..., 1:]
         entropy = weight * ops.binary_crossentropy(truth, probability)
         overlap = overlap_loss(truth, probability, weight, missed)

@@ -31,7 +31,7 @@ def pseudo_label(case: LabelledScan, engine: Engine) -> LabelledScan:
     if not unknown.any():
         return case
     square, window_hu = tumor_view(case, engine.recipe)
-    for z in np.flatnonzero(unknown.any(axis=(1, 2))):
+    for z in np.flatnonzero(unknown.any(axis=(1, 2))).tolist():
         image = case_input(case, z, square, window_hu, engine.recipe)
         (probability,) = engine.predict("tumor", [image])
         values = from_network(np.rint(probability * 255).astype(np.uint8), square, labels[z].shape)

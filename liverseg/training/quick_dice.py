@@ -4,12 +4,14 @@ It draws the curve and chooses thresholds. What is published comes from `evaluat
 app's own code.
 """
 
+from typing import Protocol
+
 import cv2
 import numpy as np
 
 from ..network.preprocess import Square, cut, whole_slice
 from ..network.recipe import Recipe
-from ..scores.metrics import dice
+from ..scores.metrics import dice_of_some
 from ..volume import BACKGROUND, TUMOR
 from .labelled_scan import UNANNOTATED, LabelledScan
 from .samples import View, case_input, tumor_view
@@ -18,13 +20,20 @@ EVERY = {"liver": 4, "tumor": 2}  # slices
 BATCH = 8
 
 
-def validate(model, network, cases: list[LabelledScan], recipe: Recipe) -> float | None:
+class Model(Protocol):
+    """A Keras model, or what takes its place."""
+
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (n, size, size, 1) of images (n, size, size, 3)."""
+
+
+def validate(model: Model, network: str, cases: list[LabelledScan], recipe: Recipe) -> float | None:
     """Mean Dice over cases; None where none has what is looked for.
 
     The tumor network sees the square around the annotated liver, and counts inside that liver.
 
     Args:
-        model: a Keras model.
+        model: of that network.
         network: "liver" or "tumor".
         cases: with ground truth.
         recipe: how scans become input.
@@ -34,11 +43,13 @@ def validate(model, network, cases: list[LabelledScan], recipe: Recipe) -> float
     for case in cases:
         probability, truth, counted = outputs(model, network, case, recipe)
         if truth.any():
-            scores.append(dice((probability >= threshold) & counted, truth))
+            scores.append(dice_of_some((probability >= threshold) & counted, truth))
     return float(np.mean(scores)) if scores else None
 
 
-def outputs(model, network, case: LabelledScan, recipe: Recipe, view: View = tumor_view):
+def outputs(
+    model: Model, network: str, case: LabelledScan, recipe: Recipe, view: View = tumor_view
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What a network says of a case, on its own grid.
 
     Args:
@@ -51,7 +62,8 @@ def outputs(model, network, case: LabelledScan, recipe: Recipe, view: View = tum
     """
     z = _slices(network, case)
     if not len(z):
-        return np.zeros((0, 1, 1), np.float32), *[np.zeros((0, 1, 1), bool)] * 2
+        nothing = np.zeros((0, 1, 1), bool)
+        return nothing.astype(np.float32), nothing, nothing
     square, window_hu = whole_slice(case.hu.shape[1:]), recipe.window_hu
     if network == "tumor":
         square, window_hu = view(case, recipe)
@@ -69,7 +81,7 @@ def outputs(model, network, case: LabelledScan, recipe: Recipe, view: View = tum
     return np.concatenate(probability)[..., 0], truth, counted
 
 
-def _slices(network, case: LabelledScan) -> np.ndarray:
+def _slices(network: str, case: LabelledScan) -> np.ndarray:
     """Every few slices; for tumors of those with liver and with annotated tumors."""
     z = np.arange(len(case.labels))
     if network == "tumor":

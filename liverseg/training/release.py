@@ -6,6 +6,7 @@ python -m liverseg release --work DIR --out weights
 import argparse
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -28,7 +29,7 @@ def save_half(model: keras.Model, path: Path) -> None:
     full.unlink()
 
 
-def _copy_half(name: str, item, target: h5py.File) -> None:
+def _copy_half(name: str, item: Any, target: h5py.File) -> None:
     if isinstance(item, h5py.Dataset):
         values = item[()]
         target[name] = values.astype(np.float16) if values.dtype == np.float32 else values
@@ -36,7 +37,9 @@ def _copy_half(name: str, item, target: h5py.File) -> None:
         target.require_group(name).attrs.update(item.attrs)
 
 
-def save_release(models: dict[str, keras.Model], recipe: Recipe, trained: dict, folder: Path):
+def save_release(
+    models: dict[str, keras.Model], recipe: Recipe, trained: dict, folder: Path
+) -> None:
     """Writes what `weights.load_config` reads: one float16 file per network, and config.json.
 
     Args:
@@ -46,7 +49,7 @@ def save_release(models: dict[str, keras.Model], recipe: Recipe, trained: dict, 
         folder: created where missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    names = {network: f"{network}.weights.h5" for network in NETWORKS}
+    names: dict[str, str] = {network: f"{network}.weights.h5" for network in NETWORKS}
     for network, name in names.items():
         save_half(models[network], folder / name)
     write_config(folder, recipe, names, trained)
@@ -54,7 +57,9 @@ def save_release(models: dict[str, keras.Model], recipe: Recipe, trained: dict, 
 
 def release(work: Path, out: Path, recipe: Recipe = Recipe()) -> None:  # noqa: B008, frozen
     """Ships what `train` left in a work folder."""
-    models = {network: load_trained(work, network, recipe) for network in NETWORKS}
+    models: dict[str, keras.Model] = {
+        network: load_trained(work, network, recipe) for network in NETWORKS
+    }
     stages = {network: [asdict(stage) for stage in STAGES[network]] for network in NETWORKS}
     save_release(models, recipe, {"command": "python -m liverseg train", "stages": stages}, out)
 

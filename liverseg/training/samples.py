@@ -105,7 +105,7 @@ class LiverSamples:
         self.pictures = pictures
         self._scans = _by_patient([case for case in cases if not is_picture(case)])
         self._pictures = _by_patient([case for case in cases if is_picture(case)])
-        self._with_liver = {case.name: case.labels.any(axis=(1, 2)) for case in cases}
+        self._with_liver = {case.name: np.any(case.labels, axis=(1, 2)) for case in cases}
 
     def draw(self, rng: np.random.Generator, size: int) -> Sample:
         """See `Samples.draw`."""
@@ -206,9 +206,10 @@ class TumorSamples:
         channels, distance_mm = _channels(rng, case, z)
         image, masks, scale = self._crop(rng, case, z, channels, size, real)
         liver, tumor, unknown = np.moveaxis(masks, -1, 0)
-        window_hu = self._window[case.name]
+        window_hu: tuple[float, float] = self._window[case.name]
         if picture:
-            window_hu = tuple(hu + PICTURE_LIVER_HU for hu in self.recipe.tumor_window_hu)
+            low, high = self.recipe.tumor_window_hu
+            window_hu = low + PICTURE_LIVER_HU, high + PICTURE_LIVER_HU
         slab = Slab(case.pixel_mm / scale, distance_mm, window_hu)
         if not real and rng.random() < self.synthetic / (1 - self.real):
             tumor = insert_tumors(rng, image, liver, slab)
@@ -222,10 +223,18 @@ class TumorSamples:
         weight = (tumor | ~unknown).astype(np.float32)
         return Sample(random_intensity(rng, image), tumor, weight)
 
-    def _crop(self, rng, case: LabelledScan, z: int, channels, size: int, real: bool):
+    def _crop(
+        self,
+        rng: np.random.Generator,
+        case: LabelledScan,
+        z: int,
+        channels: tuple[int, int, int],
+        size: int,
+        real: bool,
+    ) -> tuple[np.ndarray, np.ndarray, float]:
         """Image, masks (size, size, 3) of liver, tumor and what is neither, and the scale."""
         low, high = self._window[case.name]
-        image = np.stack([case.hu[k] for k in channels], -1).astype(np.float32)
+        image: np.ndarray = np.stack([case.hu[k] for k in channels], -1).astype(np.float32)
         image = (np.clip(image, low, high) - low) / (high - low)
         labels = case.labels[z]
         masks = np.stack([labels != BACKGROUND, labels == TUMOR, labels == UNANNOTATED], -1)
@@ -254,7 +263,9 @@ def _choose_case(rng: np.random.Generator, patients: list[list[LabelledScan]]) -
     return scans[rng.integers(len(scans))]
 
 
-def _choose_slice(rng, wanted: np.ndarray, other: np.ndarray, chance: float) -> int:
+def _choose_slice(
+    rng: np.random.Generator, wanted: np.ndarray, other: np.ndarray, chance: float
+) -> int:
     """A slice of `wanted` with that chance, else of `other`; of the one there is."""
     first = wanted.any() and (rng.random() < chance or not other.any())
     return int(rng.choice(np.flatnonzero(wanted if first else other)))

@@ -12,10 +12,11 @@ import argparse
 import csv
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -112,7 +113,13 @@ class Run:
     AVERAGE_EVERY, KEEP = 4, 0.98  # the average follows over about 200 steps
 
     def __init__(
-        self, network: str, stage: Stage, folder: Path, recipe: Recipe, weights=None, loss=None
+        self,
+        network: str,
+        stage: Stage,
+        folder: Path,
+        recipe: Recipe,
+        weights: list[np.ndarray] | None = None,
+        loss: Callable | None = None,
     ):
         """Builds the model; takes `weights`, or rather the folder's checkpoint where it has one.
 
@@ -134,7 +141,8 @@ class Run:
         optimizer.build(self.model.trainable_variables)
         if weights is not None:
             self.model.set_weights(weights)
-        self.average, self.log = self.model.get_weights(), []
+        self.average: list[np.ndarray] = self.model.get_weights()
+        self.log: list[dict[str, Any]] = []
         self.step, self.seconds = 0, 0.0
         if (folder / "state.json").is_file():
             self._load()
@@ -218,7 +226,7 @@ def make_batches(
         Image (n, size, size, 3) float32 and target (n, size, size, 2) float32: mask and weight.
     """
 
-    def make(step: int):
+    def make(step: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng((stage.seed, step))
         drawn = [samples.draw(rng, stage.size) for _ in range(stage.batch)]
         target = np.stack([np.stack([s.mask, s.weight], -1) for s in drawn]).astype(np.float32)

@@ -6,7 +6,7 @@ Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018). The gra
 Runtime's own integer operations in channels-last order, so that nothing is transposed.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -189,7 +189,7 @@ class Int8Operations:
         shape = self._constant(np.array([0, 0, -1], np.int64))
         return x._replace(name=self._append("Reshape", [x.name, shape]))
 
-    def _append(self, kind: str, inputs: list[str], domain: str = "", **attributes) -> str:
+    def _append(self, kind: str, inputs: list[str], domain: str = "", **attributes: Any) -> str:
         output = f"{kind}_{len(self._nodes)}"
         node = helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes)
         self._nodes.append(node)

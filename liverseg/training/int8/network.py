@@ -84,7 +84,7 @@ class Layers:
 def _in_order(model: keras.Model, kind: type) -> Iterator[keras.layers.Layer]:
     """Keras counts layers of a kind up in their names; the first has no number."""
 
-    def number(layer):
+    def number(layer: keras.layers.Layer) -> int:
         tail = layer.name.rsplit("_", 1)[-1]
         return int(tail) if tail.isdigit() else 0
 

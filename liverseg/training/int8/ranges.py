@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from .network import Convolution, Layers, network
+from .network import Affine, Convolution, Layers, network
 
 PIXELS = 400  # looked at of a result of an image
 LOUDEST_PERCENT = 99.9  # of a channel's values are smaller than what counts as its loudness
@@ -48,7 +48,7 @@ class Result(NamedTuple):
 class FloatOperations:
     """`network.Operations` that compute in float32 and remember some pixels of every result."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._pixels: list[list[np.ndarray]] = []  # of each result, of every image
         self._summands: dict[int, tuple[int, int]] = {}
         self._count = 0
@@ -79,34 +79,36 @@ class FloatOperations:
             known.append(pixels[chosen].astype(np.float16))
         return Result(value, number)
 
-    def affine_relu(self, x, affine):
+    def affine_relu(self, x: Result, affine: Affine) -> Result:
         """See `Operations`."""
         scale, shift = (part.astype(np.float32) for part in affine)
         return self._noted(ops.relu(x.value * scale + shift))
 
-    def convolution(self, x, layer, stride=1, relu=False):
+    def convolution(
+        self, x: Result, layer: Convolution, stride: int = 1, relu: bool = False
+    ) -> Result:
         """See `Operations`."""
         value = _convolution(x.value, layer, stride)
         return self._noted(ops.relu(value) if relu else value)
 
-    def convolution_of_upsampled(self, x, layer):
+    def convolution_of_upsampled(self, x: Result, layer: Convolution) -> Result:
         """See `Operations`."""
         upsampled = ops.repeat(ops.repeat(x.value, 2, axis=1), 2, axis=2)
         return self._noted(_convolution(upsampled, layer))
 
-    def add(self, x, y, relu=False):
+    def add(self, x: Result, y: Result, relu: bool = False) -> Result:
         """See `Operations`."""
         total = x.value + y.value
         result = self._noted(ops.relu(total) if relu else total)
         self._summands[result.number] = x.number, y.number
         return result
 
-    def probability(self, x, layer):
+    def probability(self, x: Result, layer: Convolution) -> Any:
         """See `Operations`."""
         return ops.sigmoid(_convolution(x.value, layer))
 
 
-def _convolution(x, layer: Convolution, stride: int = 1):
+def _convolution(x: Any, layer: Convolution, stride: int = 1) -> Any:
     kernel, bias = (part.astype(np.float32) for part in layer)
     return ops.conv(x, kernel, strides=stride, padding="same", data_format="channels_last") + bias
 

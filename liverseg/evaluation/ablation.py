@@ -14,19 +14,20 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
 import numpy as np
 
-from ..network.preprocess import whole_slice
+from ..network.preprocess import Square, whole_slice
 from ..network.recipe import Recipe
-from ..scores.metrics import dice
+from ..scores.metrics import dice_of_some
 from ..training.cache import open_packed, pack
 from ..training.datasets import read_data, read_sides
 from ..training.labelled_scan import LabelledScan
 from ..training.losses import make_loss
-from ..training.quick_dice import outputs
+from ..training.quick_dice import Model, outputs
 from ..training.samples import Sample, Samples, View, is_picture, tumor_view
 from ..training.split import split_cases
 from ..training.train import SAMPLES, Run, Stage
@@ -41,8 +42,10 @@ from .paper_protocol import (
 SIDE = 256  # pixels of a slice: finer ones are made as coarse, which is fine enough here
 THRESHOLDS = tuple(k / 20 for k in range(1, 20))
 
+Split = dict[str, list[LabelledScan]]  # by side
 
-def unchanged(given):
+
+def unchanged(given: np.ndarray) -> np.ndarray:
     """What is changed by nothing."""
     return given
 
@@ -74,12 +77,12 @@ class Row:
     seed: int = 0
 
 
-def whole_field(case: LabelledScan, recipe: Recipe):
+def whole_field(case: LabelledScan, recipe: Recipe) -> tuple[Square, tuple[int, int]]:
     """The whole slice in place of the square around the liver: see `tumor_view`."""
     return whole_slice(case.hu.shape[1:]), tumor_view(case, recipe)[1]
 
 
-def fixed_window(case: LabelledScan, recipe: Recipe):
+def fixed_window(case: LabelledScan, recipe: Recipe) -> tuple[Square, tuple[int, int]]:
     """One window for all in place of one around the liver's median: see `tumor_view`."""
     return tumor_view(case, recipe)[0], recipe.window_hu
 
@@ -122,9 +125,7 @@ class ChangedSamples:
         return sample._replace(image=self.image(sample.image))
 
 
-def ablate(
-    split: dict[str, list[LabelledScan]], work: Path, recipe: Recipe, stage: Stage, out: Path
-) -> dict:
+def ablate(split: Split, work: Path, recipe: Recipe, stage: Stage, out: Path) -> dict:
     """Trains and scores the paper's protocol and all rows; writes `out` after each.
 
     Args:
@@ -138,7 +139,7 @@ def ablate(
         {"settings", "paper_protocol", "rows": [{"network", "name", "change", "dice",
         "threshold", "scans": {name: Dice}}]}.
     """
-    settings = {"recipe": recipe.to_dict(), "stage": asdict(stage)}
+    settings: dict[str, Any] = {"recipe": recipe.to_dict(), "stage": asdict(stage)}
     settings |= {"backend": keras.backend.backend()}
     settings |= {side: sorted({case.patient for case in split[side]}) for side in ("train", "val")}
     found = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
@@ -158,7 +159,14 @@ def ablate(
     return found
 
 
-def _score(row: Row, split, work: Path, recipe: Recipe, stage: Stage, liver) -> dict:
+def _score(
+    row: Row,
+    split: Split,
+    work: Path,
+    recipe: Recipe,
+    stage: Stage,
+    liver: list[np.ndarray] | None,
+) -> dict:
     run = _train(row, split, work, recipe, stage, liver if row.network == "tumor" else None)
     run.model.set_weights(run.average)
     cases = _prepared(row, [case for case in split["val"] if not is_picture(case)], recipe)
@@ -174,7 +182,9 @@ def _score(row: Row, split, work: Path, recipe: Recipe, stage: Stage, liver) -> 
     }
 
 
-def best_dice(model, row: Row, cases: list[LabelledScan], recipe: Recipe) -> tuple[float, dict]:
+def best_dice(
+    model: Model, row: Row, cases: list[LabelledScan], recipe: Recipe
+) -> tuple[float, dict[str, float]]:
     """Dice of each scan at the threshold that is best for their mean, as it is chosen on "val".
 
     Returns:
@@ -183,7 +193,7 @@ def best_dice(model, row: Row, cases: list[LabelledScan], recipe: Recipe) -> tup
     said = {case.name: outputs(model, row.network, case, recipe, row.view) for case in cases}
     scores = {
         threshold: {
-            name: dice((probability >= threshold) & counted, truth)
+            name: dice_of_some((probability >= threshold) & counted, truth)
             for name, (probability, truth, counted) in said.items()
             if truth.any()
         }
@@ -192,7 +202,14 @@ def best_dice(model, row: Row, cases: list[LabelledScan], recipe: Recipe) -> tup
     return max(scores.items(), key=lambda item: np.mean(list(item[1].values())))
 
 
-def _train(row: Row, split, work: Path, recipe: Recipe, stage: Stage, weights=None) -> Run:
+def _train(
+    row: Row,
+    split: Split,
+    work: Path,
+    recipe: Recipe,
+    stage: Stage,
+    weights: list[np.ndarray] | None = None,
+) -> Run:
     """Trains one row, or reads what was trained; tumor networks begin with the liver network."""
     stage = replace(stage, seed=stage.seed + row.seed)
     folder = work / f"{row.network}_{row.name}"
@@ -200,7 +217,7 @@ def _train(row: Row, split, work: Path, recipe: Recipe, stage: Stage, weights=No
     run = Run(row.network, stage, folder, recipe, weights, make_loss(row.network, row.missed))
     if run.step < stage.steps:
         cases = _prepared(row, split["train"], recipe)
-        options = dict(row.samples)
+        options: dict[str, Any] = dict(row.samples)
         if row.network == "tumor":
             options["view"] = row.view
         samples = SAMPLES[row.network](cases, recipe, **options)

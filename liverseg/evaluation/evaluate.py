@@ -17,7 +17,7 @@ from ..errors import DataError
 from ..network.cascade import segment
 from ..network.engine import Engine, load_engine
 from ..scores.measurements import Measurements, measure
-from ..scores.metrics import Scores, compare
+from ..scores.metrics import Scores, StructureScores, compare
 from ..sentences import say
 from ..training.datasets import cases_of_side
 from ..training.labelled_scan import UNANNOTATED, LabelledScan, spacing_of
@@ -105,14 +105,16 @@ def _tumor_record(case: LabelledScan, prediction: Segmentation, annotated: np.nd
     measured, true = measure(prediction, volume), measure(truth, volume)
     tumor = _structure(prediction.tumor, truth.tumor, scores.tumor, measured.tumor_ml)
     tumor |= _lesion_records(scores, true)
-    burdens = (measured.burden_percent, true.burden_percent)
+    found, wanted = measured.burden_percent, true.burden_percent
     return {
         "tumor": tumor | {"truth_ml": true.tumor_ml, "reliability": reliable},
-        "burden_error_percent": None if None in burdens else burdens[0] - burdens[1],
+        "burden_error_percent": None if found is None or wanted is None else found - wanted,
     }
 
 
-def _structure(prediction: np.ndarray, truth: np.ndarray, scores, volume_ml) -> dict:
+def _structure(
+    prediction: np.ndarray, truth: np.ndarray, scores: StructureScores, volume_ml: float | None
+) -> dict:
     """Scores of one structure and the voxel counts by which Dice is pooled."""
     return {
         "scores": vars(scores),
@@ -158,7 +160,7 @@ def main(argv: list[str]) -> int:
 def _table(found: dict) -> str:
     """Dice of each patient and over patients, as lines of text."""
 
-    def line(name, liver, tumor):
+    def line(name: str, liver: float | None, tumor: float | None) -> str:
         written = ("-" if value is None else f"{value:.3f}" for value in (liver, tumor))
         return "{:16}{:>8}{:>8}".format(name, *written)
 

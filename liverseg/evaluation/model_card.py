@@ -89,9 +89,10 @@ def failures(evaluation: Evaluation, remarks: dict[str, str]) -> list[str]:
     """
     sentences = []
     for structure in NETWORKS:
-        scored = [p for p in evaluation.patients if _dice(p, structure) is not None]
-        for patient in sorted(scored, key=lambda p: _dice(p, structure))[:WORST]:
-            words = f"{patient['case']}, {structure}: Dice {_dice(patient, structure):.3f}"
+        known = ((_dice(patient, structure), patient) for patient in evaluation.patients)
+        scored = [(dice, patient) for dice, patient in known if dice is not None]
+        for dice, patient in sorted(scored, key=lambda pair: pair[0])[:WORST]:
+            words = f"{patient['case']}, {structure}: Dice {dice:.3f}"
             if structure == "tumor":
                 words += f" ({detection(patient['tumor'])})"
             sentences.append(f"{words}. {remarks.get(patient['case'], '')}".rstrip())

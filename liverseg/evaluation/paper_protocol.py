@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import keras
 import numpy as np
 from keras import ops
 
+from ..model import Tensor
 from ..network.preprocess import Square, from_network, to_network, whole_slice
 from ..network.recipe import Recipe
-from ..scores.metrics import dice
+from ..scores.metrics import dice_of_some
 from ..training.augment import affine_matrix, warp
 from ..training.labelled_scan import UNANNOTATED, LabelledScan
-from ..training.quick_dice import BATCH, outputs
+from ..training.quick_dice import BATCH, Model, outputs
 from ..training.samples import Sample, is_picture
 from ..training.train import Run, Stage
 from ..volume import BACKGROUND, TUMOR
@@ -90,7 +90,8 @@ def equalize(case: LabelledScan, recipe: Recipe) -> LabelledScan:
 
 def _equalized(hu: np.ndarray) -> np.ndarray:
     kept = np.clip(np.where(hu > METAL_HU, 0, hu), *WINDOW_HU).astype(np.float32)
-    return cv2.equalizeHist(cv2.normalize(kept, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U))
+    gray = np.empty(kept.shape, np.uint8)
+    return cv2.equalizeHist(cv2.normalize(kept, gray, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U))
 
 
 def repeat_slice(image: np.ndarray) -> np.ndarray:
@@ -101,7 +102,7 @@ def repeat_slice(image: np.ndarray) -> np.ndarray:
 class ModelWithChangedInput:
     """A network that sees its input changed, for `validation.outputs`."""
 
-    def __init__(self, model: keras.Model, image: InputChange):
+    def __init__(self, model: Model, image: InputChange):
         self._model, self._image = model, image
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
@@ -175,17 +176,17 @@ class CopySamples:
 # --- its measure, and liverseg's ----------------------------------------------------------------
 
 
-def soft_dice(truth, probability):
+def soft_dice(truth: Tensor, probability: Tensor) -> Tensor:
     """The paper's Dice: soft, over the whole batch, smoothing 1."""
     return (2 * ops.sum(truth * probability) + 1) / (ops.sum(truth) + ops.sum(probability) + 1)
 
 
-def paper_loss(target, probability):
+def paper_loss(target: Tensor, probability: Tensor) -> Tensor:
     """1 - soft Dice; arguments as for the losses of `make_loss`."""
     return 1 - soft_dice(target[..., :1], probability)
 
 
-def batch_dice(model, copies: list[Copy], network: str, recipe: Recipe) -> float:
+def batch_dice(model: Model, copies: list[Copy], network: str, recipe: Recipe) -> float:
     """The paper's Dice, the mean over batches of 8 copies."""
     scores = []
     for first in range(0, len(copies), BATCH):
@@ -196,7 +197,9 @@ def batch_dice(model, copies: list[Copy], network: str, recipe: Recipe) -> float
     return float(np.mean(scores))
 
 
-def _whole_scans(models: dict, network: str, cases: list[LabelledScan], recipe: Recipe) -> float:
+def _whole_scans(
+    models: dict[str, Model], network: str, cases: list[LabelledScan], recipe: Recipe
+) -> float:
     """Mean Dice of the masks of whole scans: one number a patient, nothing true in the input."""
     if network == "tumor":
         cases = [_masked(case, _liver(models["liver"], case, recipe), recipe) for case in cases]
@@ -205,11 +208,11 @@ def _whole_scans(models: dict, network: str, cases: list[LabelledScan], recipe: 
         model = ModelWithChangedInput(models[network], repeat_slice)
         probability, truth, _ = outputs(model, network, case, recipe, paper_view)
         if truth.any():
-            scores.append(dice(probability >= 0.5, truth))
+            scores.append(dice_of_some(probability >= 0.5, truth))
     return float(np.mean(scores))
 
 
-def _liver(model, case: LabelledScan, recipe: Recipe) -> np.ndarray:
+def _liver(model: Model, case: LabelledScan, recipe: Recipe) -> np.ndarray:
     """(z, y, x) bool, as the liver network sees it."""
     (square, window_hu), found = paper_view(case, recipe), np.empty(case.labels.shape, bool)
     for z, hu in enumerate(case.hu):

@@ -26,8 +26,8 @@ from ..errors import DataError
 from ..network.cascade import clean_tumors, level, segment
 from ..network.engine import Engine, load_engine
 from ..network.recipe import Recipe
-from ..network.weights import load_config, write_config
-from ..scores.metrics import dice
+from ..network.weights import Network, load_config, write_config
+from ..scores.metrics import dice, dice_of_some
 from ..sentences import say
 from ..training.datasets import cases_of_side, read_data, read_sides
 from ..training.labelled_scan import UNANNOTATED, LabelledScan, spacing_of
@@ -92,6 +92,7 @@ def choose_thresholds(cases: Iterable[tuple[LabelledScan, Engine]], recipe: Reci
     tumor = _tumor_points(scans, recipe)
     if tumor:
         best = _best(tumor)
+        assert best.peak is not None and best.smallest_mm3 is not None
         recipe = _with_tumor(recipe, best.threshold, best.peak, best.smallest_mm3)
     curves = {"liver": liver, "tumor": tumor}
     return Choice(
@@ -110,12 +111,13 @@ class CachedEngine:
     """
 
     def __init__(self, engine: Engine):
-        self._engine, self._known = engine, {}
+        self._engine = engine
+        self._known: dict[tuple, np.ndarray] = {}
         self.recipe, self.identity = engine.recipe, engine.identity
         self.batch_size = engine.batch_size
         self.look_for_tumors = False
 
-    def predict(self, network: str, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def predict(self, network: Network, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """See `Engine.predict`."""
         if network == "tumor" and not self.look_for_tumors:
             return [np.zeros(image.shape[:2], np.float32) for image in images]
@@ -126,12 +128,15 @@ class CachedEngine:
         return [self._known[key] for key in keys]
 
 
+Scans = list[tuple[LabelledScan, CachedEngine]]
+
+
 def _score(case: LabelledScan, engine: CachedEngine, recipe: Recipe) -> dict:
     engine.recipe, engine.look_for_tumors = recipe, True
     return score_case(case, engine)
 
 
-def _liver_point(scans, recipe: Recipe, threshold: float) -> Point:
+def _liver_point(scans: Scans, recipe: Recipe, threshold: float) -> Point:
     scores = []
     for case, engine in scans:
         engine.recipe = replace(recipe, liver_threshold=threshold)
@@ -140,10 +145,12 @@ def _liver_point(scans, recipe: Recipe, threshold: float) -> Point:
     return Point(threshold, None, None, float(np.mean(scores)))
 
 
-def _tumor_points(scans, recipe: Recipe) -> list[Point]:
+def _tumor_points(scans: Scans, recipe: Recipe) -> list[Point]:
     """Of all thresholds, peaks and sizes; none where no scan has annotated tumors."""
     settings = product(TUMOR_THRESHOLDS, PEAKS, SMALLEST_MM3)
-    rows = {setting: ([], []) for setting in settings if setting[0] <= setting[1]}
+    rows: dict[tuple[float, float, float], tuple[list[float], list[float]]] = {
+        setting: ([], []) for setting in settings if setting[0] <= setting[1]
+    }
     for case, engine in scans:
         annotated = ~(case.labels == UNANNOTATED).any(axis=(1, 2))
         if not (case.labels[annotated] == LIVER).any():
@@ -156,7 +163,7 @@ def _tumor_points(scans, recipe: Recipe) -> list[Point]:
         for setting, (scores, false_ml) in rows.items():
             tumor = _tumor(found, volume, _with_tumor(recipe, *setting))[annotated]
             if truth.any():
-                scores.append(dice(tumor, truth))
+                scores.append(dice_of_some(tumor, truth))
             elif volume.voxel_ml is not None:
                 false_ml.append(np.count_nonzero(tumor) * volume.voxel_ml)
     return [
@@ -246,8 +253,8 @@ def main(argv: list[str]) -> None:
         engine = load_engine(args.engine, folder)
         cases = list(read_unseen(args.data, patients))
         scans += [(case, engine) for case in cases]
-        names = sorted({case.patient for case in cases if not is_picture(case)})
-        judges.append({"engine": engine.identity, "patients": names})
+        seen = sorted({case.patient for case in cases if not is_picture(case)})
+        judges.append({"engine": engine.identity, "patients": seen})
     weights = load_config(args.weights)
     choice = choose_thresholds(scans, weights.recipe)
     for name, points in choice.curves.items():

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
 
@@ -111,10 +112,9 @@ class Page:
 
     def _connect(self) -> None:
         do, answer = self.handlers, self._answer
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        reading = {"concurrency_limit": 2, "concurrency_id": "reading", "api_visibility": "private"}
-        model = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
-        status = {"show_progress_on": [self.status]}
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        reading, model = _limited("reading", 2), _limited("model", 1)
+        status: dict[str, Any] = {"show_progress_on": [self.status]}
         results = [self.viewer, self.notices, self.numbers, self.curves]
         results += [self.surfaces, self.files]
         panel = [self.scan, self.series, self.truth, self.segment]
@@ -163,7 +163,12 @@ class Page:
         return answering(handler, vars(self))
 
 
-def serve(folder: TempFolder, **settings) -> Page:
+def _limited(work: str, at_once: int) -> dict[str, Any]:
+    """Settings of events of one kind of work, of which so many run at once."""
+    return {"concurrency_limit": at_once, "concurrency_id": work, "api_visibility": "private"}
+
+
+def serve(folder: TempFolder, **settings: Any) -> Page:
     """Serves the page from threads of its own; a page for tests and `main`.
 
     Args:

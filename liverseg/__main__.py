@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from . import __version__
 from .errors import DataError, UploadError, WeightsError
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _developer_command(name: str) -> Main:
     """The `main` of a command's module, imported now: most need a network library."""
+    main: Main
     match name:
         case "train":
             from .training.train import main
@@ -71,9 +73,9 @@ def inspect(args: argparse.Namespace) -> int:
 
     try:
         volume = read_scan(args.paths, series=args.series)
-        report = {
+        report: dict[str, Any] = {
             "outcome": "accepted",
-            "kind": volume.source.kind,
+            "kind": volume.kind,
             "shape_zyx": list(volume.shape),
             "spacing_zyx_mm": list(volume.spacing) if volume.spacing else None,
             "hu_range": [int(volume.hu.min()), int(volume.hu.max())],
@@ -112,7 +114,7 @@ def segment(args: argparse.Namespace) -> int:
     except (UploadError, WeightsError) as error:
         print(error, file=sys.stderr)
         return REFUSED
-    if volume.source.kind == "picture":
+    if volume.kind == "picture":
         write_png(prediction, args.out)
     else:
         write_nifti(prediction, volume, args.out / "segmentation.nii.gz")
@@ -139,8 +141,9 @@ def phantom(args: argparse.Namespace) -> int:
 class _ProgressBar:
     """One tqdm bar on stderr per stage of the work."""
 
-    def __enter__(self):
-        self._bar, self._stage = None, None
+    def __enter__(self) -> "_ProgressBar":
+        self._bar: Any = None
+        self._stage: str | None = None
         return self
 
     def update(self, stage: str, done: int, total: int) -> None:
@@ -151,7 +154,7 @@ class _ProgressBar:
             self._bar, self._stage = tqdm(total=total, desc=stage, file=sys.stderr), stage
         self._bar.update(done - self._bar.n)
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
 

@@ -56,7 +56,7 @@ def offered(study: Study) -> list[str]:
     """The kinds that can be made of a study's result; none before there is one."""
     if not isinstance(study, SegmentedStudy) or study.findings is None:
         return []
-    source = study.volume.source.kind if study.volume.source else "nifti"
+    source = study.volume.kind or "nifti"
     return [key for key, kind in KINDS.items() if source in kind.sources]
 
 

@@ -3,7 +3,7 @@
 import inspect
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,13 @@ def answering(handler: Callable, widgets: dict[str, Any]) -> Callable:
             return answer
         return {widgets[name]: _as_gradio_wants(value) for name, value in answer.items()}
 
-    def answer(request: gr.Request, *inputs):
+    def answer(request: gr.Request, *inputs: Any) -> Any:
         try:
             return values(handler(request.session_hash, *inputs))
         except Exception as error:
             raise _sentence(handler, error) from None
 
-    def stream(request: gr.Request, *inputs):
+    def stream(request: gr.Request, *inputs: Any) -> Iterator[Any]:
         try:
             yield from map(values, handler(request.session_hash, *inputs))
         except Exception as error:
@@ -49,7 +49,7 @@ def answering(handler: Callable, widgets: dict[str, Any]) -> Callable:
     return call
 
 
-def _describe(call: Callable, handler: Callable) -> None:
+def _describe(call: Any, handler: Callable) -> None:
     """Gives a function of any inputs the handler's, which Gradio looks at and tells programs."""
     _, *inputs = inspect.signature(handler).parameters
     special = {"request": gr.Request, "event": gr.EventData}

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from ..scores.measurements import Measurements
 from ..scores.metrics import Scores, missed_lesions
-from ..volume import LIVER, TUMOR, Segmentation, Spacing, bounding_box, common_box
+from ..volume import LIVER, TUMOR, Segmentation, bounding_box, common_box
 from ..writing import colors
 
 NAMES, COLORS = ("Liver", "Tumor"), (colors.LIVER, colors.TUMOR)
@@ -26,11 +26,13 @@ def slice_curves(
 
     Areas are in cm², or in pixels where the files do not say how large one is.
     """
-    areas, unit = (measurements.liver_area_mm2, measurements.tumor_area_mm2), "cm²"
-    scale = 100
-    if areas[0] is None:
-        areas, unit = [mask.sum(axis=(1, 2)) for mask in (prediction.liver, prediction.tumor)], "px"
-        scale = 1
+    areas: list[Sequence[float] | np.ndarray]
+    if measurements.liver_area_mm2 is None or measurements.tumor_area_mm2 is None:
+        areas = [mask.sum(axis=(1, 2)) for mask in (prediction.liver, prediction.tumor)]
+        unit, scale = "px", 1
+    else:
+        areas = [measurements.liver_area_mm2, measurements.tumor_area_mm2]
+        unit, scale = "cm²", 100
     number = np.arange(1, len(areas[0]) + 1)
     figure = go.Figure()
     for name, area, color in zip(NAMES, areas, COLORS, strict=True):
@@ -74,13 +76,15 @@ def slice_curves(
 
 
 def surfaces(
-    prediction: Segmentation, spacing: Spacing, truth: Segmentation | None = None
+    prediction: Segmentation,
+    spacing: tuple[float, float, float],
+    truth: Segmentation | None = None,
 ) -> go.Figure:
     """The liver, see-through, with the tumors found and, with ground truth, those missed.
 
     Args:
         prediction: with at least one voxel of liver.
-        spacing: mm, all three known.
+        spacing: mm, as `Volume.voxel_mm`.
         truth: on the same grid.
     """
     figure = go.Figure()
@@ -144,7 +148,9 @@ def side_letters(vertices: np.ndarray) -> list[dict]:
     ]
 
 
-def surface(mask: np.ndarray, spacing: Spacing, step_mm: float) -> tuple[np.ndarray, np.ndarray]:
+def surface(
+    mask: np.ndarray, spacing: tuple[float, float, float], step_mm: float
+) -> tuple[np.ndarray, np.ndarray]:
     """A triangle mesh around a mask.
 
     Args:

@@ -177,7 +177,9 @@ class Handlers:
     def draw_surfaces(self, session: str) -> str:
         """The figure in 3-D."""
         study = self.service.segmented_study(session)
-        return surfaces(study.prediction, study.volume.spacing, study.truth).to_json()
+        spacing = study.volume.voxel_mm
+        assert spacing is not None  # else the figure is not "wanted"
+        return surfaces(study.prediction, spacing, study.truth).to_json()
 
     def make_file(self, session: str, event: Any) -> Iterator[Values]:
         """Writes a file to take away, of the wanted kind."""

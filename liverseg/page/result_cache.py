@@ -48,5 +48,5 @@ class ResultCache:
 
 def content_key(volume: Volume, identity: str) -> Hashable:
     """What a segmentation depends on: the voxels, their spacing, the window and the weights."""
-    digest = hashlib.blake2b(memoryview(volume.hu).cast("B"), digest_size=32)
+    digest = hashlib.blake2b(volume.hu.data.cast("B"), digest_size=32)
     return digest.digest(), volume.shape, volume.spacing, volume.windowed, identity

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -24,6 +24,10 @@ from .downloads import write_file
 from .result_cache import ResultCache, content_key
 from .synthetic_case import SyntheticCase
 from .visitors import OpenedStudy, SegmentedStudy, Studies, Study, new_folder
+
+if TYPE_CHECKING:
+    from ..network.cascade import Step
+    from ..network.engine import Engine
 
 
 class Received(Protocol):
@@ -42,13 +46,13 @@ class Service:
         engine: of the networks; `load_engine()` at first use by default.
     """
 
-    def __init__(self, folder: Path, served: Path, engine=None):
+    def __init__(self, folder: Path, served: Path, engine: "Engine | None" = None):
         self.studies, self.served = Studies(folder, served), served
         self.results = ResultCache()
         self._engine = engine
 
     @property
-    def engine(self):
+    def engine(self) -> "Engine":
         """The networks, loaded when first needed; WeightsError where there are none."""
         if self._engine is None:
             from ..network.engine import load_engine
@@ -128,7 +132,7 @@ class Service:
             return study
         return self._read_truth(visitor, study, study.waiting_truth)
 
-    def segment(self, visitor: str, pause_s: float) -> Iterator:
+    def segment(self, visitor: str, pause_s: float) -> Iterator["Step"]:
         """Runs the networks on the visitor's scan; yields their Steps, the last with the result.
 
         Closing the iterator stops the work and leaves the study as it was.
@@ -149,7 +153,7 @@ class Service:
                 self._keep_prediction(visitor, volume, step.result)
             yield step
 
-    def steps(self, volume: Volume) -> Iterator:
+    def steps(self, volume: Volume) -> Iterator["Step"]:
         """The Steps of `segment_steps`; just the last one for voxels that were seen before."""
         from ..network.cascade import Step, segment_steps
 
@@ -271,15 +275,18 @@ def _remove(folder: Path | None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def joined(steps: Iterator, pause_s: float) -> Iterator:
+def joined(steps: Iterator["Step"], pause_s: float) -> Iterator["Step"]:
     """Joins the Steps that follow each other faster than `pause_s` seconds."""
-    waiting, last = [], time.monotonic()
+    waiting: list[Step] = []
+    last = time.monotonic()
     for step in steps:
         waiting.append(step)
         if step.result is not None or time.monotonic() - last >= pause_s:
-            labelled = [one for one in waiting if one.labels is not None and len(one.z)]
+            labelled = [
+                (one.z, one.labels) for one in waiting if one.labels is not None and len(one.z)
+            ]
             if labelled and step.result is None:
-                z = tuple(k for one in labelled for k in one.z)
-                step = replace(step, z=z, labels=np.concatenate([one.labels for one in labelled]))
+                z = tuple(k for some, _ in labelled for k in some)
+                step = replace(step, z=z, labels=np.concatenate([labels for _, labels in labelled]))
             yield step
             waiting, last = [], time.monotonic()

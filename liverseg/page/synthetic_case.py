@@ -26,7 +26,7 @@ class SyntheticCase:
     size: str = "any"
     contrast: str = "any"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (
             not 0 <= self.number <= LAST
             or self.size not in SIZES_MM

@@ -40,7 +40,7 @@ class TempFolder:
     def __enter__(self) -> "TempFolder":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 

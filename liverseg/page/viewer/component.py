@@ -55,7 +55,7 @@ class LiverViewer(gr.HTML):
 
     data_model = ViewerValue
 
-    def __init__(self, value: dict | None = None, **settings):
+    def __init__(self, value: dict | None = None, **settings: Any):
         files = {
             "html_template": (HERE / "viewer.html").read_text(encoding="utf-8"),
             "css_template": (HERE / "viewer.css").read_text(encoding="utf-8"),
@@ -68,7 +68,8 @@ class LiverViewer(gr.HTML):
     def preprocess(self, payload: Any) -> None:
         """The viewer is no input: what a browser sends back is dropped."""
 
-    def postprocess(self, value: dict | None) -> ViewerValue:
+    # `gr.HTML` has text for a value, this one what its `data_model` says
+    def postprocess(self, value: dict | None) -> ViewerValue:  # type: ignore[override]
         """What `packing` made; None empties the viewer."""
         return ViewerValue(root=value)
 

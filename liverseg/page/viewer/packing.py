@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def pack_scan_steps(
     levels = _levels(volume)
     positions = volume.source.positions_mm if volume.source else None
     order = middle_out(len(volume.hu))
-    value = {
+    value: dict[str, Any] = {
         "id": secrets.token_hex(8),
         "case": asdict(case) if case else None,
         "shape": list(volume.shape),
@@ -103,12 +103,10 @@ def pack_masks(
         thresholds: liver's and tumor's, at which `prediction` was made.
         folder: the scan's.
     """
-    labels = 0 if prediction is None else prediction.labels
-    labels = labels if truth is None else labels | truth.labels << 2
-    result = {
+    result: dict[str, Any] = {
         "predicted": prediction is not None,
         "truth": truth is not None,
-        "labels": _write(labels, folder),
+        "labels": _write(_in_one_byte(prediction, truth), folder),
         "thresholds": {"liver": thresholds[0], "tumor": thresholds[1]},
         "probability": None,
         "scores": None,
@@ -146,9 +144,18 @@ def _affine(volume: Volume) -> list[list[float]] | None:
     """Three rows, voxel (x, y, z, 1) to LPS mm; None where the files do not say."""
     if volume.source is not None and volume.source.affine is not None:
         return volume.source.affine[:3].tolist()
-    if volume.voxel_ml is None:
+    if volume.spacing is None or volume.spacing.z is None:
         return None
     return affine_of(volume.spacing)[:3].tolist()
+
+
+def _in_one_byte(prediction: Segmentation | None, truth: Segmentation | None) -> np.ndarray:
+    """(z, y, x) uint8, prediction + 4 truth; one of both may be missing."""
+    if truth is None:
+        assert prediction is not None
+        return prediction.labels
+    true = truth.labels << 2
+    return true if prediction is None else prediction.labels | true
 
 
 def _levels(volume: Volume) -> tuple[tuple[int, int], ...]:
@@ -162,8 +169,8 @@ def _write_slices(
     hu: np.ndarray, order: list[int], levels: tuple[tuple[int, int], ...], folder: Path
 ) -> Path:
     """Gzipped grey levels of some slices of (z, y, x) int16 HU, one at a time."""
-    table = np.interp(np.arange(HU_MIN, HU_MAX + 1), *zip(*levels, strict=True))
-    table = table.round().astype(np.uint8)
+    marks, grays = zip(*levels, strict=True)
+    table = np.interp(np.arange(HU_MIN, HU_MAX + 1), marks, grays).round().astype(np.uint8)
     # differences repeat themselves in air only: looking for anything else would be in vain
     packer = zlib.compressobj(1, wbits=GZIP_WBITS, strategy=zlib.Z_RLE)
     path = folder / f"{secrets.token_hex(16)}.bin"
@@ -225,7 +232,7 @@ def _lesion(lesion: Lesion, status: str | None) -> dict:
 
 def _write(array: np.ndarray, folder: Path) -> Path:
     """Gzipped bytes in a file named by their digest: what is there already is not sent again."""
-    content = memoryview(np.ascontiguousarray(array)).cast("B")
+    content = np.ascontiguousarray(array).data.cast("B")
     path = folder / f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.bin"
     if not path.exists():
         path.write_bytes(gzip.compress(content, 1))

@@ -8,6 +8,7 @@ JavaScript, so the templates are fixed: what came from outside reaches the page 
 import secrets
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import plotly
@@ -18,7 +19,9 @@ CSS = (HERE / "page.css").read_text(encoding="utf-8")
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
-def component(name: str, value=None, *, template: str | None = None, **settings) -> gr.HTML:
+def component(
+    name: str, value: Any = None, *, template: str | None = None, **settings: Any
+) -> gr.HTML:
     """A component made of `name`.html, .css and .js, whose comments say what value it draws."""
     html, css, js = (
         (HERE / f"{name}.{suffix}").read_text(encoding="utf-8") for suffix in ("html", "css", "js")
@@ -33,7 +36,7 @@ def component(name: str, value=None, *, template: str | None = None, **settings)
     )
 
 
-def upload_box(label: str, hint: str, **settings) -> gr.HTML:
+def upload_box(label: str, hint: str, **settings: Any) -> gr.HTML:
     """Takes files, folders and zips; its value is then one for `Upload`.
 
     Its `upload` event follows when all have arrived. The handler answers with `uploads.said` or
@@ -49,7 +52,7 @@ def upload_box(label: str, hint: str, **settings) -> gr.HTML:
     return component("upload_box", template=template, **settings)
 
 
-def plotly_figure(hint: str, *, linked: bool = False, **settings) -> gr.HTML:
+def plotly_figure(hint: str, *, linked: bool = False, **settings: Any) -> gr.HTML:
     """Draws a figure's `to_json()`; `linked` ones follow and steer the viewer's slice.
 
     Until there is one it says `hint`.
@@ -68,7 +71,7 @@ def plotly_figure(hint: str, *, linked: bool = False, **settings) -> gr.HTML:
 def prepare_gradio() -> None:
     """Serves plotly.js, and keeps uploads apart; call once before the page is built."""
     gr.set_static_paths([PLOTLY_JS])
-    route_utils.GradioUploadFile = _UploadedFile
+    route_utils.GradioUploadFile = _UploadedFile  # type: ignore[misc]  # there is no other way in
 
 
 class _UploadedFile(route_utils.GradioUploadFile):
@@ -78,7 +81,7 @@ class _UploadedFile(route_utils.GradioUploadFile):
     and the first to be read and deleted would take it from the other.
     """
 
-    def __init__(self, *args, **settings):
+    def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.sha.update(secrets.token_bytes(32))
 

@@ -13,7 +13,8 @@ import pytest
 from liverseg.errors import Replaced, SeveralSeries, TooLarge, UploadError
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
-from liverseg.page import service
+from liverseg.page import handlers, service
+from liverseg.page.handlers import Handlers
 from liverseg.page.service import Service
 from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom import make_phantom
@@ -169,6 +170,17 @@ def test_work_on_a_scan_that_another_replaced_stops_and_leaves_the_new_one_alone
     assert not isinstance(study, SegmentedStudy)
     with pytest.raises(UploadError, match="Press Segment first"):
         opened.score("ann")
+
+
+def test_a_scan_is_segmented_that_is_still_being_packed_for_the_viewer(
+    opened, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(handlers, "PREVIEW_PAUSE_S", 0)
+    opened.open_scan("ann", abdomen(tmp_path / "scan"))
+    first, *_, last = Handlers(opened).run("ann")
+    assert first.keys() == {"status"}
+    assert last["status"] is None
+    assert opened.studies.of("ann").prediction.liver.any()
 
 
 def test_a_result_that_was_known_carries_nothing_of_the_visitor_for_whom_it_was_made(

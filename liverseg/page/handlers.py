@@ -157,9 +157,9 @@ class Handlers:
         value = study.shown
         for step in self.service.segment(session, PREVIEW_PAUSE_S):
             if step.result is None:
-                value = pack_preview(value, step, folder=study.served)
+                value = value and pack_preview(value, step, folder=study.served)
                 done = {"stage": step.stage, "done": step.done, "total": step.total}
-                yield {"viewer": value, "status": done}
+                yield {**({"viewer": value} if value else {}), "status": done}
         results = self._results(session)
         wanted = {"surfaces": self._surfaces_wanted(session)}
         yield {**self.rest(session), **results, **wanted}

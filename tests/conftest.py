@@ -7,6 +7,15 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leaves out campaigns unless the command asks for them by name."""
+    if "campaign" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("campaign")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real CT that developers have; tests that need it skip elsewhere."""

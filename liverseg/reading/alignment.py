@@ -98,7 +98,7 @@ class MaskPlane:
     grid: Grid | None
 
 
-Placed = tuple[MaskPlane, Grid]
+Placed = tuple[MaskPlane, Grid]  # and where it lies
 
 
 def assembled(planes: list[MaskPlane], volume: Volume) -> Segmentation:

@@ -1,0 +1,21 @@
+"""The long ones, by command only: `python -m pytest -m campaign`. CI runs small samples of each."""
+
+import pytest
+
+from tests.benchmarks.load import run
+from tests.fuzz.fuzz import fuzz
+
+pytestmark = pytest.mark.campaign
+
+
+def test_a_hundred_thousand_damaged_uploads_are_read_or_refused():
+    summary = fuzz(100_000)
+    assert not summary.findings, str(summary)
+    assert summary.slowest_seconds < 10
+
+
+def test_a_class_of_thirty_at_full_size_gets_its_results(tmp_path):
+    load = run(tmp_path, programs=26, browsers=4, shape=(60, 512, 512))
+    assert all(visit.right for visit in load.visits)
+    assert load.in_order
+    assert (load.open_studies, load.files) == (0, 0)

@@ -41,7 +41,7 @@ SECONDS = 60  # for a browser on a busy machine
 
 
 def rank(name: str) -> int:
-    """The place in `ORDER` of a script's folder; what lies beside main.js is for all."""
+    """The place of a script's folder in `ORDER`; every script may use those beside main.js."""
     return ORDER.index(name if name in ORDER else name.rpartition("/")[0])
 
 
@@ -51,7 +51,7 @@ def test_a_script_imports_only_from_its_own_folder_and_those_before(name):
         assert rank(imported) <= rank(name), f"{name} imports {imported}"
 
 
-def test_no_scripts_import_each_other_and_each_is_used():
+def test_imports_run_in_no_circle_and_every_script_is_used():
     graph = {name: scripts.imports_of(name) for name in scripts.SCRIPTS}
     order = list(TopologicalSorter(graph).static_order())  # raises where there is a circle
     assert order[-1] == "main.js"
@@ -61,7 +61,7 @@ def test_no_scripts_import_each_other_and_each_is_used():
 
 @pytest.fixture
 def other_scripts(monkeypatch, tmp_path):
-    """Writes scripts that take the place of the viewer's."""
+    """A function that writes scripts, which then take the place of the viewer's."""
 
     def write(**texts):
         for name, text in texts.items():
@@ -90,13 +90,13 @@ def other_scripts(monkeypatch, tmp_path):
         'import { store } from "https://example.org/store.js";',
     ],
 )
-def test_an_import_in_any_other_form_is_refused(other_scripts, statement):
+def test_an_import_of_any_other_form_is_refused(other_scripts, statement):
     other_scripts(store="export const store = 1;\n", main=f"{statement}\n")
     with pytest.raises(ValueError, match=r"main\.js imports"):
         scripts.import_map()
 
 
-def test_in_the_import_map_scripts_have_bare_names_and_are_otherwise_as_they_are(other_scripts):
+def test_the_import_map_changes_nothing_but_the_names_in_imports(other_scripts):
     text = '// Größe\nimport { store } from "./store.js";\nexport const start = () => store;\n'
     other_scripts(store="export const store = 1;\n", main=text)
     urls = json.loads(scripts.import_map())["imports"]
@@ -106,7 +106,7 @@ def test_in_the_import_map_scripts_have_bare_names_and_are_otherwise_as_they_are
     assert base64.b64decode(content).decode("utf-8") == expected
 
 
-def test_the_address_is_always_the_same_folder_and_another_one_after_a_change(other_scripts):
+def test_a_change_in_a_script_changes_the_address_but_not_the_folder(other_scripts):
     folder = f"gradio_api/file={scripts.HERE.as_posix()}/"
     assert unquote(scripts.address()) == folder
     other_scripts(main="export const start = 1;\n")
@@ -133,7 +133,7 @@ def a_value(folder: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """A page with the viewer; `asked` collects the cases that it asked for."""
+    """A page with the viewer; its `asked` lists the cases that were asked for."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
@@ -185,7 +185,7 @@ def chromium():
 
 @pytest.fixture
 def page(chromium):
-    """A page of a visitor who has never been there; `problems` are its errors."""
+    """The page of a first-time visitor; `problems` collects its errors."""
     context = chromium.new_context()
     page = context.new_page()
     page.set_default_timeout(1000 * SECONDS)
@@ -206,7 +206,7 @@ IS_PAINTED = """() => {
 
 
 def go_and_hold_scripts(page, url: str) -> list:
-    """Opens a page and lets its scripts wait; returns their requests once all are made."""
+    """Opens a page but holds back its scripts; returns their requests once all are made."""
     held = []
 
     def hold(route):
@@ -228,7 +228,7 @@ def release(held: list) -> None:
         route.continue_()
 
 
-def test_a_value_that_comes_before_the_scripts_is_shown(page, served):
+def test_a_value_that_arrives_before_the_scripts_is_shown(page, served):
     held = go_and_hold_scripts(page, served)
     page.get_by_role("button", name="show").click()
     expect(page.get_by_label("said")).to_have_value("shown")
@@ -238,7 +238,7 @@ def test_a_value_that_comes_before_the_scripts_is_shown(page, served):
     assert page.problems == []
 
 
-def test_all_scripts_are_asked_for_at_once_and_each_only_once(page, served):
+def test_all_scripts_are_requested_at_once_and_each_only_once(page, served):
     held = go_and_hold_scripts(page, served)
     asked = [unquote(route.request.url).partition("/viewer/")[2] for route in held]
     assert sorted(asked) == sorted(scripts.SCRIPTS)
@@ -248,7 +248,7 @@ def test_all_scripts_are_asked_for_at_once_and_each_only_once(page, served):
     assert len(held) == len(scripts.SCRIPTS)
 
 
-def test_an_event_that_follows_a_late_start_reaches_python(page, served, demo):
+def test_an_event_after_a_late_start_reaches_python(page, served, demo):
     held = go_and_hold_scripts(page, f"{served}?case=7&size=any&contrast=any")
     demo.asked.clear()
     release(held)
@@ -256,7 +256,7 @@ def test_an_event_that_follows_a_late_start_reaches_python(page, served, demo):
     assert page.problems == []
 
 
-def test_a_control_takes_no_click_before_it_can_answer(page, served):
+def test_a_control_takes_no_click_until_it_can_respond(page, served):
     held = go_and_hold_scripts(page, served)
     assert page.locator(".lv-side[inert], .lv-strip[inert]").count() == 2
     release(held)
@@ -267,7 +267,7 @@ def test_a_control_takes_no_click_before_it_can_answer(page, served):
 
 @pytest.mark.parametrize("name", ["main.js", "scan/files.js"])
 @pytest.mark.parametrize("trouble", ["is not there", "is too new for the browser"])
-def test_a_script_that_does_not_load_is_said(page, served, name, trouble):
+def test_the_viewer_says_so_when_a_script_does_not_load(page, served, name, trouble):
     def fail(route):
         if not unquote(route.request.url).endswith(f"/viewer/{name}"):
             route.continue_()
@@ -335,7 +335,7 @@ PAGE = """<!doctype html>
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Path:
-    """A file that holds the viewer and a scan, and needs nothing else."""
+    """A file that contains the viewer and a scan, and needs nothing else."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         value = embedded(a_value(private_folder()))
@@ -345,7 +345,7 @@ def written(tmp_path_factory) -> Path:
     )
     props = json.dumps({"value": value, **words}).replace("<", "\\u003c")
     page = PAGE.format(css=css, imports=scripts.import_map(), html=html, props=props)
-    path = tmp_path_factory.mktemp("a folder, späte Phase") / "A case.html"
+    path = tmp_path_factory.mktemp("José's cases, 2026") / "A case.html"
     path.write_text(page, encoding="utf-8")
     return path
 
@@ -356,7 +356,7 @@ PRESS_END = """() => {
 
 
 def check_file(go_to, evaluate, written):
-    """The same in every browser; `evaluate` runs a function that is given as text."""
+    """What holds in every browser; `evaluate` takes the text of a function and calls it."""
     go_to(written.as_uri())
     wait_until(lambda: evaluate(IS_PAINTED), SECONDS)
     shown = "() => document.querySelector('.lv-slice').textContent"
@@ -381,12 +381,12 @@ def test_a_file_runs_in_firefox_without_a_network(written, tmp_path):
 
 @contextmanager
 def firefox(profile: Path):
-    """Firefox with all its requests sent to a port where nobody listens."""
+    """Firefox, with a proxy for all its requests on a port where nobody listens."""
     program = next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)
     if not program:
         reason = "needs Firefox: apt-get install firefox-esr"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    settings = {"marionette.port": 0, "network.proxy.type": 1}  # any port that is free
+    settings = {"marionette.port": 0, "network.proxy.type": 1}  # 0 is any free port
     for scheme in ("http", "ssl"):
         settings[f"network.proxy.{scheme}"] = "127.0.0.1"
         settings[f"network.proxy.{scheme}_port"] = 9
@@ -405,7 +405,7 @@ def firefox(profile: Path):
 
 
 class Marionette:
-    """Firefox's remote control, for which Debian has no driver: JSON after its length."""
+    """Firefox's remote control: JSON after its length, over a socket. Debian has no geckodriver."""
 
     def __init__(self, connection: socket.socket):
         self.connection, self.answers = connection, connection.makefile("rb")

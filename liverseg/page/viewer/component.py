@@ -16,9 +16,9 @@ HERE = Path(__file__).parent
 PALETTE = {name.lower(): value for name, value in vars(colors).items() if name.isupper()}
 MEANINGS = {key: asdict(known) for key, known in EXPLANATIONS.items()}
 
-# What `gr.HTML` runs when the viewer appears. It asks for all scripts at once, since a browser
-# learns of each only when one that imports it is there. Until they are here the newest value waits
-# in `props`, and the controls are inert.
+# What `gr.HTML` runs when the viewer appears. It requests all scripts at once: a browser by itself
+# learns of a script only from one that imports it, one round trip after another. Until they are
+# loaded, `props` keeps the newest value and the controls are inert.
 ON_LOAD = """
 const [folder, names] = SCRIPTS;
 const address = (name) => new URL(folder + name, document.baseURI).href;
@@ -26,7 +26,7 @@ for (const name of names) {
   const link = document.createElement("link");
   document.head.append(Object.assign(link, { rel: "modulepreload", href: address(name) }));
 }
-// Gradio looks here for the names of the events that they trigger: "open_case", "segment".
+// Gradio takes the names of the viewer's events from quotes in this text: "open_case", "segment".
 import(address("main.js"))
   .then(({ start }) => start({ element, props, watch, trigger }))
   .catch((error) => {
@@ -36,8 +36,9 @@ import(address("main.js"))
   });
 """
 
-# Each by itself, since a folder would be served with all that is in it.
-gr.set_static_paths([HERE / name for name in SCRIPTS])
+# Not this whole folder, which holds more than scripts, and not file by file: Gradio compares every
+# request with every entry.
+gr.set_static_paths(sorted({HERE / Path(name).parts[0] for name in SCRIPTS}))
 
 
 class ViewerValue(GradioRootModel):

@@ -24,9 +24,9 @@ import { createMisleading } from "./lessons/misleading.js";
 
 const PLAY_MS = 90;
 
-// What `gr.HTML` gives a script; another page may give the same.
-//   element: holds viewer.html; props: value, palette, meanings, statuses; watch(name, call): calls
-//   when a prop changed; trigger(event, detail): tells Python.
+// Takes what `gr.HTML` gives to a script; any other page can give the same.
+//   element: contains viewer.html; props: {value, palette, meanings, statuses}; watch(name, call):
+//   calls back when that prop has changed; trigger(event, detail): sends an event to Python.
 export function start({ element, props, watch, trigger }) {
   const root = element.querySelector(".lv");
   const { palette } = props;
@@ -84,7 +84,7 @@ export function start({ element, props, watch, trigger }) {
   watch("value", () => loader.show(props.value));
   loader.show(props.value);
   store.touch(...Object.keys(store.state)); // everything is drawn once, an empty viewer too
-  // Until here the template's controls would not have answered.
+  // Until now the controls in the template could not have responded.
   for (const part of root.querySelectorAll("[inert]")) part.inert = false;
   const linked = linkedCase(location);
   if (!linked) return;

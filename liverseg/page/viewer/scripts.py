@@ -21,11 +21,12 @@ ANY_IMPORT = re.compile(r"""\bimport\b|\bfrom\s*["'`]""")
 def address() -> str:
     """Where the folder of the scripts is on a Gradio page, relative to that page.
 
-    It changes with the scripts. Gradio does not say how long a file may be kept, so a browser
-    decides that on its own, file by file, and after an update it would mix old scripts with new
-    ones. A version in a query would not help, since a script does not pass it on to those that it
-    imports, and a version in the path would have to be a folder. But one path has many spellings:
-    the bits of the scripts' digest say which of its letters are percent-encoded.
+    The address changes with the scripts. Gradio does not say how long a file may be cached, so
+    each browser decides for itself, file by file, and after an update it would mix old scripts
+    with new ones. A version in the query would not help: a script does not hand it on to the
+    scripts that it imports. A version in the path would have to be a real folder. But the same
+    path can be spelled in many ways: the digest of the scripts, bit by bit, says which of its
+    letters are percent-encoded. To the server it is one folder, to a browser another one.
     """
     content = "".join(f"{name}\n{_text(name)}" for name in SCRIPTS)
     digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
@@ -39,20 +40,22 @@ def imports_of(name: str) -> list[str]:
     """The names of the scripts that a script imports.
 
     Raises:
-        ValueError: it imports what there is not, or in another way than scripts here do.
+        ValueError: it imports a script that does not exist, or not by `import { a } from "./b.js";`
+            on a line of its own, the only form that is understood here.
     """
     text = _text(name)
     if ANY_IMPORT.search(IMPORT.sub("", text)):
-        raise ValueError(f"{name} imports in another way than scripts here do")
+        raise ValueError(f"{name} imports in a form that is not understood here")
     return [_meant(name, specifier) for _, specifier in IMPORT.findall(text)]
 
 
 def import_map() -> str:
-    """The JSON of a `<script type="importmap">`, for a page that holds the scripts itself.
+    """The content of a `<script type="importmap">` for a page that carries the scripts itself.
 
-    A module of that page can `import { start } from "main.js"`, from the disk and without any
-    network. In the map each script is a `data:` URL, which has no folder in which
-    "../scan/study.js" could be found; there it asks for "scan/study.js", which the map knows.
+    A module of that page can `import { start } from "main.js"`, even from a file on disk and
+    without a network. Each script in the map is a `data:` URL. Such a URL is in no folder, so that
+    "../scan/study.js" would lead nowhere; there the script imports "scan/study.js", a name that
+    the map knows.
 
     Raises:
         ValueError: as `imports_of`.
@@ -61,16 +64,16 @@ def import_map() -> str:
 
 
 def _data_url(name: str) -> str:
-    imports_of(name)  # what is not understood is refused here, not in somebody's browser
+    imports_of(name)  # refuses here what would fail only in a browser
     text = IMPORT.sub(lambda found: f'{found[1]}"{_meant(name, found[2])}";', _text(name))
     return f"data:text/javascript;base64,{base64.b64encode(text.encode()).decode()}"
 
 
 def _meant(importer: str, specifier: str) -> str:
-    """The script that a path in an import means."""
+    """The name of the script that an import refers to."""
     name = posixpath.normpath(posixpath.join(posixpath.dirname(importer), specifier))
     if name not in SCRIPTS:
-        raise ValueError(f"{importer} imports {specifier}, which there is not")
+        raise ValueError(f"{importer} imports {specifier}, which does not exist")
     return name
 
 

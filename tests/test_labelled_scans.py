@@ -50,13 +50,13 @@ def make_case(name="a", patient="a", tumor=2, slices=6, z_mm=2.5) -> LabelledSca
 def test_scans_of_one_patient_on_two_sides_are_refused():
     cases = [make_case("first", "p"), make_case("second", "p")]
     sides = {"train": ["first"], "val": ["second"], "test": []}
-    with pytest.raises(ValueError, match="patient p would be in train and in val"):
+    with pytest.raises(ValueError, match="Patient p would be in train and in val"):
         split_cases(cases, sides)
 
 
 def test_a_patient_that_two_sides_name_is_refused():
     sides = {"train": [], "val": ["p"], "test": ["p"]}
-    with pytest.raises(ValueError, match="patient p would be in val and in test"):
+    with pytest.raises(ValueError, match="Patient p would be in val and in test"):
         split_cases([make_case("a", "p")], sides)
 
 
@@ -81,7 +81,7 @@ def test_a_random_split_shares_out_patients_with_tumors():
 
 
 def test_two_patients_are_too_few_for_a_split():
-    with pytest.raises(ValueError, match="at least 3 patients, got 1"):
+    with pytest.raises(ValueError, match="at least 3 patients, but there are 1"):
         random_sides([make_case()])
 
 

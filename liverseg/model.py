@@ -35,42 +35,53 @@ def build_resunet(
 
     x = _stem(image, filters[0])
     stages = [x]
-    for width in filters[1:]:
-        x = _residual_block(x, width, strides=2)
+    for number, width in enumerate(filters[1:], 1):
+        x = _residual_block(x, width, f"encoder{number}", strides=2)
         stages.append(x)  # (n, y / 2^k, x / 2^k, width)
 
-    for _ in range(2):  # the bridge has no shortcut
-        x = _normalized_convolution(x, filters[-1])
+    for number in (1, 2):  # the bridge has no shortcut
+        x = _normalized_convolution(x, filters[-1], "bridge", number)
 
-    for width, skip in zip(reversed(filters[1:]), reversed(stages[:-1]), strict=True):
+    ways_up = zip(reversed(filters[1:]), reversed(stages[:-1]), strict=True)
+    for number, (width, skip) in enumerate(ways_up, 1):
         x = layers.UpSampling2D(2, interpolation="nearest")(x)
         x = layers.Concatenate()([x, skip])
-        x = _residual_block(x, width)
+        x = _residual_block(x, width, f"decoder{number}")
 
-    probability = layers.Conv2D(1, 1, padding="same", activation="sigmoid", dtype="float32")(x)
-    return keras.Model(image, probability, name=name)
+    output = layers.Conv2D(
+        1, 1, padding="same", activation="sigmoid", dtype="float32", name="probability"
+    )
+    return keras.Model(image, output(x), name=name)
 
 
 def _stem(image: Tensor, width: int) -> Tensor:
-    x = layers.Conv2D(width, 3, padding="same")(image)
-    x = layers.BatchNormalization()(x)
+    x = layers.Conv2D(width, 3, padding="same", name="stem_conv1")(image)
+    x = layers.BatchNormalization(name="stem_norm1")(x)
     x = layers.Activation("relu")(x)
-    x = layers.Conv2D(width, 3, padding="same")(x)
-    return layers.Add()([x, _shortcut(image, width)])
+    x = layers.Conv2D(width, 3, padding="same", name="stem_conv2")(x)
+    return layers.Add()([x, _shortcut(image, width, "stem")])
 
 
-def _residual_block(x: Tensor, width: int, strides: int = 1) -> Tensor:
-    residual = _normalized_convolution(x, width, strides)
-    residual = _normalized_convolution(residual, width)
-    return layers.Add()([residual, _shortcut(x, width, strides)])
+def _residual_block(x: Tensor, width: int, name: str, strides: int = 1) -> Tensor:
+    residual = _normalized_convolution(x, width, name, 1, strides)
+    residual = _normalized_convolution(residual, width, name, 2)
+    return layers.Add()([residual, _shortcut(x, width, name, strides)])
 
 
-def _normalized_convolution(x: Tensor, width: int, strides: int = 1) -> Tensor:
-    x = layers.BatchNormalization()(x)
+def _normalized_convolution(
+    x: Tensor, width: int, name: str, number: int, strides: int = 1
+) -> Tensor:
+    x = layers.BatchNormalization(name=f"{name}_norm{number}")(x)
     x = layers.Activation("relu")(x)
-    return layers.Conv2D(width, 3, padding="same", strides=strides)(x)
+    convolution = layers.Conv2D(
+        width, 3, padding="same", strides=strides, name=f"{name}_conv{number}"
+    )
+    return convolution(x)
 
 
-def _shortcut(x: Tensor, width: int, strides: int = 1) -> Tensor:
-    x = layers.Conv2D(width, 1, padding="same", strides=strides)(x)
-    return layers.BatchNormalization()(x)  # normalised but, as in the paper, not activated
+def _shortcut(x: Tensor, width: int, name: str, strides: int = 1) -> Tensor:
+    convolution = layers.Conv2D(
+        width, 1, padding="same", strides=strides, name=f"{name}_shortcut_conv"
+    )
+    # normalized but, as in the paper, not activated
+    return layers.BatchNormalization(name=f"{name}_shortcut_norm")(convolution(x))

@@ -11,7 +11,7 @@ from liverseg.network.recipe import Recipe
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import placed, write_dicom, write_ircadb_masks
 from liverseg.training.augment import SHADING, random_contrast, with_shading
-from liverseg.training.cache import open_packed, pack
+from liverseg.training.cache import MANIFEST, packed
 from liverseg.training.datasets import (
     read_data,
     read_phantoms,
@@ -87,13 +87,47 @@ def test_two_patients_are_too_few_for_a_split():
 
 def test_packed_cases_come_back_as_they_were(tmp_path):
     case = make_case("lits_001", "ircad_01")
-    (packed,) = pack([case], tmp_path)
-    (again,) = open_packed(tmp_path)
-    for found in (packed, again):
+    reads = []
+
+    def read(source):
+        reads.append(source)
+        yield case
+
+    (written,) = packed(tmp_path / "data", tmp_path / "cache", read)
+    (again,) = packed(tmp_path / "data", tmp_path / "cache", read)
+    assert len(reads) == 1
+    for found in (written, again):
         assert (found.name, found.patient, found.pixel_mm) == ("lits_001", "ircad_01", 0.75)
         np.testing.assert_array_equal(found.hu, case.hu)
         np.testing.assert_array_equal(found.labels, case.labels)
         np.testing.assert_array_equal(found.z_mm, case.z_mm)
+
+
+def test_a_cache_that_was_cut_short_is_written_again(tmp_path):
+    cases = [make_case("a", "p"), make_case("b", "q")]
+
+    def read_and_stop(source):
+        yield cases[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        packed(tmp_path / "data", tmp_path / "cache", read_and_stop)
+    found = packed(tmp_path / "data", tmp_path / "cache", lambda source: cases)
+    assert [case.name for case in found] == ["a", "b"]
+    (tmp_path / "cache" / MANIFEST).unlink()
+    found = packed(tmp_path / "data", tmp_path / "cache", lambda source: cases[1:])
+    assert [case.name for case in found] == ["b"]
+
+
+def test_a_cache_of_other_data_is_refused_and_kept(tmp_path):
+    for name in ("first", "second"):
+        write_slice_folder(tmp_path / name / "ct" / name, make_case(name, name))
+    packed(tmp_path / "first", tmp_path / "cache", read_data)
+    with pytest.raises(ValueError, match="holds the cache of other data"):
+        packed(tmp_path / "second", tmp_path / "cache", read_data)
+    (tmp_path / "first").rename(tmp_path / "moved")
+    (case,) = packed(tmp_path / "moved", tmp_path / "cache", read_data)
+    assert case.name == "first"
 
 
 def write_slice_folder(folder, case: LabelledScan, window=(-100, 200)):

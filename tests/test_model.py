@@ -36,25 +36,25 @@ def model():
 
 def row(layer):
     """A layer as the table writes it."""
-    if "normalization" in layer.name:
+    if "norm" in layer.name:
         return layer.count_params()
     side, _, channels_in, channels_out = layer.kernel.shape
     return side, layer.strides[0], channels_in, channels_out, layer.count_params()
 
 
-def test_every_convolution_and_normalisation_is_the_papers(model):
-    layers = [layer for layer in model.layers if layer.weights]
-    # Keras sorts parallel branches by depth; as names count up in the order of making, sort by them
-    for kind in ("conv2d", "batch_normalization"):
-        made = sorted((x for x in layers if x.name.startswith(kind)), key=lambda x: number(x.name))
-        expected = [entry for entry in TABLE if isinstance(entry, tuple) == (kind == "conv2d")]
-        assert [row(layer) for layer in made] == expected
+BLOCK = ("norm1", "conv1", "norm2", "conv2", "shortcut_conv", "shortcut_norm")
+NAMES = [
+    *[f"stem_{part}" for part in ("conv1", "norm1", "conv2", "shortcut_conv", "shortcut_norm")],
+    *[f"encoder{number}_{part}" for number in (1, 2, 3, 4) for part in BLOCK],
+    *[f"bridge_{part}" for part in BLOCK[:4]],
+    *[f"decoder{number}_{part}" for number in (1, 2, 3, 4) for part in BLOCK],
+    "probability",
+]
 
 
-def number(name):
-    """The count at the end of a Keras layer name; 0 for the first."""
-    tail = name.rsplit("_", 1)[-1]
-    return int(tail) if tail.isdigit() else 0
+def test_every_convolution_and_normalization_is_the_papers(model):
+    assert {layer.name for layer in model.layers if layer.weights} == set(NAMES)
+    assert [row(model.get_layer(name)) for name in NAMES] == TABLE
 
 
 def test_the_papers_number_of_parameters(model):
@@ -74,10 +74,10 @@ def test_each_stage_halves_the_grid_and_the_decoder_doubles_it_again(model):
     assert sides == [256, 128, 64, 32, 16, 32, 64, 128, 256]
 
 
-def test_the_shortcut_is_normalised_but_not_activated(model):
+def test_the_shortcut_is_normalized_but_not_activated(model):
     for add in (layer for layer in model.layers if layer.name.startswith("add")):
         branches = [tensor._keras_history.operation.name for tensor in add.input]
-        assert any(name.startswith("batch_normalization") for name in branches)
+        assert any(name.endswith("shortcut_norm") for name in branches)
         assert not any(name.startswith("activation") for name in branches)
 
 

@@ -174,7 +174,7 @@ def test_zero_is_exact_in_every_range():
 
 
 def test_integer_weights_are_within_half_a_step():
-    layer = Layers(random_network(1)).convolution()
+    layer = Layers(random_network(1)).convolution("stem_conv1")
     weights, scales, bias = integer_weights(layer, 0.02, np.zeros(1))
     assert np.abs(weights).max(axis=(0, 1, 2)).tolist() == [WEIGHT_MAX] * len(scales)
     assert (np.abs(weights * scales - layer.kernel) <= scales / 2 + 1e-9).all()
@@ -182,7 +182,7 @@ def test_integer_weights_are_within_half_a_step():
 
 
 def test_a_channel_without_weights_keeps_its_bias():
-    layer = Layers(random_network(1)).convolution()
+    layer = Layers(random_network(1)).convolution("stem_conv1")
     layer.kernel[..., 0] = 0
     layer.bias[0] = -3.0
     weights, scales, bias = integer_weights(layer, 0.02, np.zeros(1))
@@ -191,7 +191,7 @@ def test_a_channel_without_weights_keeps_its_bias():
 
 
 def test_rounded_weights_keep_the_mean_of_the_result():
-    layer = Layers(random_network(1)).convolution()
+    layer = Layers(random_network(1)).convolution("stem_conv1")
     mean = np.array([0.2, 0.5, 0.9])
     weights, scales, bias = integer_weights(layer, 0.002, mean[:, None])
     expected = np.einsum("yxio,i->o", layer.kernel, mean) + layer.bias

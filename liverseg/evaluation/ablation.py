@@ -23,7 +23,7 @@ import numpy as np
 from ..network.preprocess import Square, whole_slice
 from ..network.recipe import Recipe
 from ..scores.metrics import dice_of_some
-from ..training.cache import open_packed, pack
+from ..training.cache import packed
 from ..training.datasets import read_data, read_sides
 from ..training.labelled_scan import LabelledScan
 from ..training.losses import make_loss
@@ -255,8 +255,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--width", type=int, default=8, help="of the stem; the paper's is 16")
     parser.add_argument("--steps", type=int, default=400, help="of each training")
     args = parser.parse_args(argv)
-    cache = args.work / "small"
-    cases = open_packed(cache) or pack(map(smaller, read_data(args.data)), cache)
+    cases = packed(args.data, args.work / "small", lambda data: map(smaller, read_data(data)))
     split = split_cases(cases, read_sides(args.data, cases))
     recipe = Recipe(size=args.size, filters=tuple(args.width * 2**k for k in range(5)))
     stage = Stage(args.size, 8, args.steps, 2e-3, warmup=30, check_every=100)

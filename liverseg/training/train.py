@@ -28,7 +28,7 @@ from ..network.engine import load_engine
 from ..network.recipe import Recipe
 from ..network.weights import NETWORKS
 from ..sentences import say
-from .cache import open_packed, pack
+from .cache import packed
 from .datasets import read_data, read_sides
 from .labelled_scan import LabelledScan
 from .losses import make_loss
@@ -254,8 +254,7 @@ def main(argv: list[str]) -> None:
             "--teacher labels tumors, which the liver network does not learn: leave it out"
         )
     keras.config.set_dtype_policy(args.precision)
-    cache = args.work / "cache"
-    cases = open_packed(cache) or pack(read_data(args.data), cache)
+    cases = packed(args.data, args.work / "cache", read_data)
     split = split_cases(cases, read_sides(args.data, cases))
     if args.teacher:
         teacher = load_engine("reference", args.teacher)

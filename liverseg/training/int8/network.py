@@ -2,9 +2,9 @@
 
 Two exact rewritings of `model.py`:
 
-- A normalisation after a convolution is folded into it.
+- A normalization after a convolution is folded into it.
 - The decoder upsamples its input (nearest, 2x) and concatenates a skip. Convolutions are linear, so
-  each is the sum of one over the upsampled part and one over the skip; normalisation, ReLU and 1x1
+  each is the sum of one over the upsampled part and one over the skip; normalization, ReLU and 1x1
   convolutions of the upsampled part are done before the upsampling, at a quarter of the pixels.
   The 3x3 convolution of it becomes four 2x2 convolutions (`graph.py`).
 
@@ -13,7 +13,6 @@ with keras.ops and notes what every result is like; `Int8Operations` (graph.py) 
 graph.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import keras
@@ -28,7 +27,7 @@ class Convolution(NamedTuple):
 
 
 class Affine(NamedTuple):
-    """A normalisation at inference: scale * x + shift, both (channels,)."""
+    """A normalization at inference: scale * x + shift, both (channels,)."""
 
     scale: np.ndarray
     shift: np.ndarray
@@ -38,7 +37,7 @@ class Operations(Protocol):
     """What `network` is made of; tensors are (n, y, x, channels)."""
 
     def affine_relu(self, x: Any, affine: Affine) -> Any:
-        """ReLU of the normalised tensor."""
+        """ReLU of the normalized tensor."""
 
     def convolution(self, x: Any, layer: Convolution, stride: int = 1, relu: bool = False) -> Any:
         """Convolution, with ReLU if asked for."""
@@ -54,78 +53,74 @@ class Operations(Protocol):
 
 
 class Layers:
-    """The layers of a model of `build_resunet`, handed out in the order in which it makes them."""
+    """The layers of a model of `build_resunet`, by the names that it gives them."""
 
     def __init__(self, model: keras.Model):
-        self._convolutions = _in_order(model, keras.layers.Conv2D)
-        self._normalizations = _in_order(model, keras.layers.BatchNormalization)
+        self._model = model
 
-    def convolution(self) -> Convolution:
-        """The next convolution."""
-        return Convolution(*(weight.astype(np.float64) for weight in self._take_convolution()))
+    def convolution(self, name: str) -> Convolution:
+        """A convolution as it is."""
+        return Convolution(*self._weights(name))
 
-    def normalization(self) -> Affine:
-        """The next normalisation."""
-        layer = next(self._normalizations)
-        gamma, beta, mean, variance = (w.astype(np.float64) for w in layer.get_weights())
-        scale = gamma / np.sqrt(variance + layer.epsilon)
+    def normalization(self, name: str) -> Affine:
+        """A normalization."""
+        gamma, beta, mean, variance = self._weights(name)
+        scale = gamma / np.sqrt(variance + self._model.get_layer(name).epsilon)
         return Affine(scale, beta - mean * scale)
 
-    def normalized_convolution(self) -> Convolution:
-        """The next convolution with the next normalisation folded into it."""
-        kernel, bias = self.convolution()
-        scale, shift = self.normalization()
+    def normalized_convolution(self, convolution: str, normalization: str) -> Convolution:
+        """A convolution with the normalization after it folded into it."""
+        kernel, bias = self.convolution(convolution)
+        scale, shift = self.normalization(normalization)
         return Convolution(kernel * scale, bias * scale + shift)
 
-    def _take_convolution(self) -> list[np.ndarray]:
-        return next(self._convolutions).get_weights()
+    def shortcut(self, block: str) -> Convolution:
+        """The shortcut of a block."""
+        return self.normalized_convolution(f"{block}_shortcut_conv", f"{block}_shortcut_norm")
 
-
-def _in_order(model: keras.Model, kind: type) -> Iterator[keras.layers.Layer]:
-    """Keras counts layers of a kind up in their names; the first has no number."""
-
-    def number(layer: keras.layers.Layer) -> int:
-        tail = layer.name.rsplit("_", 1)[-1]
-        return int(tail) if tail.isdigit() else 0
-
-    return iter(sorted((layer for layer in model.layers if isinstance(layer, kind)), key=number))
+    def _weights(self, name: str) -> list[np.ndarray]:
+        return [array.astype(np.float64) for array in self._model.get_layer(name).get_weights()]
 
 
 def network(operations: Operations, layers: Layers, filters: tuple[int, ...], image: Any) -> Any:
     """The whole network on `image` (n, y, x, 3); returns probabilities (n, y, x, 1)."""
     x = _stem(operations, layers, image)
     stages = [x]
-    for _ in filters[1:]:
-        x = _encoder_block(operations, layers, x)
+    for number in range(1, len(filters)):
+        x = _encoder_block(operations, layers, f"encoder{number}", x)
         stages.append(x)
-    for _ in range(2):
-        x = operations.affine_relu(x, layers.normalization())
-        x = operations.convolution(x, layers.convolution())
-    for skip, skip_width in zip(reversed(stages[:-1]), reversed(filters[:-1]), strict=True):
-        x = _decoder_block(operations, layers, x, skip, skip_width)
-    return operations.probability(x, layers.convolution())
+    for number in (1, 2):
+        x = operations.affine_relu(x, layers.normalization(f"bridge_norm{number}"))
+        x = operations.convolution(x, layers.convolution(f"bridge_conv{number}"))
+    skips = zip(reversed(stages[:-1]), reversed(filters[:-1]), strict=True)
+    for number, (skip, skip_width) in enumerate(skips, 1):
+        x = _decoder_block(operations, layers, f"decoder{number}", x, skip, skip_width)
+    return operations.probability(x, layers.convolution("probability"))
 
 
 def _stem(operations: Operations, layers: Layers, image: Any) -> Any:
-    residual = operations.convolution(image, layers.normalized_convolution(), relu=True)
-    residual = operations.convolution(residual, layers.convolution())
-    return operations.add(residual, operations.convolution(image, layers.normalized_convolution()))
+    first = layers.normalized_convolution("stem_conv1", "stem_norm1")
+    residual = operations.convolution(image, first, relu=True)
+    residual = operations.convolution(residual, layers.convolution("stem_conv2"))
+    return operations.add(residual, operations.convolution(image, layers.shortcut("stem")))
 
 
-def _encoder_block(operations: Operations, layers: Layers, x: Any) -> Any:
-    residual = operations.affine_relu(x, layers.normalization())
-    residual = operations.convolution(
-        residual, layers.normalized_convolution(), stride=2, relu=True
-    )
-    residual = operations.convolution(residual, layers.convolution())
-    shortcut = operations.convolution(x, layers.normalized_convolution(), stride=2)
+def _encoder_block(operations: Operations, layers: Layers, name: str, x: Any) -> Any:
+    residual = operations.affine_relu(x, layers.normalization(f"{name}_norm1"))
+    first = layers.normalized_convolution(f"{name}_conv1", f"{name}_norm2")
+    residual = operations.convolution(residual, first, stride=2, relu=True)
+    residual = operations.convolution(residual, layers.convolution(f"{name}_conv2"))
+    shortcut = operations.convolution(x, layers.shortcut(name), stride=2)
     return operations.add(residual, shortcut)
 
 
-def _decoder_block(operations: Operations, layers: Layers, x: Any, skip: Any, width: int) -> Any:
+def _decoder_block(
+    operations: Operations, layers: Layers, name: str, x: Any, skip: Any, width: int
+) -> Any:
     """One block on the concatenation of upsampled `x` and `skip` (the last `width` channels)."""
-    before, first = layers.normalization(), layers.normalized_convolution()
-    second, shortcut = layers.convolution(), layers.normalized_convolution()
+    before = layers.normalization(f"{name}_norm1")
+    first = layers.normalized_convolution(f"{name}_conv1", f"{name}_norm2")
+    second, shortcut = layers.convolution(f"{name}_conv2"), layers.shortcut(name)
     residual = operations.add(
         operations.convolution_of_upsampled(
             operations.affine_relu(x, Affine(*(part[:-width] for part in before))),

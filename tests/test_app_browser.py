@@ -145,7 +145,7 @@ def test_a_scan_with_its_masks_shows_the_dice_that_the_package_computes(visitor,
 
 def test_folders_work_too_and_the_truth_may_come_first(visitor, case, expected):
     visitor.open_truth(case / "MASKS_DICOM", kind="folder")
-    assert "Kept" in visitor.page.inner_text("#truth .status")
+    assert "Received" in visitor.page.inner_text("#truth .status")
     visitor.open_scan(case / "PATIENT_DICOM", kind="folder")
     assert "on the scan" in visitor.page.inner_text("#truth .status")
     visitor.segment()

@@ -1067,7 +1067,7 @@ def test_it_is_said_which_numbers_are_of_moved_thresholds(viewer):
     hint = viewer.locator(".lv-own")
     expect(hint).to_be_hidden()
     slider.fill("0.2")
-    expect(hint).to_contain_text("the files below keep the network's own")
+    expect(hint).to_contain_text("the table and downloads use the network's")
     viewer.click("#lv-panel-threshold button")
     expect(hint).to_be_hidden()
 

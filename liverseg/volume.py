@@ -19,7 +19,7 @@ SourceKind = Literal["dicom", "nifti", "picture"]
 
 
 class Spacing(NamedTuple):
-    """Distance between voxel centres in mm; z is None for a single slice or uneven slices."""
+    """Distance between voxel centers in mm; z is None for a single slice or uneven slices."""
 
     z: float | None
     y: float
@@ -55,7 +55,7 @@ class Volume:
     Attributes:
         hu: (z, y, x) int16, Hounsfield units in [-1024, 3071], read-only.
         spacing: mm, or None where the files do not say.
-        windowed: for a picture, the (low, high) HU its grey values are assumed to span; else None.
+        windowed: for a picture, the (low, high) HU its gray values are assumed to span; else None.
         notices: what was assumed or chosen for the person, each a `sentences.Sentence`.
         source: where it came from, or None for a volume made in memory.
     """

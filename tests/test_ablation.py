@@ -123,7 +123,7 @@ def test_a_row_changes_the_image_and_nothing_else():
         np.testing.assert_array_equal(gray.image[..., channel], plain.image[..., 1])
 
 
-def test_a_smaller_case_is_as_large_in_millimetres():
+def test_a_smaller_case_is_as_large_in_millimeters():
     small = smaller(case(), 24)
     assert small.labels.shape == small.hu.shape == (8, 24, 24)
     assert small.pixel_mm == 1.5

@@ -791,7 +791,7 @@ def test_documents_and_other_modalities_among_the_slices_are_counted(tmp_path):
     )
 
 
-def test_a_colour_screenshot_is_left_out(tmp_path):
+def test_a_color_screenshot_is_left_out(tmp_path):
     screenshot = ct(stored=np.zeros((8, 8), np.uint8))
     changed(screenshot, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
     screenshot.PixelData = bytes(8 * 8 * 3)
@@ -814,8 +814,8 @@ def test_an_image_without_pixels_is_no_scan(tmp_path):
 
 
 def test_eight_bit_copies_are_refused_as_windowed(tmp_path):
-    grey = (np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS) % 256).astype(np.uint8)
-    copies = [ct(5.0 * k, stored=grey + k, RescaleIntercept=0) for k in range(3)]
+    gray = (np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS) % 256).astype(np.uint8)
+    copies = [ct(5.0 * k, stored=gray + k, RescaleIntercept=0) for k in range(3)]
     with pytest.raises(NotAScan, match="already windowed"):
         read_scan(write(copies, tmp_path / "scan"))
 

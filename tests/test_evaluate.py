@@ -95,7 +95,7 @@ def test_a_volume_is_as_wrong_when_too_small_as_when_too_large():
     assert scored(one)["liver_error_percent"] == pytest.approx(25, abs=0.5)
 
 
-def test_assumed_spacing_gives_no_millimetres():
+def test_assumed_spacing_gives_no_millimeters():
     record = scored(case(measured=False))
     assert record["spacing_zyx_mm"] is record["liver_truth_ml"] is None
     assert record["liver"]["scores"]["assd_mm"] is None

@@ -29,7 +29,7 @@ from liverseg.writing.tables import to_csv, to_json
 SHAPE = (6, 20, 30)
 SPACING = Spacing(2.5, 0.5, 0.8)
 IDENTITY = "fast-0123456789ab"
-BOX = (slice(1, 3), slice(4, 10), slice(7, 21))  # off-centre on every axis
+BOX = (slice(1, 3), slice(4, 10), slice(7, 21))  # off-center on every axis
 TUMOR = (slice(1, 2), slice(5, 8), slice(8, 11))
 
 
@@ -83,7 +83,7 @@ def test_nifti_labels_have_the_axes_of_the_nifti_scan(tmp_path, axcodes):
     np.testing.assert_allclose(nifti_centroid_mm(tmp_path / "s.nii", 2), expected, atol=1e-4)
 
 
-def test_nifti_has_both_forms_millimetres_and_no_text(tmp_path):
+def test_nifti_has_both_forms_millimeters_and_no_text(tmp_path):
     write_nifti(segmentation(), scan(), tmp_path / "s.nii.gz")
     header = nibabel.load(tmp_path / "s.nii.gz").header
     assert (int(header["sform_code"]), int(header["qform_code"])) == (1, 1)

@@ -55,7 +55,7 @@ def test_the_surface_has_the_size_and_place_of_the_mask_in_mm():
     _, segmentation = a_case()
     vertices, faces = surface(segmentation.liver, SPACING, step_mm=2.0)
     assert faces.max() < len(vertices)
-    # Voxels 2..21 of 2 mm and 4..43 of 1 mm: the surface lies half a voxel outside their centres.
+    # Voxels 2..21 of 2 mm and 4..43 of 1 mm: the surface lies half a voxel outside their centers.
     assert vertices.min(axis=0) == pytest.approx([3, 3.5, 3.5], abs=1.5)
     assert vertices.max(axis=0) == pytest.approx([43, 43.5, 43.5], abs=1.5)
 

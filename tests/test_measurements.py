@@ -76,7 +76,7 @@ def test_uneven_slices_have_areas_and_diameters_but_no_volume():
     assert found.lesions[0].long_axis_mm > 0
 
 
-def test_a_pictures_grey_values_are_not_densities():
+def test_a_pictures_gray_values_are_not_densities():
     found = measure(*case(spacing=None, windowed=(-160, 240)))
     assert found.liver_hu_mean is found.lesions[0].hu_mean is found.lesions[0].hu_sd is None
 

@@ -8,7 +8,7 @@ import pytest
 from liverseg.model import build_resunet
 
 # Every convolution as (kernel side, stride, channels in, channels out, parameters) and every
-# normalisation by its parameters, in the order of the paper's table. Its three typing errors are
+# normalization by its parameters, in the order of the paper's table. Its three typing errors are
 # corrected: 804992 is 884992 (3x3, 384 to 256), 33824 is 33024 (1x1, 128 to 256), 90560 is 98560
 # (1x1, 384 to 256).
 STEM = [(3, 1, 3, 16, 448), 64, (3, 1, 16, 16, 2320), (1, 1, 3, 16, 64), 64]

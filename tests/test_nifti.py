@@ -241,10 +241,10 @@ def test_values_without_air_and_fat_are_no_hounsfield_units(tmp_path, offset):
         read_scan(save(nifti(scan() + offset), tmp_path))
 
 
-@pytest.mark.parametrize("changed", ["normalised", "empty"])
+@pytest.mark.parametrize("changed", ["normalized", "empty"])
 def test_values_without_any_contrast_are_no_hounsfield_units(tmp_path, changed):
     hu = scan().astype(np.float32)
-    hu = (hu - hu.mean()) / hu.std() * 3 if changed == "normalised" else np.full_like(hu, -1000)
+    hu = (hu - hu.mean()) / hu.std() * 3 if changed == "normalized" else np.full_like(hu, -1000)
     with pytest.raises(NotAScan, match="this is not a CT"):
         read_scan(save(nifti(hu, dtype=np.float32), tmp_path))
 
@@ -282,7 +282,7 @@ def test_two_scans_are_a_choice(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, [("R", "u1"), ("G", "u1"), ("B", "u1")]])
-def test_colours_and_complex_numbers_are_refused(tmp_path, dtype):
+def test_colors_and_complex_numbers_are_refused(tmp_path, dtype):
     with pytest.raises(NotAScan, match="colors or complex"):
         read_scan(save(nibabel.Nifti1Image(np.zeros((8, 8, 4), dtype), np.eye(4)), tmp_path))
 

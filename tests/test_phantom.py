@@ -17,7 +17,7 @@ def patient():
 
 
 def lesion_sizes_mm(truth, spacing) -> list[float]:
-    """The longest axial diameter of every tumor, between voxel centres."""
+    """The longest axial diameter of every tumor, between voxel centers."""
     lesions, count = ndimage.label(truth.tumor, np.ones((3, 3, 3)))
     sizes = []
     for number in range(1, count + 1):

@@ -1,4 +1,4 @@
-"""PNG and JPEG slices of every depth and colour."""
+"""PNG and JPEG slices of every depth and color."""
 
 from io import BytesIO
 
@@ -14,8 +14,8 @@ GREY = (np.arange(24 * 32).reshape(24, 32) * 255 // (24 * 32 - 1)).astype(np.uin
 LOW, HIGH = PICTURE_WINDOW_HU
 
 
-def as_hu(grey: np.ndarray) -> np.ndarray:
-    return np.rint(LOW + grey / 255 * (HIGH - LOW)).astype(np.int16)
+def as_hu(gray: np.ndarray) -> np.ndarray:
+    return np.rint(LOW + gray / 255 * (HIGH - LOW)).astype(np.int16)
 
 
 def save(pixels: np.ndarray | Image.Image, path, **options):
@@ -25,11 +25,11 @@ def save(pixels: np.ndarray | Image.Image, path, **options):
     return path
 
 
-def rgba(grey: np.ndarray, alpha: int = 255) -> np.ndarray:
-    return np.dstack([grey, grey, grey, np.full_like(grey, alpha)])
+def rgba(gray: np.ndarray, alpha: int = 255) -> np.ndarray:
+    return np.dstack([gray, gray, gray, np.full_like(gray, alpha)])
 
 
-def test_a_grey_picture_spans_the_window_assumed(tmp_path):
+def test_a_gray_picture_spans_the_window_assumed(tmp_path):
     volume = read_scan(save(GREY, tmp_path / "slice.png"))
     assert np.array_equal(volume.hu[0], as_hu(GREY))
     assert (volume.hu.min(), volume.hu.max()) == (LOW, HIGH)
@@ -48,9 +48,9 @@ def test_a_grey_picture_spans_the_window_assumed(tmp_path):
         Image.fromarray(GREY).convert("P"),
         GREY.astype(np.uint16) * 257,
     ],
-    ids=["rgb", "rgba", "grey with alpha", "palette", "16 bit"],
+    ids=["rgb", "rgba", "gray with alpha", "palette", "16 bit"],
 )
-def test_every_way_to_store_grey_reads_the_same(tmp_path, picture):
+def test_every_way_to_store_gray_reads_the_same(tmp_path, picture):
     volume = read_scan(save(picture, tmp_path / "slice.png"))
     assert np.array_equal(volume.hu[0], as_hu(GREY))
     assert len(volume.notices) == 1
@@ -88,7 +88,7 @@ def test_a_name_may_hold_a_digit_that_is_no_number(tmp_path):
     assert len(read_scan(tmp_path).hu) == 2
 
 
-def test_a_few_coloured_marks_are_said_and_a_colour_picture_is_refused(tmp_path):
+def test_a_few_colored_marks_are_said_and_a_color_picture_is_refused(tmp_path):
     pixels = np.dstack([GREY, GREY, GREY])
     pixels[2:4, 2:6] = (255, 255, 0)
     volume = read_scan(save(pixels, tmp_path / "marked.png"))
@@ -150,6 +150,6 @@ def test_a_picture_of_too_many_pixels_is_refused_from_its_header(tmp_path):
 def test_a_real_slice_saved_as_a_picture_is_read(real_data, tmp_path):
     path = next((real_data / "ct").glob("*/z*[0-9].webp"))
     with Image.open(path) as image:
-        grey = np.asarray(image.convert("L"))
-    volume = read_scan(save(grey, tmp_path / "slice.png"))
-    assert np.array_equal(volume.hu[0], as_hu(grey))
+        gray = np.asarray(image.convert("L"))
+    volume = read_scan(save(gray, tmp_path / "slice.png"))
+    assert np.array_equal(volume.hu[0], as_hu(gray))

@@ -69,12 +69,12 @@ def test_a_square_over_the_edge_shows_air():
     assert seen[-1].max() == 0  # below
 
 
-def test_around_is_the_smallest_centred_square_with_its_margin():
+def test_around_is_the_smallest_centered_square_with_its_margin():
     mask = np.zeros((3, 100, 100), bool)
     mask[0, 20:30, 40:60] = True
     mask[2, 25:36, 45:50] = True
     square = around(mask, margin=4)
-    assert square == Square(14, 36, 28)  # 20 wide + 2 x 4; rows 20 to 35 centred
+    assert square == Square(14, 36, 28)  # 20 wide + 2 x 4; rows 20 to 35 centered
 
 
 @pytest.mark.parametrize(
@@ -87,5 +87,5 @@ def test_around_is_the_smallest_centred_square_with_its_margin():
         (Spacing(0.5, 1, 1), 6),
     ],
 )
-def test_the_neighbours_are_about_three_millimetres_away(spacing, step):
+def test_the_neighbors_are_about_three_millimeters_away(spacing, step):
     assert neighbor_step(spacing, RECIPE) == step

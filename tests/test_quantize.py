@@ -24,7 +24,7 @@ RECIPE = Recipe(size=32, filters=(4, 8, 12))
 
 
 def random_network(seed):
-    """With normalisations as after training: none of their weights is 0 or 1."""
+    """With normalizations as after training: none of their weights is 0 or 1."""
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     model = build_resunet((RECIPE.size, RECIPE.size, 3), RECIPE.filters)

@@ -171,7 +171,7 @@ def test_a_lone_picture_repeats_itself(engine):
     np.testing.assert_array_equal(image[..., 2], image[..., 1])
 
 
-def test_neighbours_are_channels_and_the_ends_repeat():
+def test_neighbors_are_channels_and_the_ends_repeat():
     engine = ThresholdEngine(neighbor_mm=4.0)
     hu = np.zeros((5, 64, 64), np.int16)
     hu += np.arange(0, 50, 10, dtype=np.int16)[:, None, None]
@@ -202,7 +202,7 @@ def test_slices_that_cannot_hold_liver_are_not_looked_at(engine):
     ("spacing", "stride"),
     [(None, 4), (Spacing(None, 1, 1), 4), (Spacing(0.5, 1, 1), 20), (Spacing(12, 1, 1), 1)],
 )
-def test_the_first_look_is_at_one_slice_every_centimetre(spacing, stride):
+def test_the_first_look_is_at_one_slice_every_centimeter(spacing, stride):
     assert coarse_stride(spacing, Recipe()) == stride
 
 

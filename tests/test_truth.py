@@ -344,7 +344,7 @@ def test_nifti_labels_are_read(scan, tmp_path, dtype):
 @pytest.mark.parametrize(
     ("stored", "meant"), [((0, 1), (0, 1)), ((0, 255), (0, 1)), ((0, 127, 255), (0, 1, 2))]
 )
-def test_masks_and_grey_labels_are_understood(scan, tmp_path, stored, meant):
+def test_masks_and_gray_labels_are_understood(scan, tmp_path, stored, meant):
     found = np.minimum(labels(), len(stored) - 1)
     truth = read_truth(save_nifti(np.array(stored, np.uint8)[found], tmp_path), scan)
     assert np.array_equal(truth.labels, np.array(meant, np.uint8)[found])
@@ -503,7 +503,7 @@ def test_png_masks_are_liver(picture_scan, tmp_path, value):
     assert np.array_equal(truth.labels, (labels() > 0).astype(np.uint8))
 
 
-def test_colours_are_liver_and_the_smaller_tumor(picture_scan, tmp_path):
+def test_colors_are_liver_and_the_smaller_tumor(picture_scan, tmp_path):
     colors = np.array([(0, 0, 0), (0, 200, 0), (200, 0, 0)], np.uint8)
     folder = save_pictures(colors[labels()], tmp_path, "truth_{}.png")
     truth = read_truth(sorted(folder.glob("truth_*")), picture_scan)

@@ -55,7 +55,7 @@ def test_the_folder_is_private_and_served_by_gradio(folder, tmp_path):
     assert re.fullmatch("[0-9a-f]{64}", folder.name)
 
 
-def test_hu_come_back_from_grey_levels_with_a_small_error(folder):
+def test_hu_come_back_from_gray_levels_with_a_small_error(folder):
     hu = np.arange(-1024, 3072).reshape(1, 64, 64)
     value = pack_scan(a_volume(hu), folder)
     levels = unpacked_scan(value["ct"], hu.shape)
@@ -65,7 +65,7 @@ def test_hu_come_back_from_grey_levels_with_a_small_error(folder):
     assert error.max() <= 160  # metal
 
 
-def test_a_picture_keeps_all_its_grey_values(folder):
+def test_a_picture_keeps_all_its_gray_values(folder):
     hu = np.linspace(-100, 155, 256).round().astype(int).reshape(1, 16, 16)
     value = pack_scan(a_volume(hu, windowed=(-100, 155)), folder)
     assert value["windowed"] == [-100, 155]

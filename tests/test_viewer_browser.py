@@ -193,7 +193,7 @@ def colors(page, plane="axial"):
 
 
 def colored(page, plane="axial"):
-    """How many pixels are not grey."""
+    """How many pixels are not gray."""
     rgb = colors(page, plane)
     return int(np.count_nonzero(rgb.max(axis=1) - rgb.min(axis=1) > 20))
 

@@ -147,7 +147,7 @@ def clean_tumors(values: np.ndarray, box: Box, volume: Volume, recipe: Recipe) -
 def _liver_steps(volume: Volume, engine: Engine) -> Generator[Step, None, np.ndarray]:
     """Yields Steps; returns (z, size, size) uint8 on the network's grid.
 
-    A first look at one slice every centimetre, then at the slices between two of which at least
+    A first look at one slice every centimeter, then at the slices between two of which at least
     one has liver. A component that touches a slice of the first look cannot go on beyond an empty
     one, so it is found whole: the result is that of looking at all slices, unless the largest
     component lies between two looks.

@@ -29,7 +29,7 @@ class Square(NamedTuple):
 
 
 def whole_slice(shape_yx: tuple[int, int]) -> Square:
-    """The smallest centred square that holds the whole slice."""
+    """The smallest centered square that holds the whole slice."""
     height, width = shape_yx
     side = max(height, width)
     return Square((height - side) // 2, (width - side) // 2, side)
@@ -65,7 +65,7 @@ def tumor_square(liver: np.ndarray, spacing: Spacing | None, recipe: Recipe) -> 
 
 
 def neighbor_step(spacing: Spacing | None, recipe: Recipe) -> int:
-    """How many slices away the neighbour channels are."""
+    """How many slices away the neighbor channels are."""
     if spacing is None or spacing.z is None:
         return 1
     return max(1, round(recipe.neighbor_mm / spacing.z))
@@ -137,9 +137,9 @@ def to_network(hu: np.ndarray, square: Square, size: int, window_hu: tuple[int, 
 
 
 class NetworkInput:
-    """The slices of a scan as one network sees them, each with its two neighbours.
+    """The slices of a scan as one network sees them, each with its two neighbors.
 
-    Where a neighbour is missing the first or last slice repeats itself, so that a lone picture is
+    Where a neighbor is missing the first or last slice repeats itself, so that a lone picture is
     shown three times.
     """
 
@@ -153,7 +153,7 @@ class NetworkInput:
         """Looks at a square of every slice, through `Recipe.window_hu` or another window."""
         self._last = volume.shape[0] - 1
         self._step = neighbor_step(volume.spacing, recipe)
-        # neighbours are shared: keep what a few batches need, not the scan
+        # neighbors are shared: keep what a few batches need, not the scan
         self._channel = lru_cache(maxsize=64)(
             lambda z: to_network(volume.hu[z], square, recipe.size, window_hu or recipe.window_hu)
         )

@@ -31,7 +31,7 @@ class Recipe:
         window_hu: (low, high) HU mapped to [0, 1] for the liver network.
         tumor_window_hu: the same for the tumor network, relative to the liver's median HU, so that
             contrast phase and fat matter little.
-        neighbor_mm: distance of the two neighbour slices that are the first and third channel; the
+        neighbor_mm: distance of the two neighbor slices that are the first and third channel; the
             nearest slice to it, at least one away. One slice where spacing is unknown.
         liver_threshold: probability from which a voxel is liver.
         tumor_threshold: probability from which a voxel of the liver is tumor.

@@ -20,7 +20,7 @@ LIVER_MM = (0.0, -20.0, -50.0)  # what a grid too small for the body looks at
 LONE_SLICE_MM = 2.5  # thickness of a single slice
 WORKING_MM = 1.5  # in-plane distance at which anatomy is painted
 THIN_MM = 3.0  # thicker slices are the mean of several thin ones
-SLICE_OVERLAP = 0.15  # part of each neighbour in a slice
+SLICE_OVERLAP = 0.15  # part of each neighbor in a slice
 NOISE_MM = (0.35, 1.4)  # widths between which a reconstruction's noise lives
 EDGE_GAIN, EDGE_MM, MOST_EDGE_HU = 0.6, 0.9, 70.0  # how a reconstruction enhances edges
 STREAK = 1.3  # how much wider than high its grains are: the body is thickest from side to side
@@ -129,7 +129,7 @@ def _labels(liver: np.ndarray, tumor: np.ndarray, step: int, shape: Shape) -> np
 
 
 def _overlap(hu: np.ndarray) -> None:
-    """Slices see a little of their neighbours."""
+    """Slices see a little of their neighbors."""
     if len(hu) > 2:
         hu[1:-1] += SLICE_OVERLAP * (hu[:-2] - 2 * hu[1:-1] + hu[2:])
 

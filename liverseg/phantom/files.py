@@ -71,7 +71,7 @@ def placed(volume: Volume) -> Volume:
 
 
 def lps_affine(volume: Volume) -> np.ndarray:
-    """(4, 4) float, voxel (x, y, z, 1) to LPS mm; the grid's centre is at 0."""
+    """(4, 4) float, voxel (x, y, z, 1) to LPS mm; the grid's center is at 0."""
     affine = affine_of(Spacing(*_voxel_mm(volume)))
     affine[:3, 3] = -np.diag(affine)[:3] * (np.array(volume.shape[::-1]) - 1) / 2
     return affine

@@ -18,7 +18,7 @@ class Lesions:
         canvas: with the liver painted.
         rng: where, how stretched, how uneven.
         liver: (z, y, x) float32, distance to its surface.
-        layers: how many of the canvas' slices make one of the scan's; lesions are centred on those.
+        layers: how many slices of the canvas make one of the scan; lesions are centered on those.
 
     Attributes:
         tumor: (z, y, x) float32, distance to the nearest tumor's surface.

@@ -9,7 +9,7 @@ from .scene import Canvas
 from .shapes import Corners, Triple, common, ellipsoid, smooth_path, smooth_step, without
 from .wall import AIR, FAT, MUSCLE, Room
 
-KIDNEYS = ((-62.0, 40.0, -60.0), (-36.0, 40.0, 60.0))  # centres (z, y, x), right and left
+KIDNEYS = ((-62.0, 40.0, -60.0), (-36.0, 40.0, 60.0))  # centers (z, y, x), right and left
 KIDNEY_RADII = (53.0, 27.0, 28.0)
 GALLBLADDER = [(-28.0, -28.0, -27.0, 7.0), (-42.0, -42.0, -30.0, 14.0), (-58.0, -56.0, -36.0, 15.0)]
 CAVA = [  # (z, y, x, radius)

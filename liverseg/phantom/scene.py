@@ -86,7 +86,7 @@ class Canvas:
         return _box(*self._indices(ends))
 
     def around(self, center: Triple, reach: Triple, margin_mm: float = 12.0) -> Box:
-        """The voxels within reach (z, y, x mm) of a centre, and a margin for bends and lumps."""
+        """The voxels within reach (z, y, x mm) of a center, and a margin for bends and lumps."""
         low = [c - r for c, r in zip(center, reach, strict=True)]
         high = [c + r for c, r in zip(center, reach, strict=True)]
         return self.box(low, high, margin_mm)

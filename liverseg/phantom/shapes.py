@@ -36,7 +36,7 @@ def ellipse(y: np.ndarray, x: np.ndarray, radii: tuple[float, float]) -> np.ndar
 def _scaled(offsets: list[np.ndarray], radii: tuple[float, ...]) -> np.ndarray:
     """k0 (k0 - 1) / k1, where k0 is the offset in radii and k1 its gradient times k0."""
     squares = [(offset / radius) ** 2 for offset, radius in zip(offsets, radii, strict=True)]
-    tiny = 1e-6  # at the very centre, where the quotient is not defined
+    tiny = 1e-6  # at the very center, where the quotient is not defined
     k0 = np.sqrt(sum(squares) + tiny)
     slopes = sum(s * (1 / radius**2) for s, radius in zip(squares, radii, strict=True))
     return k0 * (k0 - 1) / np.sqrt(slopes + tiny / min(radii) ** 2)

@@ -7,7 +7,7 @@ import numpy as np
 from .scene import EVERYWHERE, Canvas
 from .shapes import Points, common, ellipse, ellipsoid, smooth_step, union, without
 
-SPINE_Y = 33.0  # centre of the vertebral bodies at z = 0
+SPINE_Y = 33.0  # center of the vertebral bodies at z = 0
 VERTEBRA_MM = 31.0  # from one to the next
 RIB_MM = 27.0  # from one to the next, at the spine
 LOWEST_RIB_Z = 4.0  # its head, at the spine
@@ -171,7 +171,7 @@ def _paint_spine(canvas: Canvas) -> None:
 
 
 def _arch(z: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Pedicles, laminae, transverse and spinous processes around a vertebra's centre."""
+    """Pedicles, laminae, transverse and spinous processes around a vertebra's center."""
     across = np.abs(x)
     pedicle = np.maximum(np.hypot(across - 14.0, z - 4.0) - 5.5, np.abs(y - 18.0) - 9.0)
     lamina = np.maximum(ellipse(y - 25.0, x, (17.0, 19.0)), 10.0 - y)

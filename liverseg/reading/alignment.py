@@ -39,7 +39,7 @@ def same_grid(affine: np.ndarray, shape: tuple[int, int, int], volume: Volume) -
 
 
 def resampled(labels: np.ndarray, affine: np.ndarray, volume: Volume) -> np.ndarray:
-    """Labels of one grid on the scan's, by nearest neighbour.
+    """Labels of one grid on the scan's, by nearest neighbor.
 
     Args:
         labels: (z, y, x) uint8.

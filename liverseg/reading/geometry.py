@@ -2,7 +2,7 @@
 
 Everything is decided by ImagePositionPatient and ImageOrientationPatient; the order of files, their
 names, InstanceNumber and PatientPosition say nothing once these two are there. Positions are the
-centre of a slice's first pixel in LPS mm.
+center of a slice's first pixel in LPS mm.
 
 Tolerances follow facts seen in real series and in dicom-numpy, dicom2nifti and highdicom.
 """
@@ -28,7 +28,7 @@ class Plane:
     """Where one slice lies.
 
     Attributes:
-        position_mm: (3,) centre of the first pixel.
+        position_mm: (3,) center of the first pixel.
         along_row, along_column: (3,) unit vectors of growing column and row index.
     """
 
@@ -105,7 +105,7 @@ class Grid:
     """One slice's pixels on LPS axes.
 
     Attributes:
-        corner_mm: (3,) centre of the LPS pixel (y=0, x=0).
+        corner_mm: (3,) center of the LPS pixel (y=0, x=0).
         step_x, step_y: (3,) mm from one pixel to the next.
     """
 
@@ -134,7 +134,7 @@ def grid_of(plane: Plane, pixel_mm: tuple[float, float], shape: tuple[int, int])
 
 @dataclass(frozen=True)
 class Gaps:
-    """The distances between neighbouring slices along their normal.
+    """The distances between neighboring slices along their normal.
 
     Attributes:
         spacing_mm: the distance, None where it is not the same everywhere or there is one slice.

@@ -1,6 +1,6 @@
 """PNG and JPEG: slices that were windowed before they were saved, and masks.
 
-A picture's grey values are no Hounsfield units and its pixels have no size; both are said.
+A picture's gray values are no Hounsfield units and its pixels have no size; both are said.
 """
 
 import struct
@@ -22,13 +22,13 @@ from .limits import LIMITS
 # What black and white are assumed to mean: of a liver window's pictures this finds the liver, of an
 # abdomen window's as well as their own would.
 PICTURE_WINDOW_HU = (-40, 160)
-COLORED = 32  # difference of the channels from which a pixel has a colour
-MOSTLY = 0.5  # share of coloured pixels from which a picture is no CT slice
+COLORED = 32  # difference of the channels from which a pixel has a color
+MOSTLY = 0.5  # share of colored pixels from which a picture is no CT slice
 MASK_SHARE = 0.95  # of a mask's pixels are black or white, even after JPEG
-NEAR = 12  # grey values around black and white that JPEG makes of them
-MASK_VALUES = 3  # distinct greys a mask may have
+NEAR = 12  # gray values around black and white that JPEG makes of them
+MASK_VALUES = 3  # distinct grays a mask may have
 HALF = 128  # from here on a blurred mask is set
-WHOLE_RANGE_16 = (8192, 32768)  # greys of 16-bit pictures must begin below and end above
+WHOLE_RANGE_16 = (8192, 32768)  # grays of 16-bit pictures must begin below and end above
 
 _DAMAGED = (
     ArithmeticError,
@@ -48,7 +48,7 @@ class _Picture:
     """A decoded picture.
 
     Attributes:
-        pixels: (y, x) uint8 or uint16 grey, or (y, x, 3) uint8 colours; transparent is black.
+        pixels: (y, x) uint8 or uint16 gray, or (y, x, 3) uint8 colors; transparent is black.
         is_jpeg: whether its values are approximate.
     """
 
@@ -61,7 +61,7 @@ class _Picture:
         return self.pixels.shape[:2]
 
     @property
-    def grey(self) -> np.ndarray:
+    def gray(self) -> np.ndarray:
         """(y, x) uint8."""
         if self.pixels.ndim == 3:
             return np.rint(self.pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
@@ -70,7 +70,7 @@ class _Picture:
 
     @property
     def colored(self) -> float:
-        """The share of pixels that have a colour."""
+        """The share of pixels that have a color."""
         if self.pixels.ndim == 2:
             return 0.0
         return float(np.mean(np.ptp(self.pixels, axis=2) > COLORED))
@@ -78,17 +78,17 @@ class _Picture:
     @property
     def looks_like_mask(self) -> bool:
         """Whether there are few values, or nearly all are black or as bright as the brightest."""
-        grey = self.grey.astype(int)
-        if np.count_nonzero(np.bincount(grey.ravel())) <= MASK_VALUES:
+        gray = self.gray.astype(int)
+        if np.count_nonzero(np.bincount(gray.ravel())) <= MASK_VALUES:
             return True
-        return bool(np.mean((grey <= NEAR) | (grey >= grey.max() - NEAR)) >= MASK_SHARE)
+        return bool(np.mean((gray <= NEAR) | (gray >= gray.max() - NEAR)) >= MASK_SHARE)
 
 
 def read_pictures(members: list[Member]) -> Volume:
-    """One or several slices, in the order of their names; grey 0 to 255 spans the window assumed.
+    """One or several slices, in the order of their names; gray 0 to 255 spans the window assumed.
 
     Raises:
-        NotAScan: a mask, a colour picture, or pictures of different sizes.
+        NotAScan: a mask, a color picture, or pictures of different sizes.
     """
     low, high = PICTURE_WINDOW_HU
     to_hu = np.rint(low + np.arange(256) * (high - low) / 255).astype(np.int16)
@@ -109,7 +109,7 @@ def read_pictures(members: list[Member]) -> Volume:
         masks = masks and picture.looks_like_mask
         if picture.pixels.dtype == np.uint16:
             ends_16.append((int(picture.pixels.min()), int(picture.pixels.max())))
-        slices.append(to_hu[picture.grey])
+        slices.append(to_hu[picture.gray])
     _check_scan(masks, colored, ends_16)
     notices = [say("picture.no_hu", low=low, high=high)]
     if colored:
@@ -122,7 +122,7 @@ def read_picture_masks(members: list[Member], volume: Volume) -> np.ndarray:
     """Masks in the order of their names, (z, y, x) uint8 on the scan's grid.
 
     Returns:
-        Grey values of PNG masks; colours numbered from the largest area to the smallest; 0 and 1 of
+        Gray values of PNG masks; colors numbered from the largest area to the smallest; 0 and 1 of
         JPEG and of blurred masks.
 
     Raises:
@@ -140,7 +140,7 @@ def read_picture_masks(members: list[Member], volume: Volume) -> np.ndarray:
             return values
     if not all(picture.looks_like_mask for picture in pictures):
         raise TruthMismatch(say("truth.pictures_not_masks"))
-    return np.stack([picture.grey >= HALF for picture in pictures]).astype(np.uint8)
+    return np.stack([picture.gray >= HALF for picture in pictures]).astype(np.uint8)
 
 
 def _distinct_values(pictures: list[_Picture]) -> np.ndarray | None:
@@ -165,7 +165,7 @@ def _distinct_values(pictures: list[_Picture]) -> np.ndarray | None:
 
 
 def _codes(picture: _Picture, as_color: bool) -> np.ndarray:
-    """(y, x) int32, one number per grey or colour."""
+    """(y, x) int32, one number per gray or color."""
     pixels = picture.pixels.astype(np.int32)
     if pixels.ndim == 2 and as_color:
         pixels = np.repeat(pixels[..., None], 3, axis=2)

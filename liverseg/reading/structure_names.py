@@ -36,7 +36,7 @@ def structure_of(name: str) -> int | None:
 
 
 def tumor_value(values: list[int]) -> int | None:
-    """Which of a label map's two values is the tumor: 2 beside 1, or the higher of two greys.
+    """Which of a label map's two values is the tumor: 2 beside 1, or the higher of two grays.
 
     Args:
         values: all but 0, in order.

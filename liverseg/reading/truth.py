@@ -91,7 +91,7 @@ def as_labels(values: np.ndarray) -> np.ndarray:
     """Values of a mask as background, liver and tumor.
 
     0/1/2 stay; of one other value the mask is the liver; of two the higher is the tumor, if it is
-    a grey value and not the number of an organ.
+    a gray value and not the number of an organ.
 
     Args:
         values: uint8, any shape.

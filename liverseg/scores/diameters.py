@@ -7,10 +7,10 @@ of n pixels is n pixels long.
 import cv2
 import numpy as np
 
-Point = tuple[float, float, float]  # (z, y, x) in voxels; whole numbers are voxel centres
+Point = tuple[float, float, float]  # (z, y, x) in voxels; whole numbers are voxel centers
 Line = tuple[Point, Point]
 
-PIXEL_EDGES = np.array([[-0.5, 0], [0.5, 0], [0, -0.5], [0, 0.5]])  # (y, x) from the centre
+PIXEL_EDGES = np.array([[-0.5, 0], [0.5, 0], [0, -0.5], [0, 0.5]])  # (y, x) from the center
 STEPS_PER_PIXEL = 4  # how finely the short axis is searched
 
 

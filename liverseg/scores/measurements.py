@@ -1,7 +1,7 @@
 """What a radiologist would measure: volumes in mL, diameters in mm, densities in HU.
 
 Lengths and volumes are None where the files do not say how large a voxel is; a single slice still
-has areas and diameters. Densities are None for pictures, whose grey values are not HU.
+has areas and diameters. Densities are None for pictures, whose gray values are not HU.
 """
 
 from dataclasses import asdict, dataclass

@@ -61,7 +61,7 @@ def cases_of_side(root: Path, split: str) -> Iterator[LabelledScan]:
 def read_slice_folders(root: Path) -> Iterator[LabelledScan]:
     """Reads `<case>/case.json` with `z####.webp` and `z####_label.png` for each slice.
 
-    Grey values are 8-bit and span case.json's `window_hu`.
+    Gray values are 8-bit and span case.json's `window_hu`.
     """
     for folder in sorted(path.parent for path in Path(root).glob("*/case.json")):
         about = json.loads((folder / "case.json").read_text(encoding="utf-8"))

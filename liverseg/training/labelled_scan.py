@@ -16,7 +16,7 @@ from ..volume import Segmentation, Spacing, Volume
 ASSUMED_MM = Recipe().assumed_spacing_mm  # of data sets that do not say, as in the product
 ASSUMED_SPACING = Spacing(*ASSUMED_MM)
 UNANNOTATED = 3  # liver on a slice whose tumors were not annotated
-APART_MM = 1e3  # between single slices of different places: too far to be neighbours
+APART_MM = 1e3  # between single slices of different places: too far to be neighbors
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from .augment import affine_matrix, random_bend, random_contrast, random_intensi
 from .drawn_lesions import Slab, insert_cysts, insert_notches, insert_organs, insert_tumors
 from .labelled_scan import APART_MM, UNANNOTATED, LabelledScan
 
-FARTHEST_MM = 9.0  # a slice farther away is no neighbour
+FARTHEST_MM = 9.0  # a slice farther away is no neighbor
 NEIGHBOR_MM = (1.0, 5.5)  # where `Recipe.neighbor_mm` is jittered
 LONE_CHANCE = 0.08  # of a slice that repeats itself, as a single picture does
 LESION_CHANCE = 0.35  # of tumors drawn into a liver that the liver network shall outline whole

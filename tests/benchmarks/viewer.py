@@ -89,8 +89,8 @@ HAS_PICTURE = """() => {
   const canvas = document.querySelector("[data-plane=axial] canvas");
   if (!canvas) return Boolean(document.querySelector("#pictures img")?.naturalWidth);
   const { width, height } = canvas;
-  const [grey] = canvas.getContext("2d").getImageData(width / 2, height / 2, 1, 1).data;
-  return grey > 0;
+  const [gray] = canvas.getContext("2d").getImageData(width / 2, height / 2, 1, 1).data;
+  return gray > 0;
 }"""
 
 
@@ -154,8 +154,8 @@ def gradio_page(volume: Volume, labels: Segmentation) -> gr.Blocks:
 
     def picture(z):
         low, high = WINDOW
-        grey = np.clip((volume.hu[z].astype(np.float32) - low) * (255 / (high - low)), 0, 255)
-        rgb = np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+        gray = np.clip((volume.hu[z].astype(np.float32) - low) * (255 / (high - low)), 0, 255)
+        rgb = np.repeat(gray.astype(np.uint8)[..., None], 3, axis=2)
         return rgb, [(labels.labels[z] == k + 1, name) for k, name in enumerate(LABELS)]
 
     middle = len(volume.hu) // 2

@@ -68,10 +68,10 @@ def make_seeds(folder: Path) -> tuple[list[Seed], Volume]:
     seeds.append(Seed("zip", "scan", {"ct.zip": _zipped(_files(slices))}))
     for name, kind in (("ct.nii", "NIfTI"), ("ct.nii.gz", "packed NIfTI")):
         seeds.append(Seed(kind, "scan", _files([write_nifti(scan, placed(scan), folder / name)])))
-    grey = np.clip(scan.hu + 100, 0, 255).astype(np.uint8)
+    gray = np.clip(scan.hu + 100, 0, 255).astype(np.uint8)
     for format in ("PNG", "JPEG"):
         pictures = {
-            f"{z}": _picture(Image.fromarray(plane), format) for z, plane in enumerate(grey)
+            f"{z}": _picture(Image.fromarray(plane), format) for z, plane in enumerate(gray)
         }
         seeds.append(Seed(format, "scan", pictures))
     return [*seeds, *_truths(truth, scan, volume, folder)], volume

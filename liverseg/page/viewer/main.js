@@ -156,7 +156,7 @@ function createActions(root, store) {
   return actions;
 }
 
-// A picture has been windowed already: all its grey values are shown.
+// A picture has been windowed already: all its gray values are shown.
 function firstWindow(study) {
   if (!study?.windowed) return PRESETS[0];
   const [low, high] = study.windowed;

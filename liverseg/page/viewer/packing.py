@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ...network.cascade import Step
 
 GZIP_WBITS = 16 + zlib.MAX_WBITS
-# (HU, grey level): linear in between
+# (HU, gray level): linear in between
 CT_LEVELS = ((HU_MIN, 0), (-200, 28), (300, 220), (1500, 250), (HU_MAX, 255))
 
 
@@ -168,7 +168,7 @@ def _levels(volume: Volume) -> tuple[tuple[int, int], ...]:
 def _write_slices(
     hu: np.ndarray, order: list[int], levels: tuple[tuple[int, int], ...], folder: Path
 ) -> Path:
-    """Gzipped grey levels of some slices of (z, y, x) int16 HU, one at a time."""
+    """Gzipped gray levels of some slices of (z, y, x) int16 HU, one at a time."""
     marks, grays = zip(*levels, strict=True)
     table = np.interp(np.arange(HU_MIN, HU_MAX + 1), marks, grays).round().astype(np.uint8)
     # differences repeat themselves in air only: looking for anything else would be in vain

@@ -87,7 +87,7 @@ class _UploadedFile(route_utils.GradioUploadFile):
 
 
 def theme() -> gr.Theme:
-    """Quiet greys, one accent, and the fonts that are already on the visitor's machine."""
+    """Quiet grays, one accent, and the fonts that are already on the visitor's machine."""
     sans = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
     mono = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
     quiet = gr.themes.Base(primary_hue="sky", neutral_hue="slate", font=sans, font_mono=mono)

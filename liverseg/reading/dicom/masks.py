@@ -24,7 +24,7 @@ UNNAMED = say("truth.unnamed")
 
 
 def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlice]:
-    """A grey image of any modality, as a mask's slice; NotASlice for everything else."""
+    """A gray image of any modality, as a mask's slice; NotASlice for everything else."""
     try:
         modality = str(dataset.get("Modality") or "").strip().upper()
         if modality == "SEG":
@@ -70,7 +70,7 @@ def _unnamed(slices: list[CtSlice]) -> list[int]:
 
 
 def _with_tumors(planes: list[MaskPlane]) -> list[MaskPlane]:
-    """Adds the tumors of label maps, 0/1/2 or two grey values, saved as DICOM images."""
+    """Adds the tumors of label maps, 0/1/2 or two gray values, saved as DICOM images."""
     values = {value for plane in planes for value in np.unique(plane.mask).tolist()}
     tumor = tumor_value(sorted(values - {BACKGROUND}))
     if tumor is None:

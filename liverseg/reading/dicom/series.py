@@ -90,7 +90,7 @@ def _joined(groups: list[list[CtSlice]]) -> list[list[CtSlice]]:
 
 
 def _are_alike(first: CtSlice, second: CtSlice) -> bool:
-    """Whether two slices with positions could be neighbours in a stack."""
+    """Whether two slices with positions could be neighbors in a stack."""
     kinds = ((one.shape, one.pixel_mm, one.eight_bit) for one in (first, second))
     known = first.plane is not None and second.plane is not None
     return known and len(set(kinds)) == 1 and _are_parallel(first, second)

@@ -72,7 +72,7 @@ class CtSlice:
         plane: where it lies, or None.
         pixel_mm: (row, column) spacing, or None.
         rescale: None where the header does not say.
-        eight_bit: whether 256 grey values without an offset are all it can hold.
+        eight_bit: whether 256 gray values without an offset are all it can hold.
         header: the attributes in KEPT.
     """
 
@@ -127,7 +127,7 @@ def ct_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlic
 
 
 def image_slice(dataset: Dataset, member: Member) -> CtSlice:
-    """A single-frame grey image's header as checked values, whatever it shows."""
+    """A single-frame gray image's header as checked values, whatever it shows."""
     shape = int(dataset.Rows), int(dataset.Columns)
     if max(shape) > LIMITS.side:
         raise NotASlice(LeftOut.IMAGE_TOO_WIDE)

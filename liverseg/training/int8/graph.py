@@ -137,7 +137,7 @@ class Int8Operations:
     ) -> Quantized:
         """(n, y, 2 x channels): the even or the odd rows of the upsampled 3x3 convolution.
 
-        Of three neighbours among the upsampled pixels two are the same pixel of `x`, so that their
+        Of three neighbors among the upsampled pixels two are the same pixel of `x`, so that their
         weights can be added: each upsampled pixel is a 2x2 convolution of `x`. Between two columns
         of `x` lie the right pixel of the first and the left one of the second; both are computed
         at once, as one convolution with twice the channels. Before the first column and after the

@@ -1,4 +1,4 @@
-// What every voxel looks like: a table from mask byte and grey level to a pixel, so that painting
+// What every voxel looks like: a table from mask byte and gray level to a pixel, so that painting
 // a slice is one look-up a voxel.
 
 import { FIRST_LABEL } from "../scan/scores.js";
@@ -76,9 +76,9 @@ function strengths({ opacity, style }) {
   };
 }
 
-// (64 * 256,) pixels by mask byte and grey level.
+// (64 * 256,) pixels by mask byte and gray level.
 export function pixelTable(study, window, shown) {
-  const grey = greys(study.hu, window);
+  const gray = grays(study.hu, window);
   const table = new Uint32Array(64 * 256);
   for (let byte = 0; byte < 64; byte++) {
     let [red, green, blue, through] = [0, 0, 0, 1];
@@ -91,15 +91,15 @@ export function pixelTable(study, window, shown) {
       through *= 1 - fill;
     }
     for (let level = 0; level < 256; level++) {
-      const g = grey[level] * through;
+      const g = gray[level] * through;
       table[byte * 256 + level] = pixel(g + red, g + green, g + blue);
     }
   }
   return table;
 }
 
-// The brightness (0 to 255) of each grey level through a window.
-function greys(hu, { width, level }) {
+// The brightness (0 to 255) of each gray level through a window.
+function grays(hu, { width, level }) {
   return hu.map((value) => {
     const bright = ((value - level) / width + 0.5) * 255;
     return Math.max(0, Math.min(255, bright));

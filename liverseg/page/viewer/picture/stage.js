@@ -233,7 +233,7 @@ function whatIsUnknown(study) {
 function wordsFor(study, voxel, z, withLabels) {
   const index = voxel.z * study.area + voxel.y * study.width + voxel.x;
   const hu = Math.round(study.hu[study.ct[index]]);
-  const words = [study.windowed ? `grey ${study.ct[index]}` : `${fixed(hu, 0)} HU`];
+  const words = [study.windowed ? `gray ${study.ct[index]}` : `${fixed(hu, 0)} HU`];
   const { spacing } = study;
   if (spacing) {
     const depth = voxel.z === z ? "" : `  z ${study.positionMm(voxel.z).toFixed(1)}`;

@@ -118,7 +118,7 @@ export function createLoader(store) {
   return { show };
 }
 
-// Grey levels from their differences, modulo 256.
+// Gray levels from their differences, modulo 256.
 function addUp(differences, levels) {
   let level = 0;
   for (let i = 0; i < levels.length; i++) levels[i] = level += differences[i];

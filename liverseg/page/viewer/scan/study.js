@@ -119,7 +119,7 @@ export function middleOut(slices) {
   return z.sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle) || a - b);
 }
 
-// The HU of each of the 256 grey levels, from (HU, level) pairs with lines in between.
+// The HU of each of the 256 gray levels, from (HU, level) pairs with lines in between.
 function huOfLevels(pairs) {
   const hu = new Float32Array(256);
   let k = 0;

@@ -108,7 +108,12 @@ def train(
 
 
 class Run:
-    """One stage: a model, its optimizer, the running average of its weights, and the step."""
+    """One stage: a model, its optimizer, the running average of its weights, and the step.
+
+    Not Keras's `fit` with `BackupAndRestore`, which goes on at the beginning of an epoch, while
+    what a sample is depends on the step; and Keras's average (`use_ema`) leaves out the
+    normalizations' moving statistics, which belong to the averaged weights.
+    """
 
     AVERAGE_EVERY, KEEP = 4, 0.98  # the average follows over about 200 steps
 

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.helpers.browser import open_browser
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -28,3 +31,12 @@ def real_data() -> Path:
 def uploads(real_data) -> Path:
     """Real uploads: a 3D-IRCADb patient, TotalSegmentator slices, a DICOM SEG."""
     return real_data / "uploads"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless Chromium; without one the test skips, or fails where CI=true."""
+    with sync_playwright() as playwright:
+        browser = open_browser(playwright)
+        yield browser
+        browser.close()

@@ -11,7 +11,7 @@ import highdicom
 import nibabel
 import numpy as np
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from liverseg import phantom
 from liverseg.network.cascade import segment
@@ -25,7 +25,6 @@ from liverseg.scores.metrics import compare
 from liverseg.volume import Segmentation
 from liverseg.writing.labels import write_nifti
 from tests.helpers.axe import grave_findings
-from tests.helpers.browser import open_browser
 from tests.helpers.page_server import files_below, served_here, wait_until
 
 pytestmark = pytest.mark.slow
@@ -40,14 +39,6 @@ PATIENCE_MS = 30_000
 def served(tmp_path_factory):
     with served_here(tmp_path_factory.mktemp("page")) as served:
         yield served
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as playwright:
-        browser = open_browser(playwright)
-        yield browser
-        browser.close()
 
 
 class Visitor:

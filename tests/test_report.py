@@ -2,9 +2,7 @@
 
 import base64
 import html.parser
-import os
 import re
-import shutil
 
 import cv2
 import numpy as np
@@ -160,19 +158,13 @@ def test_every_explanation_is_one_sentence_with_a_source():
         assert known.source
 
 
-def test_it_prints_on_one_page(tmp_path):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None and not os.environ.get("CI"):
-        pytest.skip(reason="needs Chromium to print")
-    from playwright.sync_api import sync_playwright
-
+@pytest.mark.slow
+def test_it_prints_on_one_page(tmp_path, chromium):
     volume, prediction = case(tumors=7, notices=("A sentence about a choice that was made.",) * 1)
     path = tmp_path / "report.html"
     path.write_text(made(volume, prediction, prediction), encoding="utf-8")
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
-        page = playwright.chromium.launch(executable_path=browser, args=options).new_page()
-        page.goto(path.as_uri())
-        pdf = page.pdf(prefer_css_page_size=True, print_background=True)
-        page.context.browser.close()
+    page = chromium.new_page()
+    page.goto(path.as_uri())
+    pdf = page.pdf(prefer_css_page_size=True, print_background=True)
+    page.close()
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1

@@ -8,7 +8,7 @@ import gradio as gr
 import nibabel
 import numpy as np
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from scipy import ndimage
 
 from liverseg.network.cascade import Step
@@ -22,7 +22,6 @@ from liverseg.scores.glossary import EXPLANATIONS
 from liverseg.scores.measurements import measure
 from liverseg.scores.metrics import compare
 from liverseg.volume import LIVER, TUMOR, Probability, Segmentation, Spacing, Volume
-from tests.helpers.browser import open_browser
 from tests.helpers.packed import pack_scan, private_folder
 
 pytestmark = pytest.mark.slow
@@ -125,17 +124,14 @@ def server(case, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(server):
-    with sync_playwright() as playwright:
-        browser = open_browser(playwright)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(10_000)
-        page.problems = []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on("console", lambda m: m.type == "error" and page.problems.append(m.text))
-        page.goto(server)
-        yield page
-        browser.close()
+def page(server, chromium):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(10_000)
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda m: m.type == "error" and page.problems.append(m.text))
+    page.goto(server)
+    return page
 
 
 @pytest.fixture

@@ -18,14 +18,13 @@ import numpy as np
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from liverseg.page.events import with_served_files
 from liverseg.page.viewer import scripts
 from liverseg.page.viewer.component import HERE, MEANINGS, PALETTE, STATUS_WORDS, LiverViewer
 from liverseg.page.viewer.packing import pack_masks
 from liverseg.volume import Segmentation, Spacing, Volume
-from tests.helpers.browser import open_browser
 from tests.helpers.packed import pack_scan, private_folder
 from tests.helpers.page_server import answers, free_port, wait_until
 
@@ -173,14 +172,6 @@ def test_gradio_serves_every_script_as_javascript(served, name):
 @pytest.mark.parametrize("name", ["component.py", "viewer.html"])
 def test_gradio_serves_nothing_else_of_the_folder(served, name):
     assert httpx.get(f"{served}{scripts.address()}{name}").status_code == 403
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as playwright:
-        browser = open_browser(playwright)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -24,7 +24,9 @@ def test_gradio_tells_the_place_in_its_queue_in_the_words_that_progress_js_reads
 def upload(monkeypatch, tmp_path):
     """Sends bytes to Gradio's upload address; returns where they were put."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    monkeypatch.setattr(route_utils, "GradioUploadFile", route_utils.GradioUploadFile)  # restored
+    ours = route_utils.GradioUploadFile  # where a test before this one has built a page
+    (gradios,) = [kind for kind in ours.mro() if kind.__module__ == route_utils.__name__]
+    monkeypatch.setattr(route_utils, "GradioUploadFile", gradios)
     with gr.Blocks() as blocks:
         gr.HTML()
     client = TestClient(gr.mount_gradio_app(FastAPI(), blocks, path="/page"))

@@ -183,7 +183,7 @@ def test_an_upload_that_breaks_off_publishes_nothing(server, folder):
     assert server.commits == {REPO: {}}
 
 
-def test_without_a_network_the_cache_serves(server, folder, no_shipped_weights):
+def test_without_a_network_the_cache_serves(server, folder, no_shipped_weights, patience):
     revision = push(folder, REPO)
     pulled = pull(REPO, revision)
     stop(server)

@@ -1,6 +1,7 @@
 """The catalog of sentences: complete, used, and the same in every part that a person meets."""
 
 import ast
+import functools
 import re
 import string
 from collections import Counter
@@ -18,6 +19,7 @@ LANGUAGES = [path.stem for path in HERE.glob("*.json")]
 ENGLISH = catalog("en")
 
 
+@functools.cache
 def codes_in_the_package() -> dict[str, set[str]]:
     """Every literal code with the fields that are given to it."""
     found: dict[str, set[str]] = {}

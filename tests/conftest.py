@@ -10,8 +10,13 @@ from tests.helpers.browser import open_browser
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+# A file's tests run in one process: if a long file came last, the other process would wait for it.
+LONGEST_FIRST = ("test_notebook.py", "test_app_browser.py", "test_viewer_browser.py")
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leaves out campaigns unless the command asks for them by name."""
+    """Begins with the longest files, and leaves out campaigns that nobody asked for by name."""
+    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
     if "campaign" in config.option.markexpr:
         return
     left_out = [item for item in items if item.get_closest_marker("campaign")]

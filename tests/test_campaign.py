@@ -1,4 +1,7 @@
-"""The long ones, by command only: `python -m pytest -m campaign`. CI runs small samples of each."""
+"""The long ones, by command only: `python -m pytest -n 0 -m campaign`, one after the other.
+
+CI runs small samples of each.
+"""
 
 import pytest
 

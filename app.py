@@ -10,14 +10,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
 
 import gradio as gr
 
+from liverseg.errors import WeightsError
 from liverseg.page.events import answering
 from liverseg.page.handlers import Handlers
+from liverseg.page.routes import script_address
+from liverseg.page.server import PortTaken, Server, log_discreetly
 from liverseg.page.service import Service
 from liverseg.page.synthetic_case import LAST
 from liverseg.page.temp_folder import TempFolder
@@ -27,28 +30,34 @@ from liverseg.page.texts import (
     CURVES_HINT,
     HOUSE_RULES,
     INTRODUCTION,
-    NOT_READ,
     SCAN_HINT,
     SURFACES_HINT,
     TITLE,
     TRUTH_HINT,
 )
-from liverseg.page.uploads import refused
 from liverseg.page.viewer.component import LiverViewer
 from liverseg.page.visitors import MAX_AGE_S
 from liverseg.page.widgets import (
     CSS,
     component,
     plotly_figure,
-    prepare_gradio,
     theme,
     upload_box,
 )
-from liverseg.reading.limits import LIMITS
+from liverseg.page.widgets.fields import Choice, ServedFile, handles
 from liverseg.scores.results import about
+from liverseg.sentences import say
 
 SWEEP_PAUSE_S = 5
-MAX_WAITING = 40  # events in the queue; a class of thirty fits in
+HOST, PORT = "127.0.0.1", 7860
+# Events and threads that follow the work; how much is done at once is bounded by the service.
+MOST_EVENTS, MOST_SESSIONS = 600, 1000
+
+# The panel is a sidebar of Gradio's, which a click on its button opens.
+OPEN_PANEL = """() => {
+  const panel = document.querySelector("#panel");
+  if (!panel.classList.contains("open")) panel.querySelector(".toggle-button").click();
+}"""
 
 log = logging.getLogger(TITLE)
 
@@ -59,16 +68,17 @@ class Page:
     def __init__(self, service: Service):
         self.service, self.handlers = service, Handlers(service)
         with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as self.blocks:
+            self.visitor = component("visitor", elem_id="visitor")
             self._place_panel()
             self._place_reading_room()
             self._connect()
-            self.blocks.unload(self._answer(self.handlers.leave))
+            self._offer_api()
 
     def _place_panel(self) -> None:
         with gr.Sidebar(width=330, elem_id="panel") as self.panel:
             gr.Markdown(INTRODUCTION)
             self.scan = upload_box("CT scan", SCAN_HINT, elem_id="scan")
-            self.series = gr.Radio(label="Which scan?", visible=False, elem_id="series")
+            self.series = Choice(label="Which scan?", visible=False, elem_id="series")
             self.truth = upload_box("Ground truth, optional", TRUTH_HINT, elem_id="truth")
             self.segment = gr.Button(
                 "Segment", variant="primary", interactive=False, elem_id="segment"
@@ -96,113 +106,121 @@ class Page:
             self.status = component("progress", elem_id="status")
             self.cancel = gr.Button("Cancel", size="sm", visible="hidden", elem_id="cancel")
             self.another = gr.Button("New scan", size="sm", elem_id="another")
-        self.viewer = LiverViewer(elem_id="viewer")
+        self.viewer = LiverViewer(scripts=script_address(""), elem_id="viewer")
         self.notices = component("notices", elem_id="notices")
         with gr.Tabs(elem_id="results"):
-            with gr.Tab("Numbers"):
+            # all are on the page from the start: Gradio loses what comes for those that are not
+            with gr.Tab("Numbers", render_children=True):
                 self.numbers = component("number_table", elem_id="numbers")
-            with gr.Tab("By slice"):
+            with gr.Tab("By slice", render_children=True):
                 self.curves = plotly_figure(CURVES_HINT, linked=True, elem_id="curves")
-            with gr.Tab("In 3-D"):
+            with gr.Tab("In 3-D", render_children=True):
                 self.surfaces = plotly_figure(SURFACES_HINT, elem_id="surfaces")
-            with gr.Tab("Downloads"):
+            with gr.Tab("Downloads", render_children=True):
                 self.files = component("downloads", elem_id="files")
             with gr.Tab("About"):
                 gr.Markdown(f"**How good it is.** {about()}\n{ABOUT}", elem_id="about")
 
     def _connect(self) -> None:
-        do, answer = self.handlers, self._answer
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        reading, model = _limited("reading", 2), _limited("model", 1)
-        status: dict[str, Any] = {"show_progress_on": [self.status]}
-        results = [self.viewer, self.notices, self.numbers, self.curves]
-        results += [self.surfaces, self.files]
-        panel = [self.scan, self.series, self.truth, self.segment]
-        everything = [*results, *panel]
+        do, on = self.handlers, self._on
+        on(self.visitor.arrive, do.arrive)
+        on(self.scan.upload, do.open_scan, self.scan)
+        on(self.truth.upload, do.open_truth, self.truth)
+        on(self.series.input, do.open_series, self.series)
+        on(self.example.click, do.open_synthetic, self.seed)
+        on(self.viewer.open_case, do.open_case)
+        for start in (self.segment.click, self.viewer.segment):
+            on(start, do.run)
+        on(self.cancel.click, do.cancel)
+        on(self.surfaces.wanted, do.draw_surfaces)
+        on(self.files.make, do.make_file)
+        self.another.click(None, None, None, js=OPEN_PANEL)
 
-        for box, read in ((self.scan, do.open_scan), (self.truth, do.open_truth)):
-            given = box.upload(answer(read), box, everything, **reading, **status)
-            given.failure(lambda: refused(NOT_READ), None, box, queue=False, **quiet)
-        self.series.input(answer(do.open_series), self.series, everything, **reading, **status)
-        asked = [*everything, self.status, self.panel]
-        open_synthetic = answer(do.open_synthetic)
-        example = self.example.click(open_synthetic, self.seed, asked, **reading, **status)
-        self.viewer.open_case(answer(do.open_case), None, asked, **reading, **status)
-        busy = [self.panel, self.segment, self.cancel]
-        rest = [self.segment, self.cancel, self.viewer, self.status]
-        runs = []
-        for start in (self.segment.click, self.viewer.segment, example.success):
-            begun = start(answer(do.begin), None, busy, queue=False, **quiet)
-            run = begun.success(answer(do.run), None, [*results, *rest], **model, **status)
-            run.failure(answer(do.rest), None, rest, queue=False, **quiet)
-            scored = run.success(answer(do.score), None, results, **reading, **status)
-            scored.success(answer(do.score_surfaces), None, results, **reading, **status)
-            runs.append(run)
-        self.cancel.click(answer(do.rest), None, rest, cancels=runs, queue=False, **quiet)
-        self.another.click(lambda: gr.Sidebar(open=True), None, self.panel, queue=False, **quiet)
-        self.surfaces.wanted(answer(do.draw_surfaces), None, self.surfaces, **reading, **status)
-        self.files.make(answer(do.make_file), None, self.files, **reading, **status)
-        self._offer_api(model)
+    def _on(self, event: Callable, handler: Callable, *inputs: gr.components.Component) -> None:
+        """Lets a handler answer an event of the page; any widget may change.
 
-    def _offer_api(self, model: dict) -> None:
+        A new event takes the place of one of its kind that is still being answered.
+        """
+        event(
+            self._answer(handler),
+            [self.visitor, *inputs],
+            self._widgets,
+            concurrency_limit=None,
+            api_visibility="private",
+            show_progress_on=[self.status],
+            trigger_mode="multiple",
+        )
+
+    @property
+    def _widgets(self) -> list[Any]:
+        """All that a handler may change."""
+        panel = [self.panel, self.scan, self.series, self.truth, self.segment]
+        bar = [self.status, self.cancel]
+        results = [self.notices, self.numbers, self.curves, self.surfaces, self.files]
+        return [*panel, *bar, self.viewer, *results]
+
+    def _offer_api(self) -> None:
         """The same work for programs: `Client(url).predict(..., api_name="/segment")`."""
-        scan = gr.File(label="scan", file_count="multiple", visible=False)
-        truth = gr.File(label="truth", file_count="multiple", visible=False)
+        scan, truth = handles("scan"), handles("truth")
         series = gr.Number(None, label="series", precision=0, visible=False)
         report = gr.JSON(label="report", visible=False)
-        labels = gr.File(label="segmentation", visible=False)
+        labels = ServedFile(label="segmentation", visible=False)
         gr.Button(visible=False).click(
             self._answer(self.handlers.analyze),
             [scan, truth, series],
             [report, labels],
             api_name="segment",
-            **{**model, "api_visibility": "public"},
+            concurrency_limit=None,
         )
 
     def _answer(self, handler: Callable) -> Callable:
-        return answering(handler, vars(self))
+        return answering(self.handlers, handler, vars(self))
 
 
-def _limited(work: str, at_once: int) -> dict[str, Any]:
-    """Settings of events of one kind of work, of which so many run at once."""
-    return {"concurrency_limit": at_once, "concurrency_id": work, "api_visibility": "private"}
-
-
-def serve(folder: TempFolder, **settings: Any) -> Page:
+def serve(folder: TempFolder, host: str, port: int) -> tuple[Page, Server]:
     """Serves the page from threads of its own; a page for tests and `main`.
 
     Args:
         folder: where everything goes that touches the disk.
-        settings: of `gr.Blocks.launch`.
+        host, port: where to listen.
     """
     os.environ["GRADIO_TEMP_DIR"] = str(folder.gradio)
-    prepare_gradio()
-    page = Page(Service(folder.visitors, folder.gradio))
-    page.blocks.queue(default_concurrency_limit=4, max_size=MAX_WAITING)
-    page.blocks.launch(
-        prevent_thread_lock=True,
-        theme=theme(),
-        css=CSS,
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        ssr_mode=False,
-        pwa=False,
-        state_session_capacity=100,
-        max_file_size=LIMITS.file_bytes,
-        **settings,
-    )
-    return page
+    page = Page(Service(folder.reading, folder.served, folder.arrived))
+    page.blocks.max_threads, page.blocks.state_session_capacity = MOST_EVENTS, MOST_SESSIONS
+    page.blocks.queue(max_size=MOST_EVENTS)
+    server = Server(page.blocks, page.service, host, port, theme=theme(), css=CSS)
+    server.start()
+    return page, server
 
 
 def main() -> None:
     """Serves the page until the process is told to stop."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    terminal = log_discreetly(TITLE)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    host = os.environ.get("GRADIO_SERVER_NAME", HOST)
+    port = int(os.environ.get("GRADIO_SERVER_PORT", PORT))
     with TempFolder() as folder:
-        page = serve(folder)
+        try:
+            page, server = serve(folder, host, port)
+        except PortTaken:
+            sys.exit(_said(terminal, say("page.port_taken", port=port)))
+        try:
+            page.service.check()
+        except WeightsError as error:
+            server.close()
+            sys.exit(_said(terminal, str(error)))
+        print(say("page.running", url=server.url), file=terminal)
         threading.Thread(target=sweep, args=(folder, page.service), daemon=True).start()
-        page.blocks.block_thread()
+        try:
+            server.wait()
+        finally:
+            server.close()
+
+
+def _said(terminal: TextIO, sentence: str) -> int:
+    """Tells the person at the terminal why the page does not start."""
+    print(sentence, file=terminal)
+    return 1
 
 
 def sweep(folder: TempFolder, service: Service) -> None:
@@ -210,8 +228,8 @@ def sweep(folder: TempFolder, service: Service) -> None:
     while True:
         time.sleep(SWEEP_PAUSE_S)
         try:
-            service.studies.sweep()
-            folder.sweep(MAX_AGE_S, keep=service.studies.folders())
+            service.sweep()
+            folder.sweep(MAX_AGE_S, keep=service.visitors.folders())
         except Exception as error:  # without this thread nothing would be freed any more
             log.error("sweeping failed: %s", type(error).__name__)
 

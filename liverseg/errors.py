@@ -8,6 +8,9 @@ UploadError                what a person uploaded cannot be used
 ├── TooLarge               over a limit of files, bytes or voxels
 ├── SeveralSeries          more than one good scan: `choices` describes them
 ├── TruthMismatch          the ground truth does not belong to the scan's grid
+├── UploadGone             what a step names is no upload that waits for this visitor
+├── NoRoom                 memory or disk are taken by what others have open
+├── Busy                   too much waits already
 ├── NothingOpen            a step needs a scan, but there is none any more
 ├── NotSegmented           a step needs a result, but the scan has none yet
 └── Replaced               the scan of a step is not the visitor's any more
@@ -67,6 +70,18 @@ class SeveralSeries(UploadError):
 
 class TruthMismatch(UploadError):
     """The ground truth does not belong to the scan's grid."""
+
+
+class UploadGone(UploadError):
+    """What a step names is no file that this visitor has uploaded and not used yet."""
+
+
+class NoRoom(UploadError):
+    """Memory or disk are taken by what others have open."""
+
+
+class Busy(UploadError):
+    """Too much work waits already."""
 
 
 class NothingOpen(UploadError):

@@ -1,6 +1,7 @@
 """The page's server without a browser: the endpoint, what visitors can reach, start and stop."""
 
 import gzip
+import json
 import re
 import shutil
 import signal
@@ -17,14 +18,16 @@ from gradio_client import Client, exceptions, handle_file
 
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
+from liverseg.page.handlers import Caller
 from liverseg.page.synthetic_case import SyntheticCase
-from liverseg.page.visitors import SHARED_LIMIT
+from liverseg.page.visitors import SHARED_LIMIT, new_key
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks
 from liverseg.reading.limits import LIMITS
 from liverseg.reading.upload import read_scan, read_truth
 from liverseg.scores.measurements import measure
 from liverseg.scores.metrics import compare
+from tests.helpers.attacker import Attacker
 from tests.helpers.page_server import (
     answers,
     files_below,
@@ -108,7 +111,7 @@ def test_the_endpoint_leaves_only_its_result_on_the_disk(served, client, case):
         "report.json",
         "segmentation.nii.gz",
     ]
-    assert len(served.service.studies) == 0
+    assert len(served.service.visitors) == 0
 
 
 def test_equal_scans_cost_one_segmentation(served, client, tmp_path, predicted):
@@ -169,10 +172,9 @@ def test_a_known_scan_looks_like_a_new_one(served, tmp_path, predicted):
     for visitor in ("first", "second"):
         handlers = served.page.handlers
         served.service.open_scan(visitor, Copied(scan))
-        values = list(handlers.opened(visitor))
-        values += list(handlers.run(visitor))[-1:]
-        values += [handlers.score(visitor), handlers.score_surfaces(visitor)]
-        study, text = served.service.studies.of(visitor), re.sub("0x[0-9a-f]+", "", repr(values))
+        values = list(handlers._uploaded(Caller(visitor)))
+        values += list(handlers.run(Caller(visitor)))[-4:]  # after all previews
+        study, text = served.service.visitors.of(visitor), re.sub("0x[0-9a-f]+", "", repr(values))
         files = [file.name for file in study.shown["ct"]]
         for own in (study.served.name, *files, study.shown["id"]):
             assert own in text
@@ -213,19 +215,6 @@ def test_an_unexpected_failure_is_a_sentence_and_the_next_scan_works(
     assert report["measurements"]["liver_ml"] is not None
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "app.py", "../app.py"])
-def test_a_file_of_the_server_is_not_taken_for_an_upload(served, path):
-    data = [[{"path": path, "meta": {"_type": "gradio.FileData"}}], None, None]
-    assert "event: error" in called(served, "segment", data)
-
-
-def called(served, name, data):
-    """What the server says to a bare call of an endpoint."""
-    with httpx.Client(base_url=served.url, timeout=30) as http:
-        event = http.post(f"gradio_api/call/{name}", json={"data": data}).json()["event_id"]
-        return http.get(f"gradio_api/call/{name}/{event}").text
-
-
 @pytest.mark.parametrize(
     "path",
     [
@@ -241,44 +230,38 @@ def test_what_is_not_a_visitors_is_closed(served, path):
 
 
 def test_a_folder_of_visitors_cannot_be_listed_or_guessed(served):
-    for path in (served.scratch, served.scratch / "gradio", served.scratch / "visitors"):
-        assert httpx.get(f"{served.url}gradio_api/file={path}").status_code in (403, 404)
-    guessed = served.scratch / "gradio" / ("0" * 64) / "segmentation.nii.gz"
-    assert httpx.get(f"{served.url}gradio_api/file={guessed}").status_code in (403, 404)
+    folders = (served.scratch, served.scratch / "served", served.scratch / "reading")
+    for path in (*folders, served.scratch / "served" / ("0" * 64) / "segmentation.nii.gz"):
+        for place in (f"gradio_api/file={path}", f"files/{path.name}", f"files/{path}"):
+            assert httpx.get(f"{served.url}{place}").status_code == 404
 
 
 def test_only_one_endpoint_is_documented(client):
     assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/segment"]
 
 
-def happened(served, session, name, data=()):
-    """What the server says to an event of the page in a session."""
-    config = httpx.get(served.url + "config").json()
-    names = {fn["api_name"]: fn["id"] for fn in config["dependencies"]}
-    with httpx.Client(base_url=served.url, timeout=60) as http:
-        body = {"data": list(data), "fn_index": names[name], "session_hash": session}
-        http.post("gradio_api/queue/join", json=body).raise_for_status()
-        with http.stream("GET", f"gradio_api/queue/data?session_hash={session}") as stream:
-            return next(line for line in stream.iter_lines() if "process_completed" in line)
+def test_an_event_of_the_page_of_a_visitor_without_a_scan_says_so(served):
+    assert "no scan open" in Attacker(served).happened("run", new_key())
 
 
-def test_an_event_of_the_page_in_a_session_without_a_scan_says_so(served):
-    assert "no scan open" in happened(served, "guess", "score")
+@pytest.mark.parametrize("key", ["guess", "", None, 5, {"path": "/etc/passwd"}])
+def test_an_event_of_the_page_without_a_visitor_says_so(served, key):
+    assert "which visitor it is" in Attacker(served).happened("run", key)
 
 
 def test_an_event_that_arrives_after_its_tab_was_closed_leaves_nothing(served, monkeypatch):
     small = make_phantom(3, shape=(4, 64, 64))
     monkeypatch.setattr(SyntheticCase, "make", lambda case: small)
-    studies = served.service.studies
-    with httpx.stream("GET", f"{served.url}gradio_api/heartbeat/late") as heartbeat:
-        next(heartbeat.iter_lines())
-    wait_until(lambda: "late" in studies._left, 30)
-    before = len(studies)
-    assert '"success":true' in happened(served, "late", "open_synthetic", [3]).replace(" ", "")
-    assert len(studies) == before + 1
-    monkeypatch.setattr(studies, "_grace_s", -1)
-    studies.sweep()
-    assert len(studies) == before
+    visitors, key = served.service.visitors, new_key()
+    with httpx.stream("GET", f"{served.url}here/{key[:32]}") as stream:
+        next(stream.iter_lines())
+    before = len(visitors)
+    event = json.dumps({"number": 3, "size": "any", "contrast": "any"})
+    said = Attacker(served).happened("open_case", key, event_data=json.loads(event))
+    assert '"success":true' in said.replace(" ", "")
+    assert len(visitors) == before + 1
+    monkeypatch.setattr(visitors, "_grace_s", -1)
+    wait_until(lambda: visitors.sweep() or len(visitors) == before, 30)
 
 
 def test_the_page_states_the_limits(served):

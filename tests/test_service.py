@@ -14,7 +14,7 @@ from liverseg.errors import Replaced, SeveralSeries, TooLarge, UploadError
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
 from liverseg.page import handlers, service
-from liverseg.page.handlers import Handlers
+from liverseg.page.handlers import Caller, Handlers
 from liverseg.page.service import Service
 from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom import make_phantom
@@ -36,29 +36,33 @@ class Received:
 
 @pytest.fixture
 def opened(tmp_path):
-    for name in ("private", "served"):
-        (tmp_path / name).mkdir()
-    return Service(tmp_path / "private", tmp_path / "served")
+    folders = [tmp_path / name for name in ("reading", "served", "arrived")]
+    for folder in folders:
+        folder.mkdir()
+    opened = Service(*folders)
+    opened.reading = folders[0]
+    return opened
 
 
-def files_of(opened, visitor):
-    return sorted(path for path in opened.studies.of(visitor).folder.rglob("*") if path.is_file())
+def files_in(opened):
+    """Uploads on the disk."""
+    return sorted(path for path in opened.reading.rglob("*") if path.is_file())
 
 
 def test_a_scan_replaces_the_one_before_and_its_files_are_gone(opened, tmp_path):
     for count in (3, 4):
         opened.open_scan("ann", Received(write(series(count), tmp_path / f"{count}")))
-        assert opened.studies.of("ann").volume.shape[0] == count
-    assert len(opened.studies) == 1
-    assert files_of(opened, "ann") == []
+        assert opened.visitors.of("ann").volume.shape[0] == count
+    assert len(opened.visitors) == 1
+    assert files_in(opened) == []
 
 
 def test_a_refused_upload_is_deleted_and_the_scan_stays(opened, tmp_path):
     opened.open_scan("ann", Received(write(series(3), tmp_path / "good")))
     with pytest.raises(Exception, match="MR image"):
         opened.open_scan("ann", Received(write([ct(Modality="MR")], tmp_path / "bad")))
-    assert opened.studies.of("ann").volume.shape[0] == 3
-    assert files_of(opened, "ann") == []
+    assert opened.visitors.of("ann").volume.shape[0] == 3
+    assert files_in(opened) == []
 
 
 @pytest.mark.parametrize("bound", [{"files": 2}, {"upload_bytes": 1000}])
@@ -68,20 +72,20 @@ def test_too_much_is_refused_and_deleted_even_if_it_would_have_to_wait(
     monkeypatch.setattr(service, "LIMITS", replace(limits.LIMITS, **bound))
     with pytest.raises(TooLarge, match="At most"):
         opened.open_truth("ann", Received(write(series(3), tmp_path / "masks")))
-    assert files_of(opened, "ann") == []
+    assert files_in(opened) == []
 
 
 def test_only_the_last_of_several_waiting_uploads_is_kept(opened, tmp_path):
     for count in (2, 3):
         opened.open_truth("ann", Received(write(series(count), tmp_path / f"truth{count}")))
-        assert len(files_of(opened, "ann")) == count
+        assert len(files_in(opened)) == count
     for name in "ab":
         two = [*series(4), *series(5, SeriesInstanceUID="1.2.3")]
         with pytest.raises(SeveralSeries):
             opened.open_scan("bob", Received(write(two, tmp_path / name)))
-        assert len(files_of(opened, "bob")) == 9
+        assert len(files_in(opened)) == 3 + 9
     assert opened.open_series("bob", 1).volume.shape[0] == 4
-    assert files_of(opened, "bob") == []
+    assert len(files_in(opened)) == 3
 
 
 def test_a_truth_that_came_first_is_laid_on_the_scan(opened, tmp_path):
@@ -91,7 +95,7 @@ def test_a_truth_that_came_first_is_laid_on_the_scan(opened, tmp_path):
     study = opened.open_waiting_truth("ann")
     assert study.truth.liver.sum() == 3 * 12
     assert study.waiting_truth is None
-    assert files_of(opened, "ann") == []
+    assert files_in(opened) == []
 
 
 def test_a_truth_that_came_first_and_does_not_fit_leaves_the_scan(opened, tmp_path):
@@ -100,7 +104,7 @@ def test_a_truth_that_came_first_and_does_not_fit_leaves_the_scan(opened, tmp_pa
     with pytest.raises(UploadError, match="masks"):
         opened.open_waiting_truth("ann")
     assert opened.open_waiting_truth("ann").volume is volume  # nothing waits any more
-    assert files_of(opened, "ann") == []
+    assert files_in(opened) == []
 
 
 class Engine:
@@ -148,16 +152,16 @@ def test_a_crash_in_one_scan_leaves_another_alone_that_runs_at_the_same_time(ope
         (unlucky,) = (visitor for visitor, one in runs.items() if one.exception())
     assert isinstance(runs[unlucky].exception(), MemoryError)
     (lucky,) = runs.keys() - {unlucky}
-    study = opened.studies.of(lucky)
+    study = opened.visitors.of(lucky)
     assert np.array_equal(study.prediction.labels, segment(study.volume).labels)
-    assert not isinstance(opened.studies.of(unlucky), SegmentedStudy)
+    assert not isinstance(opened.visitors.of(unlucky), SegmentedStudy)
     run(unlucky)  # his scan is still there
-    assert opened.studies.of(unlucky).prediction.liver.any()
+    assert opened.visitors.of(unlucky).prediction.liver.any()
 
 
 def test_work_on_a_scan_that_another_replaced_stops_and_leaves_the_new_one_alone(opened, tmp_path):
     def replaced():
-        if opened.studies.of("ann").scan is first:
+        if opened.visitors.of("ann").scan is first:
             opened.open_scan("ann", abdomen(tmp_path / "second", shift=5))
 
     opened._engine = Engine(replaced)
@@ -165,7 +169,7 @@ def test_work_on_a_scan_that_another_replaced_stops_and_leaves_the_new_one_alone
     with pytest.raises(Replaced):
         for step in opened.segment("ann", 0):
             assert step.result is None
-    study = opened.studies.of("ann")
+    study = opened.visitors.of("ann")
     assert study.volume is not first
     assert not isinstance(study, SegmentedStudy)
     with pytest.raises(UploadError, match="Press Segment first"):
@@ -177,10 +181,11 @@ def test_a_scan_is_segmented_that_is_still_being_packed_for_the_viewer(
 ):
     monkeypatch.setattr(handlers, "PREVIEW_PAUSE_S", 0)
     opened.open_scan("ann", abdomen(tmp_path / "scan"))
-    first, *_, last = Handlers(opened).run("ann")
+    begin, first, *_, last = Handlers(opened).run(Caller("ann"))
     assert first.keys() == {"status"}
-    assert last["status"] is None
-    assert opened.studies.of("ann").prediction.liver.any()
+    assert begin["cancel"].settings == {"visible": True}
+    assert last.keys() == {"surfaces"}
+    assert opened.visitors.of("ann").prediction.liver.any()
 
 
 def test_a_result_that_was_known_carries_nothing_of_the_visitor_for_whom_it_was_made(
@@ -217,5 +222,4 @@ def test_a_result_that_was_known_carries_nothing_of_the_visitor_for_whom_it_was_
         for keyword in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"):
             assert headers[visitor][keyword].encode() in seg
             assert headers[other][keyword].encode() not in seg
-    folders = [opened.studies.of(visitor) for visitor in headers]
-    assert len({folder for study in folders for folder in (study.folder, study.served)}) == 4
+    assert len({opened.visitors.of(visitor).served for visitor in headers}) == 2

@@ -14,7 +14,7 @@ def test_the_folder_is_private_and_gone_at_the_end(tmp_path):
     with TempFolder(tmp_path) as scratch:
         assert scratch.folder.parent == tmp_path
         assert scratch.folder.stat().st_mode & 0o777 == 0o700
-        (scratch.gradio / "upload").write_text("x")
+        (scratch.served / "upload").write_text("x")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -22,7 +22,7 @@ def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path):
     program = (
         "import os, sys; from pathlib import Path\n"
         "from liverseg.page.temp_folder import TempFolder\n"
-        "scratch = TempFolder(Path(sys.argv[1])); (scratch.gradio / 'scan').write_text('x')\n"
+        "scratch = TempFolder(Path(sys.argv[1])); (scratch.served / 'scan').write_text('x')\n"
         "os._exit(1)"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=False)
@@ -39,7 +39,7 @@ def test_a_living_process_keeps_its_folder(tmp_path):
     )
     with TempFolder(tmp_path) as scratch:
         subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=True)
-        assert scratch.gradio.is_dir()
+        assert scratch.served.is_dir()
 
 
 def test_a_folder_of_that_name_which_is_not_ours_stays(tmp_path):
@@ -52,33 +52,33 @@ def test_a_folder_of_that_name_which_is_not_ours_stays(tmp_path):
 def test_old_files_are_swept_and_the_folders_of_open_studies_kept(tmp_path):
     with TempFolder(tmp_path) as scratch:
         for name in ("old", "new", "kept"):
-            (scratch.gradio / name).mkdir()
-            (scratch.gradio / name / "file").write_text("x")
+            (scratch.served / name).mkdir()
+            (scratch.served / name / "file").write_text("x")
         an_hour_ago = time.time() - 3600
         for name in ("old", "kept"):
-            os.utime(scratch.gradio / name, (an_hour_ago, an_hour_ago))
-        scratch.sweep(60, keep={scratch.gradio / "kept"})
-        assert {path.name for path in scratch.gradio.iterdir()} == {"new", "kept"}
+            os.utime(scratch.served / name, (an_hour_ago, an_hour_ago))
+        scratch.sweep(60, keep={scratch.served / "kept"})
+        assert {path.name for path in scratch.served.iterdir()} == {"new", "kept"}
 
 
 def test_what_goes_away_during_a_sweep_does_not_stop_it(tmp_path, monkeypatch):
     with TempFolder(tmp_path) as scratch:
         for name in ("taken", "old"):
-            (scratch.gradio / name).mkdir()
-            (scratch.gradio / name / "file").write_text("x")
-            os.utime(scratch.gradio / name, (0, 0))
-        listed = list(scratch.gradio.iterdir())
+            (scratch.served / name).mkdir()
+            (scratch.served / name / "file").write_text("x")
+            os.utime(scratch.served / name, (0, 0))
+        listed = list(scratch.served.iterdir())
         monkeypatch.setattr(Path, "iterdir", lambda path: iter([*listed, path / "gone"]))
-        shutil.rmtree(scratch.gradio / "taken")
+        shutil.rmtree(scratch.served / "taken")
         scratch.sweep(60, keep=set())
         monkeypatch.undo()
-        assert list(scratch.gradio.iterdir()) == []
+        assert list(scratch.served.iterdir()) == []
 
 
 def test_over_the_limit_of_bytes_the_oldest_goes_first(tmp_path):
     with TempFolder(tmp_path) as scratch:
         for age, name in enumerate(("newest", "newer", "oldest")):
-            (scratch.gradio / name).write_bytes(bytes(100))
-            os.utime(scratch.gradio / name, (time.time() - age, time.time() - age))
+            (scratch.served / name).write_bytes(bytes(100))
+            os.utime(scratch.served / name, (time.time() - age, time.time() - age))
         scratch.sweep(3600, keep=set(), max_bytes=200)
-        assert {path.name for path in scratch.gradio.iterdir()} == {"newest", "newer"}
+        assert {path.name for path in scratch.served.iterdir()} == {"newest", "newer"}

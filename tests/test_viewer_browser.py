@@ -12,7 +12,8 @@ from playwright.sync_api import expect
 from scipy import ndimage
 
 from liverseg.network.cascade import Step
-from liverseg.page.events import with_served_files
+from liverseg.page.events import with_addresses
+from liverseg.page.routes import script_address
 from liverseg.page.synthetic_case import SyntheticCase
 from liverseg.page.viewer.component import PALETTE, LiverViewer
 from liverseg.page.viewer.packing import pack_masks, pack_preview, pack_result
@@ -23,6 +24,7 @@ from liverseg.scores.measurements import measure
 from liverseg.scores.metrics import compare
 from liverseg.volume import LIVER, TUMOR, Probability, Segmentation, Spacing, Volume
 from tests.helpers.packed import pack_scan, private_folder
+from tests.helpers.page_server import served_blocks
 
 pytestmark = pytest.mark.slow
 
@@ -102,7 +104,7 @@ def case_opener(case):
         wanted = SyntheticCase(int(event.number), event.size, event.contrast)
         folder = private_folder()
         scan = pack_scan(case.volume, folder, wanted)
-        return with_served_files(pack_masks(scan, None, case.truth, THRESHOLDS, folder=folder))
+        return with_addresses(pack_masks(scan, None, case.truth, THRESHOLDS, folder=folder))
 
     return open_case
 
@@ -110,17 +112,17 @@ def case_opener(case):
 @pytest.fixture(scope="module")
 def server(case, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        folder = tmp_path_factory.mktemp("served")
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         with gr.Blocks() as demo:
-            viewer = LiverViewer()
+            viewer = LiverViewer(scripts=script_address(""))
             viewer.open_case(case_opener(case), None, viewer)
-            for name, values in with_served_files(values_of(case)).items():
+            for name, values in with_addresses(values_of(case)).items():
                 button = gr.Button(name, elem_id=name)
                 button.click(lambda values=values: (yield from values), None, viewer)
-        demo.launch(prevent_thread_lock=True, quiet=True, run_history=False)
-        yield demo.local_url
-        demo.close()
+        with served_blocks(demo, folder) as url:
+            yield url
 
 
 @pytest.fixture(scope="module")
@@ -999,10 +1001,10 @@ def test_a_lesson_takes_the_tumors_of_a_new_truth_when_its_masks_are_here(viewer
         viewer.wait_for_timeout(300)
         route.continue_()
 
-    viewer.route("**/*file=*", later)
+    viewer.route("**/files/**", later)
     viewer.click("#fewer")
     expect(options).to_have_count(tumors)
-    viewer.unroute("**/*file=*")
+    viewer.unroute("**/files/**")
 
 
 def test_lessons_need_a_truth_or_bring_their_own(viewer):

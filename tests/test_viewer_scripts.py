@@ -1,4 +1,4 @@
-"""How the viewer's scripts reach a browser: who imports whom, served by Gradio, inside a file."""
+"""How the viewer's scripts reach a browser: who imports whom, as served, inside a file."""
 
 import base64
 import json
@@ -10,23 +10,26 @@ import threading
 from contextlib import contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
-from urllib.parse import unquote
 
 import gradio as gr
 import httpx
 import numpy as np
 import pytest
 import uvicorn
-from fastapi import FastAPI
 from playwright.sync_api import expect
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from liverseg.page.events import with_served_files
+from liverseg.page.events import with_addresses
+from liverseg.page.routes import Routes, script_address
+from liverseg.page.server import application
+from liverseg.page.service import Service
 from liverseg.page.viewer import scripts
 from liverseg.page.viewer.component import HERE, MEANINGS, PALETTE, STATUS_WORDS, LiverViewer
 from liverseg.page.viewer.packing import pack_masks
 from liverseg.volume import Segmentation, Spacing, Volume
 from tests.helpers.packed import pack_scan, private_folder
-from tests.helpers.page_server import answers, free_port, wait_until
+from tests.helpers.page_server import answers, free_port, served_blocks, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -105,18 +108,15 @@ def test_the_import_map_changes_nothing_but_the_names_in_imports(other_scripts):
     assert base64.b64decode(content).decode("utf-8") == expected
 
 
-def test_a_change_in_a_script_changes_the_address_but_not_the_folder(other_scripts):
-    folder = f"gradio_api/file={scripts.HERE.as_posix()}/"
-    assert unquote(scripts.address()) == folder
-    other_scripts(main="export const start = 1;\n")
-    first = scripts.address()
-    assert scripts.address() == first
-    other_scripts(main="export const start = 2;\n")
-    assert scripts.address() != first
-    assert unquote(scripts.address()) == unquote(first)
+def test_a_change_in_a_script_changes_the_address(other_scripts):
+    versions = set()
+    for text in ("export const start = 1;\n", "export const start = 2;\n"):
+        other_scripts(main=text)
+        versions.add(scripts.version())
+    assert len(versions) == 2
 
 
-# Served by Gradio
+# Served with the page
 
 
 def a_value(folder: Path) -> dict:
@@ -125,18 +125,17 @@ def a_value(folder: Path) -> dict:
     labels = np.zeros(SHAPE, np.uint8)
     labels[2, 4:12, 4:12] = 1
     labels = Segmentation(labels)
-    return with_served_files(
-        pack_masks(pack_scan(volume, folder), labels, labels, (0.5, 0.5), folder=folder)
-    )
+    return pack_masks(pack_scan(volume, folder), labels, labels, (0.5, 0.5), folder=folder)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """A page with the viewer; its `asked` lists the cases that were asked for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        folder = tmp_path_factory.mktemp("served")
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-        value = a_value(private_folder())
+        value = with_addresses(a_value(private_folder()))
         asked = []
 
         def open_case(event: gr.EventData):
@@ -144,34 +143,35 @@ def demo(tmp_path_factory):
             return value
 
         with gr.Blocks() as blocks:
-            viewer = LiverViewer()
+            viewer = LiverViewer(scripts=script_address(""))
             viewer.open_case(open_case, None, viewer)
             said = gr.Textbox(label="said")
             gr.Button("show").click(lambda: (value, "shown"), None, [viewer, said])
-        blocks.asked = asked
+        blocks.asked, blocks.folder = asked, folder
         yield blocks
 
 
 @pytest.fixture(scope="module")
 def served(demo):
-    demo.launch(prevent_thread_lock=True, quiet=True, run_history=False)
-    yield demo.local_url
-    demo.close(verbose=False)
+    with served_blocks(demo, demo.folder) as url:
+        yield url
 
 
+@pytest.mark.parametrize("packing", ["gzip", "identity"])
 @pytest.mark.parametrize("name", scripts.SCRIPTS)
-def test_gradio_serves_every_script_as_javascript(served, name):
-    answer = httpx.get(f"{served}{scripts.address()}{name}")
+def test_every_script_is_served_as_javascript_and_kept_by_browsers(served, name, packing):
+    address = served + script_address(name)
+    answer = httpx.get(address, headers={"accept-encoding": packing})
     assert answer.status_code == 200
-    kind = answer.headers["content-type"].partition(";")[0]
-    assert kind in ("text/javascript", "application/javascript")
-    assert answer.headers["content-disposition"].startswith("inline")
+    assert answer.headers.get("content-encoding", "identity") == packing
+    assert answer.headers["content-type"].partition(";")[0] == "text/javascript"
+    assert "immutable" in answer.headers["cache-control"]
     assert answer.content == (HERE / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["component.py", "viewer.html"])
-def test_gradio_serves_nothing_else_of_the_folder(served, name):
-    assert httpx.get(f"{served}{scripts.address()}{name}").status_code == 403
+@pytest.mark.parametrize("name", ["component.py", "viewer.html", "../widgets/progress.js"])
+def test_nothing_else_of_the_folder_is_served(served, name):
+    assert httpx.get(served + script_address(name)).status_code == 404
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def go_and_hold_scripts(page, url: str) -> list:
     held = []
 
     def hold(route):
-        if "/viewer/" in unquote(route.request.url):
+        if "/scripts/" in route.request.url:
             held.append(route)
         else:
             route.continue_()
@@ -231,7 +231,7 @@ def test_a_value_that_arrives_before_the_scripts_is_shown(page, served):
 
 def test_all_scripts_are_requested_at_once_and_each_only_once(page, served):
     held = go_and_hold_scripts(page, served)
-    asked = [unquote(route.request.url).partition("/viewer/")[2] for route in held]
+    asked = [route.request.url.split("/", 5)[5] for route in held]
     assert sorted(asked) == sorted(scripts.SCRIPTS)
     release(held)
     expect(page.locator(".lv-message")).to_have_text("Open a CT scan or a synthetic case")
@@ -260,7 +260,7 @@ def test_a_control_takes_no_click_until_it_can_respond(page, served):
 @pytest.mark.parametrize("trouble", ["is not there", "is too new for the browser"])
 def test_the_viewer_says_so_when_a_script_does_not_load(page, served, name, trouble):
     def fail(route):
-        if not unquote(route.request.url).endswith(f"/viewer/{name}"):
+        if not route.request.url.endswith(f"{scripts.version()}/{name}"):
             route.continue_()
         elif trouble == "is not there":
             route.abort()
@@ -276,7 +276,8 @@ def test_the_viewer_says_so_when_a_script_does_not_load(page, served, name, trou
 def test_the_viewer_starts_below_a_path_of_another_app(page, demo):
     port = free_port()
     url = f"http://127.0.0.1:{port}/my/app/"
-    app = gr.mount_gradio_app(FastAPI(), demo, path="/my/app", run_history=False)
+    routes = Routes(Service(demo.folder, demo.folder, demo.folder))
+    app = Starlette(routes=[Mount("/my/app", application(demo, routes))])
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -297,12 +298,12 @@ def embedded(value):
     """A value whose files are `data:` URLs."""
     if isinstance(value, list):
         return [embedded(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    if "path" not in value:
+    if isinstance(value, dict):
         return {key: embedded(one) for key, one in value.items()}
-    content = base64.b64encode(Path(value["path"]).read_bytes()).decode()
-    return {"path": Path(value["path"]).name, "url": f"data:application/gzip;base64,{content}"}
+    if not isinstance(value, Path):
+        return value
+    content = base64.b64encode(value.read_bytes()).decode()
+    return {"path": value.name, "url": f"data:application/gzip;base64,{content}"}
 
 
 PAGE = """<!doctype html>
@@ -328,7 +329,8 @@ PAGE = """<!doctype html>
 def written(tmp_path_factory) -> Path:
     """A file that contains the viewer and a scan, and needs nothing else."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        folder = tmp_path_factory.mktemp("served")
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
         value = embedded(a_value(private_folder()))
     words = {"palette": PALETTE, "meanings": MEANINGS, "statuses": STATUS_WORDS}
     html, css = (

@@ -65,6 +65,24 @@ def load_engine(
         return _loaded[name, folder]
 
 
+def check_weights(folder: str | Path | None = None) -> None:
+    """Looks whether an engine would find its files, without loading it.
+
+    Args:
+        folder: see `load_config`.
+
+    Raises:
+        WeightsError: where the files are missing or damaged.
+    """
+    weights = load_config(folder)
+    try:
+        for network in NETWORKS:
+            weights.path(fast_key(network))
+    except WeightsError:
+        for network in NETWORKS:
+            weights.path(network)
+
+
 def _make_engine(name: str, weights: Weights) -> Engine:
     if name == "reference":
         return KerasEngine(weights)
@@ -74,7 +92,7 @@ def _make_engine(name: str, weights: Weights) -> Engine:
         raise ValueError(f"engine must be 'auto', 'reference' or 'fast', got {name!r}")
     try:
         return OnnxEngine(weights)
-    except (ImportError, WeightsError) as error:
+    except (ImportError, OSError, WeightsError) as error:
         log.warning("Running the slower reference engine, since the fast one failed: %s", error)
         return KerasEngine(weights)
 

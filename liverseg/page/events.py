@@ -1,81 +1,115 @@
-"""Between Gradio's events and the handlers: sessions in, values of widgets out, errors in words."""
+"""Between Gradio's events and the handlers: visitors in, values of widgets out, errors in words."""
 
 import inspect
 import logging
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.data_classes import FileData
 
-from ..errors import Replaced, UploadError, WeightsError
-from .handlers import Properties
+from ..errors import NothingOpen, Replaced, UploadError, WeightsError
+from ..sentences import say
+from .handlers import Caller, Handlers, Properties
+from .routes import address_of
 from .texts import TITLE, UNEXPECTED
+from .visitors import KEY
+
+# Where one answer follows another at once, a browser can lose what only the first one changes. So
+# there is a pause between them, and each repeats what the last ones said; but for the panel, which
+# would be closed again under the hands of a person who opens it meanwhile.
+PAUSE_S = 0.1
+ONCE = "panel"
 
 log = logging.getLogger(TITLE)
 
 
-def answering(handler: Callable, widgets: dict[str, Any]) -> Callable:
+def answering(handlers: Handlers, handler: Callable, widgets: dict[str, Any]) -> Callable:
     """A handler as Gradio calls it.
 
     Args:
-        handler: called with the session's hash and the values of the event's inputs; a parameter
-            `event` gets what the browser says about the event. It returns or yields values by the
-            name of their widget, or values for all outputs where it answers a program.
-        widgets: by the names that handlers use.
+        handlers: whose method `handler` is.
+        handler: called with a `Caller` and the values of the event's inputs; a parameter `event`
+            gets what the browser says about the event. It returns or yields values by the name of
+            their widget, or values for all outputs where it answers a program.
+        widgets: by the names that handlers use. The first input of an event of the page is the
+            visitor's key.
     """
+    service = handlers.service
 
     def values(answer: Any) -> Any:
         if not isinstance(answer, dict):
-            return answer
+            return tuple(_as_gradio_wants(value) for value in answer)
         return {widgets[name]: _as_gradio_wants(value) for name, value in answer.items()}
 
-    def answer(request: gr.Request, *inputs: Any) -> Any:
+    def steps(request: gr.Request, key: Any, inputs: tuple) -> Iterator[Any]:
+        if not KEY.fullmatch(str(key)):
+            raise NothingOpen(say("page.no_key"))
+        caller = Caller(str(key), _address(request))
+        here = service.visitors.event(caller.visitor, caller.address)
+        if kind := getattr(handler, "job", None):
+            job = service.jobs.start(caller.visitor, kind, handler(caller, *inputs), here)
+            yield from job.follow()
+            return
+        with here:
+            answer = handler(caller, *inputs)
+            yield from answer if inspect.isgeneratorfunction(handler) else [answer]
+
+    def stream(request: gr.Request, key: Any, *inputs: Any) -> Iterator[Any]:
+        shown: dict[str, Any] = {}
         try:
-            return values(handler(request.session_hash, *inputs))
+            for step in steps(request, key, inputs):
+                shown |= step
+                yield values(shown)
+                shown.pop(ONCE, None)
+                time.sleep(PAUSE_S)
         except Exception as error:
             raise _sentence(handler, error) from None
 
-    def stream(request: gr.Request, *inputs: Any) -> Iterator[Any]:
+    def program(request: gr.Request, *inputs: Any) -> Iterator[Any]:
         try:
-            yield from map(values, handler(request.session_hash, *inputs))
+            yield from map(values, handler(Caller(None, _address(request)), *inputs))
         except Exception as error:
             raise _sentence(handler, error) from None
 
-    call = stream if inspect.isgeneratorfunction(handler) else answer
+    call = program if handler == handlers.analyze else stream
     _describe(call, handler)
     return call
+
+
+def _address(request: gr.Request) -> str:
+    return address_of(request.request.scope) if request.request else ""
 
 
 def _describe(call: Any, handler: Callable) -> None:
     """Gives a function of any inputs the handler's, which Gradio looks at and tells programs."""
     _, *inputs = inspect.signature(handler).parameters
     special = {"request": gr.Request, "event": gr.EventData}
+    names = ["request", *(["key"] if call.__name__ == "stream" else []), *inputs]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    call.__signature__ = inspect.Signature(
-        [inspect.Parameter(name, kind) for name in ("request", *inputs)]
-    )
-    call.__annotations__ = {name: special[name] for name in ("request", *inputs) if name in special}
+    call.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    call.__annotations__ = {name: special[name] for name in names if name in special}
     call.__name__, call.__doc__ = handler.__name__, handler.__doc__
 
 
-def with_served_files(value: Any) -> Any:
-    """The same JSON with Gradio's description of a file in place of each Path."""
+def with_addresses(value: Any) -> Any:
+    """The same JSON with the name and address of a served file in place of each Path."""
     if isinstance(value, Path):
-        return FileData(path=str(value)).model_dump()
+        place = f"{value.parent.name}/{value.name}"
+        return {"path": place, "url": f"files/{place}"}
     if isinstance(value, dict):
-        return {key: with_served_files(one) for key, one in value.items()}
+        return {key: with_addresses(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [with_served_files(one) for one in value]
+        return [with_addresses(one) for one in value]
     return value
 
 
 def _as_gradio_wants(value: Any) -> Any:
     if isinstance(value, Properties):
         return gr.update(**value.settings)
-    return with_served_files(value)
+    return with_addresses(value)
 
 
 def _sentence(handler: Callable, error: Exception) -> gr.Error:

@@ -1,32 +1,53 @@
-"""What the page does at each event: from a session to the values of its widgets.
+"""What the page does at each event: from a visitor to the values of their widgets.
 
-A handler gets the session's hash and the values of the event's inputs. It returns or yields values
-by the name of their widget (see `app.Page`), as plain data; `events` makes of them what Gradio
-wants. Nothing of a visitor is kept here: every handler asks the service for the session's study.
+A handler gets the visitor and the values of the event's inputs. It returns or yields values by the
+name of their widget (see `app.Page`), as plain data; `events` makes of them what Gradio wants.
+Nothing of a visitor is kept here: every handler asks the service for the visitor's study.
 """
 
 import json
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import SeveralSeries, UploadError
+from ..sentences import say
 from ..volume import describe, notices
 from .downloads import KINDS, offered
 from .figures import slice_curves, surfaces
+from .jobs import Values
 from .number_table import number_table
 from .service import Service
 from .synthetic_case import SyntheticCase
-from .texts import MAKING_CASE, TRUTH_READ, TRUTH_WAITS
+from .texts import MAKING_CASE, NOT_READ, TRUTH_READ, TRUTH_WAITS
 from .uploads import Upload, refused, said
 from .viewer.packing import pack_masks, pack_preview, pack_result, pack_scan_steps
-from .visitors import OpenedStudy, SegmentedStudy, Study
+from .visitors import OpenedStudy, SegmentedStudy, Study, id_of
 
 PREVIEW_PAUSE_S = 0.3  # nobody sees masks that change more often
 API_PAUSE_S = 1.0
 
-Values = dict[str, Any]
+F = TypeVar("F", bound=Callable)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who an event is from.
+
+    Attributes:
+        key: the visitor's; None for a program, which is a visitor for one call only.
+        address: that the event came from.
+    """
+
+    key: str | None
+    address: str = ""
+
+    @property
+    def visitor(self) -> str:
+        """The key of a visitor who has one."""
+        assert self.key is not None  # `events` lets no other in
+        return self.key
 
 
 @dataclass(frozen=True)
@@ -45,18 +66,42 @@ class Properties:
         return cls(settings)
 
 
+def job(kind: str) -> Callable[[F], F]:
+    """Marks a handler whose work goes on whoever watches, one of its kind for each visitor."""
+
+    def mark(handler: F) -> F:
+        handler.job = kind  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
 class Handlers:
     """What happens at each event; the service does the work."""
 
     def __init__(self, service: Service):
         self.service = service
 
+    # Coming and going
+
+    def arrive(self, caller: Caller, event: Any) -> Iterator[Values]:
+        """Shows a tab that was loaded, or found its connection again, what is open in it."""
+        study = self.service.visitors.of(caller.visitor)
+        if isinstance(study, OpenedStudy):
+            is_segmented = isinstance(study, SegmentedStudy)
+            yield {**self._all(caller), "panel": Properties.of(open=not is_segmented)}
+        elif getattr(event, "had", False):
+            yield {"scan": refused(say("study.gone")), **self._rest(caller)}
+        for one in self.service.jobs.of(caller.visitor):
+            yield from one.follow()
+
     # Reading
 
-    def open_scan(self, session: str, upload: dict) -> Iterator[Values]:
+    @job("reading")
+    def open_scan(self, caller: Caller, upload: Any) -> Iterator[Values]:
         """Shows an uploaded scan, asks which of its series it shall be, or says what is wrong."""
         try:
-            self.service.open_scan(session, Upload.of_box(upload, self.service.served))
+            self.service.open_scan(caller.visitor, self._taken(caller, upload))
         except SeveralSeries as error:
             choices = [(text, k) for k, text in enumerate(error.choices)]
             asked = Properties.of(choices=choices, value=None, visible=True)
@@ -65,142 +110,181 @@ class Handlers:
         except UploadError as error:
             yield {"scan": refused(str(error)), "series": Properties.of(visible=False)}
             return
-        yield from self._uploaded(session)
+        except Exception:
+            yield {"scan": refused(NOT_READ)}
+            raise
+        yield from self._uploaded(caller)
 
-    def open_series(self, session: str, series: int) -> Iterator[Values]:
+    @job("reading")
+    def open_series(self, caller: Caller, series: Any) -> Iterator[Values]:
         """Shows the chosen series."""
-        self.service.open_series(session, series)
-        yield from self._uploaded(session)
+        self.service.open_series(caller.visitor, int(series))
+        yield from self._uploaded(caller)
 
-    def open_synthetic(self, session: str, seed: int | None) -> Iterator[Values]:
+    @job("reading")
+    def open_synthetic(self, caller: Caller, seed: Any) -> Iterator[Values]:
         """Shows the synthetic case of this number; of an empty field, the first."""
-        yield from self._open_case(session, SyntheticCase(int(seed or 0)))
+        yield from self._open_case(caller, SyntheticCase(int(seed or 0)))
+        yield from self._run(caller)
 
-    def open_case(self, session: str, event: Any) -> Iterator[Values]:
+    @job("reading")
+    def open_case(self, caller: Caller, event: Any) -> Iterator[Values]:
         """Shows the synthetic case that a lesson asks for: its number, size and contrast."""
         case = SyntheticCase(int(event.number), event.size, event.contrast)
-        yield from self._open_case(session, case)
+        yield from self._open_case(caller, case)
 
-    def _open_case(self, session: str, case: SyntheticCase) -> Iterator[Values]:
+    def _open_case(self, caller: Caller, case: SyntheticCase) -> Iterator[Values]:
         yield {"panel": Properties.of(open=False), "status": {"stage": MAKING_CASE}}
-        self.service.open_synthetic(session, case)
-        yield from self.opened(session)
-        yield {"status": None}
-
-    def open_truth(self, session: str, upload: dict) -> Iterator[Values]:
-        """Lays an uploaded ground truth on the scan; scores the result that is there."""
         try:
-            study = self.service.open_truth(session, Upload.of_box(upload, self.service.served))
+            self.service.open_synthetic(caller.visitor, case, caller.address)
+            yield from self._opened(caller)
+        except Exception:
+            yield {"status": None}
+            raise
+
+    @job("truth")
+    def open_truth(self, caller: Caller, upload: Any) -> Iterator[Values]:
+        """Lays an uploaded ground truth on the scan; scores the result that is there."""
+        visitor = caller.visitor
+        try:
+            study = self.service.open_truth(visitor, self._taken(caller, upload))
         except UploadError as error:
             yield {"truth": refused(str(error))}
             return
+        except Exception:
+            yield {"truth": refused(NOT_READ)}
+            raise
         if not isinstance(study, OpenedStudy):
             yield {"truth": said(TRUTH_WAITS)}
-        elif not isinstance(study, SegmentedStudy):
-            yield {**self._results(session), "truth": said(TRUTH_READ)}
-        else:
-            for add in (self.service.score, self.service.score_surfaces):
-                add(session)
-                yield {**self._results(session), "truth": said(TRUTH_READ)}
-            yield {"surfaces": self._surfaces_wanted(session)}
+            return
+        yield {**self._results(visitor), "truth": said(TRUTH_READ)}
+        if isinstance(study, SegmentedStudy):
+            yield from self._scored(caller)
 
-    def _uploaded(self, session: str) -> Iterator[Values]:
+    def _taken(self, caller: Caller, upload: Any) -> Upload:
+        """The files of an upload box, or of a program."""
+        handles, names = (upload or {}).get("handles", []), (upload or {}).get("names")
+        names = list(map(str, names)) if names else None
+        return self.service.uploads.take(handles, names, id_of(caller.key) if caller.key else None)
+
+    def _uploaded(self, caller: Caller) -> Iterator[Values]:
         """The page with an uploaded scan, and the ground truth that waited for it."""
         refusal = None
         try:
-            self.service.open_waiting_truth(session)
+            self.service.open_waiting_truth(caller.visitor)
         except UploadError as error:
             refusal = refused(str(error))
-        yield from self.opened(session)
+        yield from self._opened(caller)
         if refusal:
             yield {"truth": refusal}
 
-    def opened(self, session: str) -> Iterator[Values]:
+    def _opened(self, caller: Caller) -> Iterator[Values]:
         """The page with a scan that was just read: its middle slice first."""
-        study = self.service.opened_study(session)
+        study = self.service.opened_study(caller.visitor)
         for shown in pack_scan_steps(study.volume, study.served, study.case):
             yield {"viewer": shown}
-        self.service.show(session, study.volume, shown)
-        yield {
-            **self._results(session),
-            "scan": said(describe(study.volume)),
-            "series": Properties.of(visible=False),
-            "truth": said(TRUTH_READ if study.truth is not None else ""),
-            "segment": Properties.of(interactive=True),
-            "surfaces": None,
-        }
+        self.service.show(caller.visitor, study.volume, shown)
+        yield self._all(caller)
 
     # Segmenting
 
-    def begin(self, session: str) -> Values:
-        """The page while the networks run."""
-        return {
+    @job("segmenting")
+    def run(self, caller: Caller) -> Iterator[Values]:
+        """Runs the networks; masks appear as they are found, from the middle outwards."""
+        yield from self._run(caller)
+
+    def _run(self, caller: Caller) -> Iterator[Values]:
+        """The page while the networks run and the result is measured."""
+        yield {
             "panel": Properties.of(open=False),
             "segment": Properties.of(interactive=False),
             "cancel": Properties.of(visible=True),
         }
+        try:
+            yield from self._segmented(caller)
+            yield {**self._rest(caller), **self._results(caller.visitor)}
+            yield from self._scored(caller)
+        except Exception:
+            yield self._rest(caller)
+            raise
 
-    def rest(self, session: str) -> Values:
-        """The page while nothing runs: what was there before is there again."""
-        study = self.service.studies.of(session)
+    def _segmented(self, caller: Caller) -> Iterator[Values]:
+        with self.service.segmenting.turn(caller.address) as turn:
+            for place, count in turn.places():
+                yield {"status": {"stage": say("page.place", place=place, count=count)}}
+            study = self.service.opened_study(caller.visitor)
+            value = study.shown
+            for step in self.service.segment(caller.visitor, PREVIEW_PAUSE_S):
+                if step.result is None:
+                    value = value and pack_preview(value, step, folder=study.served)
+                    done = {"stage": step.stage, "done": step.done, "total": step.total}
+                    yield {**({"viewer": value} if value else {}), "status": done}
+
+    def _scored(self, caller: Caller) -> Iterator[Values]:
+        """The page with more and more numbers about its result."""
+        visitor, address = caller.visitor, caller.address
+        for add in (self.service.score, self.service.score_surfaces):
+            add(visitor, address)
+            yield self._results(visitor)
+        yield {"surfaces": self._surfaces_wanted(visitor)}
+
+    def cancel(self, caller: Caller) -> Values:
+        """Stops the work; what was there before is there again."""
+        for kind in ("reading", "segmenting"):
+            self.service.jobs.stop(caller.visitor, kind)
+        return self._rest(caller)
+
+    def _rest(self, caller: Caller) -> Values:
+        """The page while nothing runs."""
+        study = self.service.visitors.of(caller.visitor)
         shown = study.shown if isinstance(study, OpenedStudy) else None
         return {
-            "segment": Properties.of(interactive=True),
+            "segment": Properties.of(interactive=isinstance(study, OpenedStudy)),
             "cancel": Properties.of(visible="hidden"),
             **({"viewer": shown} if shown else {}),
             "status": None,
         }
 
-    def run(self, session: str) -> Iterator[Values]:
-        """Runs the networks; masks appear as they are found, from the middle outwards."""
-        study = self.service.opened_study(session)
-        value = study.shown
-        for step in self.service.segment(session, PREVIEW_PAUSE_S):
-            if step.result is None:
-                value = value and pack_preview(value, step, folder=study.served)
-                done = {"stage": step.stage, "done": step.done, "total": step.total}
-                yield {**({"viewer": value} if value else {}), "status": done}
-        results = self._results(session)
-        wanted = {"surfaces": self._surfaces_wanted(session)}
-        yield {**self.rest(session), **results, **wanted}
+    # What a result offers
 
-    def score(self, session: str) -> Values:
-        """Adds measurements and scores to the masks on the screen."""
-        self.service.score(session)
-        return self._results(session)
-
-    def score_surfaces(self, session: str) -> Values:
-        """Adds the distances between surfaces."""
-        self.service.score_surfaces(session)
-        return self._results(session)
-
-    def draw_surfaces(self, session: str) -> str:
+    def draw_surfaces(self, caller: Caller) -> Values:
         """The figure in 3-D."""
-        study = self.service.segmented_study(session)
+        study = self.service.segmented_study(caller.visitor)
         spacing = study.volume.voxel_mm
         assert spacing is not None  # else the figure is not "wanted"
-        return surfaces(study.prediction, spacing, study.truth).to_json()
+        with self.service.measured(caller.address):
+            return {"surfaces": surfaces(study.prediction, spacing, study.truth).to_json()}
 
-    def make_file(self, session: str, event: Any) -> Iterator[Values]:
+    def make_file(self, caller: Caller, event: Any) -> Iterator[Values]:
         """Writes a file to take away, of the wanted kind."""
-        path = self.service.take_away(session, event.kind)
-        yield {"files": _downloads(self.service.studies.of(session), path)}
-
-    def leave(self, session: str) -> None:
-        """The tab was closed, or its connection broke."""
-        self.service.studies.leave(session)
+        path = self.service.take_away(caller.visitor, str(event.kind), address=caller.address)
+        study = self.service.opened_study(caller.visitor)
+        yield {"files": {**_downloads(study), "made": {"file": path, "as": secrets.token_hex(8)}}}
 
     # What the widgets show
 
-    def _results(self, session: str) -> Values:
-        """The page with what is known about the visitor's scan now."""
-        study = self.service.opened_study(session)
+    def _all(self, caller: Caller) -> Values:
+        """The page with all that is known about the visitor's scan."""
+        study = self.service.opened_study(caller.visitor)
+        is_segmented = isinstance(study, SegmentedStudy)
+        return {
+            **self._rest(caller),
+            **self._results(caller.visitor),
+            "scan": said(describe(study.volume)),
+            "series": Properties.of(visible=False),
+            "truth": said(TRUTH_READ if study.truth is not None else ""),
+            "surfaces": self._surfaces_wanted(caller.visitor) if is_segmented else None,
+        }
+
+    def _results(self, visitor: str) -> Values:
+        """The page with what is known about the visitor's result now."""
+        study = self.service.opened_study(visitor)
         prediction = study.prediction if isinstance(study, SegmentedStudy) else None
         findings = study.findings if isinstance(study, SegmentedStudy) else None
         value, curves = study.shown, None
         if value and (prediction or study.truth):
             value = self._packed(value, study)
-            self.service.show(session, study.volume, value)
+            self.service.show(visitor, study.volume, value)
         if findings:
             numbers = findings.prediction, findings.measurements, findings.scores
             curves = slice_curves(*numbers).to_json()
@@ -221,52 +305,54 @@ class Handlers:
             return pack_masks(value, study.prediction, study.truth, thresholds, folder=folder)
         return pack_result(value, study.findings, thresholds, folder=folder)
 
-    def _surfaces_wanted(self, session: str) -> str | None:
+    def _surfaces_wanted(self, visitor: str) -> str | None:
         """The 3-D figure is drawn when somebody looks; a flat or shapeless scan has none."""
-        study = self.service.segmented_study(session)
+        study = self.service.segmented_study(visitor)
         solid = study.volume.voxel_ml is not None and study.prediction.liver.any()
         return "wanted" if solid else None
 
     # For programs
 
     def analyze(
-        self, session: str, scan: list[str] | None, truth: list[str] | None, series: int | None
-    ) -> Iterator[tuple[dict | None, str | None]]:
+        self, caller: Caller, scan: Any, truth: Any, series: int | None
+    ) -> Iterator[tuple[dict | None, Any]]:
         """Segments a scan and, with ground truth, scores the result.
 
         Args:
-            session: of the call; each is a visitor of its own.
+            caller: a program; each call is a visitor of its own.
             scan: files or a zip of one CT: DICOM, NIfTI, PNG or JPG.
             truth: its ground truth, or None.
             series: which scan, where there are several; None otherwise.
 
         Returns:
-            the report as JSON, and the labels (0 background, 1 liver, 2 tumor) as NIfTI, or as a
+            the report as JSON (while the call waits for its turn, its place in the queue), and the
+            labels (0 background, 1 liver, 2 tumor) as NIfTI, or as a
             zip of PNG for pictures.
         """
-        with self.service.visit() as visitor:
+        service, address = self.service, caller.address
+        with service.visit(address) as visitor:
             if truth:
-                self.service.open_truth(visitor, self._upload(truth))
-            self.service.open_scan(visitor, self._upload(scan or []), series)
-            self.service.open_waiting_truth(visitor)
-            for _ in self.service.segment(visitor, API_PAUSE_S):
-                yield None, None
-            self.service.score(visitor)
-            study = self.service.score_surfaces(visitor)
+                service.open_truth(visitor, self._taken(caller, {"handles": truth}))
+            service.open_scan(visitor, self._taken(caller, {"handles": scan or []}), series)
+            service.open_waiting_truth(visitor)
+            with service.segmenting.turn(address) as turn:
+                for place, count in turn.places():
+                    yield {"place": place, "of": count}, None
+                for _ in service.segment(visitor, API_PAUSE_S):
+                    yield None, None
+            service.score(visitor, address)
+            study = service.score_surfaces(visitor, address)
             labels = "png" if "png" in offered(study) else "nifti"
             report_file, labels_file = (
-                self.service.take_away(visitor, kind, self.service.new_served_folder())
+                service.take_away(visitor, kind, service.new_served_folder(), address)
                 for kind in ("json", labels)
             )
-        yield json.loads(report_file.read_text(encoding="utf-8")), str(labels_file)
-
-    def _upload(self, paths: list[str]) -> Upload:
-        return Upload([Path(path) for path in paths], self.service.served)
+        yield json.loads(report_file.read_text(encoding="utf-8")), labels_file
 
 
-def _downloads(study: Study, file: Path | None = None) -> dict:
-    """What can be saved, and a file to save now."""
+def _downloads(study: Study) -> dict:
+    """What can be saved."""
     offers = [
         {"kind": key, "title": KINDS[key].title, "note": KINDS[key].note} for key in offered(study)
     ]
-    return {"offers": offers, "file": file}
+    return {"offers": offers}

@@ -1,11 +1,10 @@
 """What the page does for its visitors, without a page: read, segment, score, hand out files.
 
-One `Service` for the whole process. What belongs to a visitor is in `studies`, by his session.
+One `Service` for the whole process. What belongs to a visitor is in `visitors`, by their key. The
+bounds of work are here too, whatever calls: so many scans are read at once, so many are segmented.
 """
 
-import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +20,11 @@ from ..scores.findings import Findings, find
 from ..sentences import say
 from ..volume import Segmentation, Volume
 from .downloads import write_file
+from .jobs import Jobs, Lane
 from .result_cache import ResultCache, content_key
 from .synthetic_case import SyntheticCase
-from .visitors import OpenedStudy, SegmentedStudy, Studies, Study, new_folder
+from .uploads import Uploads
+from .visitors import OpenedStudy, SegmentedStudy, Study, Visitors, new_folder, new_key
 
 if TYPE_CHECKING:
     from ..network.cascade import Step
@@ -41,14 +42,15 @@ class Service:
     """The work behind the page.
 
     Args:
-        folder, served: private folders for the visitors' files; the page serves the second, in
-            which uploads arrive too.
+        folder, served, arrived: private folders: for the visitors' files until they are read, for
+            what the page serves, and for uploads until they are asked for.
         engine: of the networks; `load_engine()` at first use by default.
     """
 
-    def __init__(self, folder: Path, served: Path, engine: "Engine | None" = None):
-        self.studies, self.served = Studies(folder, served), served
-        self.results = ResultCache()
+    def __init__(self, folder: Path, served: Path, arrived: Path, engine: "Engine | None" = None):
+        self.visitors, self.served, self._folder = Visitors(served), served, folder
+        self.uploads, self.jobs, self.results = Uploads(arrived), Jobs(), ResultCache()
+        self.making, self.segmenting, self.measuring = Lane(2), Lane(1), Lane(2)
         self._engine = engine
 
     @property
@@ -65,9 +67,16 @@ class Service:
         """The probabilities from which a voxel is liver, and tumor."""
         return self.engine.recipe.liver_threshold, self.engine.recipe.tumor_threshold
 
+    def check(self) -> None:
+        """WeightsError where the networks cannot be loaded later on."""
+        from ..network.engine import check_weights
+
+        if self._engine is None:
+            check_weights()
+
     def opened_study(self, visitor: str) -> OpenedStudy:
         """The visitor's study at the beginning of an event that needs a scan."""
-        study = self.studies.enter(visitor)
+        study = self.visitors.of(visitor)
         if not isinstance(study, OpenedStudy):
             raise NothingOpen(say("study.nothing_open"))
         return study
@@ -81,7 +90,7 @@ class Service:
 
     def show(self, visitor: str, volume: Volume, shown: dict) -> None:
         """Keeps what the viewer shows of a scan, if that is still the visitor's."""
-        self.studies.update(visitor, lambda now: replace(now, shown=shown), volume)
+        self.visitors.update(visitor, lambda now: replace(now, shown=shown), volume)
 
     def open_scan(self, visitor: str, received: Received, series: int | None = None) -> OpenedStudy:
         """Reads an upload as the visitor's scan; the files are deleted.
@@ -97,38 +106,39 @@ class Service:
             SeveralSeries: the files wait for `open_series`.
             UploadError: the study stays as it was.
         """
-        self.studies.enter(visitor)
-        return self._read_scan(visitor, self._received(visitor, received), series)
+        return self._read_scan(visitor, self._received(received), series)
 
     def open_series(self, visitor: str, series: int) -> OpenedStudy:
         """Reads one series of the upload for which `open_scan` raised SeveralSeries."""
-        waiting = self.studies.enter(visitor).waiting
-        if waiting is None or not waiting.is_dir():
+        study = self.visitors.of(visitor)
+        if study is None or study.waiting is None:
             raise NothingOpen(say("study.nothing_open"))
-        return self._read_scan(visitor, waiting, series)
+        return self._read_scan(visitor, study.waiting, series)
 
-    def open_synthetic(self, visitor: str, case: SyntheticCase) -> OpenedStudy:
+    def open_synthetic(self, visitor: str, case: SyntheticCase, address: str = "") -> OpenedStudy:
         """Makes a synthetic case, with its ground truth, the visitor's scan."""
-        self.studies.enter(visitor)
-        return self._opened(visitor, *case.make(), case)
+        with self.making.turn(address) as turn:
+            turn.wait()
+            made = case.make()
+        return self._opened(visitor, *made, case)
 
     def open_truth(self, visitor: str, received: Received) -> Study:
         """Reads an upload as ground truth for the visitor's scan; the files are deleted.
 
         Where there is no scan yet the files wait for it and for `open_waiting_truth`.
         """
-        self.studies.enter(visitor)
-        files = self._received(visitor, received)
-        study = self.studies.of(visitor)
+        files = self._received(received)
+        study = self.visitors.of(visitor)
         if not isinstance(study, OpenedStudy):
-            _remove(study.waiting_truth)
-            return self.studies.update(visitor, lambda now: replace(now, waiting_truth=files))
+            _remove(study.waiting_truth if study else None)
+            self.visitors.begun(visitor)
+            return self.visitors.update(visitor, lambda now: replace(now, waiting_truth=files))
         return self._read_truth(visitor, study, files)
 
     def open_waiting_truth(self, visitor: str) -> Study:
         """Reads the ground truth that came before its scan, if one did; UploadError as for any."""
-        study = self.studies.enter(visitor)
-        if study.waiting_truth is None or not isinstance(study, OpenedStudy):
+        study = self.opened_study(visitor)
+        if study.waiting_truth is None:
             return study
         return self._read_truth(visitor, study, study.waiting_truth)
 
@@ -147,7 +157,8 @@ class Service:
         """
         volume = self.opened_study(visitor).volume
         for step in joined(self.steps(volume), pause_s):
-            if self.studies.of(visitor).scan is not volume:
+            study = self.visitors.of(visitor)
+            if study is None or study.scan is not volume:
                 raise Replaced(say("study.replaced"))
             if step.result is not None:
                 self._keep_prediction(visitor, volume, step.result)
@@ -167,49 +178,71 @@ class Service:
                 self.results.put(key, step.result)
             yield step
 
-    def score(self, visitor: str) -> SegmentedStudy:
+    def score(self, visitor: str, address: str = "") -> SegmentedStudy:
         """Measures the visitor's result and, with ground truth, compares it."""
         study = self.segmented_study(visitor)
         about = study.volume, study.prediction, self.engine.identity, study.truth
-        findings = find(*about, surfaces=False)
+        with self.measured(address):
+            findings = find(*about, surfaces=False)
         return self._found(visitor, study, findings)
 
-    def score_surfaces(self, visitor: str) -> SegmentedStudy:
+    def score_surfaces(self, visitor: str, address: str = "") -> SegmentedStudy:
         """Adds the surface distances, which take longest, to the scores."""
         study = self.segmented_study(visitor)
         if study.findings is None or study.findings.scores is None:
             return study
-        return self._found(visitor, study, study.findings.with_surfaces())
+        with self.measured(address):
+            findings = study.findings.with_surfaces()
+        return self._found(visitor, study, findings)
 
-    def take_away(self, visitor: str, kind: str, folder: Path | None = None) -> Path:
+    def take_away(
+        self, visitor: str, kind: str, folder: Path | None = None, address: str = ""
+    ) -> Path:
         """Writes the visitor's result as a file of a `downloads.KINDS`.
 
         Args:
             visitor: whose.
             kind: of file.
             folder: where to; the visitor's own by default.
+            address: of who asks.
         """
         study = self.segmented_study(visitor)
         if study.findings is None:
             raise NotSegmented(say("study.not_segmented"))
-        return write_file(kind, study.findings, folder or study.served)
+        with self.measured(address):
+            return write_file(kind, study.findings, folder or study.served)
+
+    @contextmanager
+    def measured(self, address: str = "") -> Iterator[None]:
+        """Waits for a turn at what measures, writes or draws a result."""
+        with self.measuring.turn(address) as turn:
+            turn.wait()
+            yield
 
     def new_served_folder(self) -> Path:
         """A folder that is served and outlives the visitor, for the results of the endpoint."""
         return new_folder(self.served)
 
     @contextmanager
-    def visit(self) -> Iterator[str]:
-        """A visitor for one call of the API; what was his is freed at the end."""
-        visitor = secrets.token_hex(16)
+    def visit(self, address: str = "") -> Iterator[str]:
+        """A visitor for one call of the API; what was theirs is freed at the end."""
+        visitor = new_key()
         try:
-            yield visitor
+            with self.visitors.event(visitor, address):
+                yield visitor
         finally:
-            self.studies.close(visitor)
+            self.visitors.close(visitor)
 
-    def _received(self, visitor: str, received: Received) -> Path:
-        """Uploaded files in a new folder of the visitor's; TooLarge where they are too many."""
-        files = Path(tempfile.mkdtemp(dir=self.studies.of(visitor).folder))
+    def sweep(self) -> None:
+        """Ends the work of those who have left, and frees what was theirs."""
+        for visitor in self.visitors.sweep():
+            self.jobs.stop(visitor)
+        self.jobs.sweep()
+        self.uploads.sweep(self.visitors.is_here)
+
+    def _received(self, received: Received) -> Path:
+        """Uploaded files in a folder of their own; TooLarge where they are too many."""
+        files = new_folder(self._folder)
         received.move_to(files)
         sizes = [path.stat().st_size for path in files.rglob("*") if path.is_file()]
         if len(sizes) > LIMITS.files or sum(sizes) > LIMITS.upload_bytes:
@@ -218,27 +251,29 @@ class Service:
         return files
 
     def _keep_prediction(self, visitor: str, volume: Volume, prediction: Segmentation) -> None:
-        self.studies.update(visitor, lambda now: now.segmented(prediction), volume)
+        self.visitors.update(visitor, lambda now: now.segmented(prediction), volume)
 
     def _found(self, visitor: str, study: SegmentedStudy, findings: Findings) -> SegmentedStudy:
         """Keeps what was found in a study, if its scan is still the visitor's."""
-        return self.studies.update(
+        return self.visitors.update(
             visitor, lambda now: replace(now, findings=findings), study.volume
         )
 
     def _read_scan(self, visitor: str, files: Path, series: int | None) -> OpenedStudy:
         from ..reading.upload import read_scan
 
+        waits = False
         try:
             volume = read_scan(sorted(files.iterdir()), series=series)
         except SeveralSeries:
             self._forget_waiting(visitor, except_for=files)
-            self.studies.update(visitor, lambda now: replace(now, waiting=files))
+            self.visitors.begun(visitor)
+            self.visitors.update(visitor, lambda now: replace(now, waiting=files))
+            waits = True
             raise
-        except BaseException:
-            _remove(files)
-            raise
-        _remove(files)
+        finally:
+            if not waits:
+                _remove(files)
         return self._opened(visitor, volume)
 
     def _read_truth(self, visitor: str, study: OpenedStudy, files: Path) -> OpenedStudy:
@@ -248,8 +283,8 @@ class Service:
             truth = read_truth(sorted(files.iterdir()), study.volume)
         finally:
             _remove(files)
-            self.studies.update(visitor, lambda now: replace(now, waiting_truth=None))
-        return self.studies.update(visitor, lambda now: now.with_truth(truth), study.volume)
+            self.visitors.update(visitor, lambda now: replace(now, waiting_truth=None))
+        return self.visitors.update(visitor, lambda now: now.with_truth(truth), study.volume)
 
     def _opened(
         self,
@@ -258,15 +293,19 @@ class Service:
         truth: Segmentation | None = None,
         case: SyntheticCase | None = None,
     ) -> OpenedStudy:
+        self.jobs.stop(visitor, "segmenting")
         self._forget_waiting(visitor)
-        for path in self.studies.of(visitor).served.iterdir():
+        served = self.visitors.begun(visitor).served
+        before = list(served.iterdir())
+        study = self.visitors.update(visitor, lambda now: now.opened(volume, truth, case))
+        for path in before:
             path.unlink(missing_ok=True)
-        return self.studies.update(visitor, lambda now: now.opened(volume, truth, case))
+        return study
 
     def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
-        waiting = self.studies.of(visitor).waiting
-        if waiting != except_for:
-            _remove(waiting)
+        study = self.visitors.of(visitor)
+        if study and study.waiting != except_for:
+            _remove(study.waiting)
 
 
 def _remove(folder: Path | None) -> None:

@@ -2,8 +2,10 @@
 
 liverseg-XXXX/       in the system's temporary folder, readable by its owner only
 ├── .lock           held as long as the process lives
-├── gradio/         uploads until they are parsed, and what the browser fetches
-└── visitors/       one folder for each open study
+├── arrived/        uploads that nobody has asked for yet
+├── reading/        one folder for each upload that is read, or waits for a choice or its scan
+├── served/         one folder for each visitor, and result of a program, with what they fetch
+└── gradio/         what Gradio itself writes: nothing, as far as we know
 """
 
 import shutil
@@ -15,7 +17,6 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 PREFIX = "liverseg-"
-MAX_BYTES = 20_000_000_000  # a small Space has 50 GB of disk
 
 
 class TempFolder:
@@ -33,9 +34,10 @@ class TempFolder:
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # mode 0700
         self._lock = FileLock(self.folder / ".lock")
         self._lock.acquire(timeout=0)
-        self.gradio, self.visitors = self.folder / "gradio", self.folder / "visitors"
-        self.gradio.mkdir(mode=0o700)
-        self.visitors.mkdir(mode=0o700)
+        names = ("arrived", "reading", "served", "gradio")
+        self.arrived, self.reading, self.served, self.gradio = (self.folder / n for n in names)
+        for part in (self.arrived, self.reading, self.served, self.gradio):
+            part.mkdir(mode=0o700)
 
     def __enter__(self) -> "TempFolder":
         return self
@@ -44,18 +46,23 @@ class TempFolder:
         self._lock.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def sweep(self, max_age_s: float, keep: set[Path], max_bytes: int = MAX_BYTES) -> None:
-        """Removes from `gradio`, but for the folders to keep, what is too old or too much.
+    def sweep(self, max_age_s: float, keep: set[Path], max_bytes: int | None = None) -> None:
+        """Removes of what is served, but for the folders to keep, what is too old or too much.
 
         Args:
             max_age_s: since the last change.
             keep: folders of open studies.
-            max_bytes: of all that is left; the oldest goes first.
+            max_bytes: of all that is left, the oldest goes first; by default half of what the disk
+                has for it.
         """
-        newest_first = sorted(set(self.gradio.iterdir()) - keep, key=_changed, reverse=True)
+        served = [path for part in (self.served, self.gradio) for path in part.glob("*")]
+        newest_first = sorted(set(served) - keep, key=_changed, reverse=True)
+        sizes = {path: _size(path) for path in newest_first}
+        if max_bytes is None:
+            max_bytes = (shutil.disk_usage(self.folder).free + sum(sizes.values())) // 2
         total = 0
         for path in newest_first:
-            total += _size(path)
+            total += sizes[path]
             if total > max_bytes or time.time() - _changed(path) > max_age_s:
                 shutil.rmtree(path, ignore_errors=True)
                 with suppress(OSError):  # a folder, or gone meanwhile

@@ -1,19 +1,25 @@
-"""What the visitors have open: one study each, bounded in bytes and age, freed when they leave.
+"""Who is here, and what each has open: one study, bounded in bytes and age, freed when they leave.
 
-Nothing here is shared between visitors.
+Nothing here is shared between visitors. A visitor is a tab of a browser, or one call of a program.
+A tab says who it is by a key of its own making, 256 random bits that it keeps as long as it lives,
+so that it finds its scan again after a reload or a broken connection. The first half is the
+visitor's id, under which the tab keeps a stream open to say that it is still there; the whole key
+opens the study.
 """
 
+import re
 import secrets
 import shutil
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import Replaced
+from ..errors import NoRoom, Replaced
 from ..scores.findings import Findings
 from ..sentences import say
 from ..volume import Segmentation, Volume
@@ -22,13 +28,26 @@ from .synthetic_case import SyntheticCase
 MAX_STUDY_BYTES = 4 * 2**30  # of the 16 GB of a small Space
 MAX_STUDIES = 200
 MAX_AGE_S = 60 * 60
-GRACE_S = 20  # a connection may break and come back; a closed tab does not
-LATE_S = 5  # an event that was on its way when its tab was closed arrives within these
+ACTIVE_S = 10 * 60  # without an event; somebody may look at a scan for long
+SHARE_OF_ADDRESS = 0.75  # of all studies, far above a class of thirty behind one router
+GRACE_S = 45  # a connection may break for half a minute; a closed tab does not come back
 SHARED_LIMIT = (
     "Each tab counts as a visitor with one scan at a time: a new scan takes the place of the last. "
     f"All visitors' scans together may take {MAX_STUDY_BYTES // 10**9} GB of memory; those unused "
     "for longest are given up first."
 )
+KEY = re.compile(r"[0-9a-f]{64}")
+ID_LENGTH = 32
+
+
+def new_key() -> str:
+    """The key of a visitor who is no tab."""
+    return secrets.token_hex(32)
+
+
+def id_of(key: str) -> str:
+    """The public half of a visitor's key."""
+    return key[:ID_LENGTH]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,14 +55,13 @@ class Study:
     """What one visitor has open: no scan yet. A new one replaces it at every step.
 
     Attributes:
-        folder: for this visitor's uploads until they are read.
-        served: for the files his browser fetches. Both are removed together with the study.
+        served: folder for the files that their browser fetches.
         waiting, waiting_truth: folders of uploads that are not read yet: one with several series
-            until one is chosen, a ground truth until its scan is here.
+            until one is chosen, a ground truth until its scan is here. All three are removed
+            together with the study.
         waiting_bytes: of these.
     """
 
-    folder: Path
     served: Path
     waiting: Path | None = None
     waiting_truth: Path | None = None
@@ -64,7 +82,6 @@ class Study:
     ) -> "OpenedStudy":
         """The study of the same visitor with another scan; what waited for a choice is gone."""
         return OpenedStudy(
-            folder=self.folder,
             served=self.served,
             waiting_truth=self.waiting_truth,
             waiting_bytes=self.waiting_bytes,
@@ -140,58 +157,129 @@ S = TypeVar("S", bound=Study)
 ANY_SCAN = object()
 
 
-class Studies:
-    """The open studies by visitor, the least recently used given up first.
+@dataclass
+class Visitor:
+    """One visitor while they are known.
+
+    Attributes:
+        address: that they come from.
+        study: None until something of theirs has to be kept.
+        used: when an event of theirs last did anything, on the monotonic clock.
+        busy: events and jobs of theirs that are under way.
+    """
+
+    address: str = ""
+    study: Study | None = None
+    used: float = field(default_factory=time.monotonic)
+    busy: int = 0
+
+
+@dataclass
+class _Stream:
+    """The streams by which a tab says that it is there: how many, and when the last one ended."""
+
+    open: int = 0
+    ended: float = field(default_factory=time.monotonic)
+
+
+class Visitors:
+    """Who is here and what they have open.
 
     Args:
-        folder, served: in which each visitor gets a folder of his own; the second is one that
-            the page serves files from.
-        max_bytes: held for all visitors together; the newest study always stays.
+        served: a folder that the page serves files from; each visitor gets one of their own in it.
+        max_bytes: held for all visitors together.
         max_age_s: seconds without use after which a study is given up.
-        grace_s: seconds after `leave` until a study is given up.
-        late_s: seconds after `leave` in which an event that begins does not mean a return.
+        grace_s: seconds without a stream or an event after which a visitor is gone.
     """
 
     def __init__(
         self,
-        folder: Path,
         served: Path,
         max_bytes: int = MAX_STUDY_BYTES,
         max_age_s: float = MAX_AGE_S,
         grace_s: float = GRACE_S,
-        late_s: float = LATE_S,
     ):
-        self._folder, self._served = folder, served
-        self._max_bytes, self._max_age_s = max_bytes, max_age_s
-        self._grace_s, self._late_s = grace_s, late_s
-        self._left: dict[str, float] = {}  # when; kept after his study is freed
-        self._open: OrderedDict[str, tuple[float, Study]] = OrderedDict()
+        self._served = served
+        self._max_bytes, self._max_age_s, self._grace_s = max_bytes, max_age_s, grace_s
+        self._known: OrderedDict[str, Visitor] = OrderedDict()  # by key, the last used at the end
+        self._streams: dict[str, _Stream] = {}  # by id
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
-        return len(self._open)
+        """How many studies are open."""
+        return sum(visitor.study is not None for visitor in self._known.values())
 
-    def of(self, visitor: str) -> Study:
-        """The visitor's study; an empty one at first."""
+    # Who is here
+
+    @contextmanager
+    def event(self, key: str, address: str = "") -> Iterator[None]:
+        """While an event or a job of a visitor is under way they are here, and in use.
+
+        Args:
+            key: the visitor's.
+            address: that they come from.
+        """
         with self._lock:
-            _, study = self._open.pop(visitor, (0.0, None))
-            study = study or Study(folder=new_folder(self._folder), served=new_folder(self._served))
-            self._open[visitor] = (time.monotonic(), study)
-            self._give_up_over_limit()
-            return study
+            visitor = self._known.setdefault(key, Visitor())
+            visitor.address = address or visitor.address
+            visitor.busy += 1
+            self._touch(key, visitor)
+        try:
+            yield
+        finally:
+            with self._lock:
+                visitor.busy -= 1
+                visitor.used = time.monotonic()
 
-    def enter(self, visitor: str) -> Study:
-        """The visitor's study at the beginning of an event: if he seemed to be gone, he is back."""
+    @contextmanager
+    def stream(self, visitor_id: str) -> Iterator[None]:
+        """While a tab keeps a stream open, its visitor is here."""
         with self._lock:
-            if time.monotonic() - self._left.get(visitor, 0.0) > self._late_s:
-                self._left.pop(visitor, None)
-            return self.of(visitor)
+            self._streams.setdefault(visitor_id, _Stream()).open += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._streams[visitor_id].open -= 1
+                self._streams[visitor_id].ended = time.monotonic()
 
-    def update(self, visitor: str, change: Callable[[Any], S], scan: object = ANY_SCAN) -> S:
+    def is_here(self, visitor_id: str) -> bool:
+        """Whether a tab is there, or was until a moment ago."""
+        with self._lock:
+            stream = self._streams.get(visitor_id)
+            if stream and (stream.open or time.monotonic() - stream.ended <= self._grace_s):
+                return True
+            return any(
+                id_of(key) == visitor_id and time.monotonic() - one.used <= self._grace_s
+                for key, one in self._known.items()
+            )
+
+    # What they have open
+
+    def of(self, key: str) -> Study | None:
+        """The visitor's study, if anything of theirs was kept."""
+        with self._lock:
+            visitor = self._known.get(key)
+            if visitor is None:
+                return None
+            self._touch(key, visitor)
+            return visitor.study
+
+    def begun(self, key: str) -> Study:
+        """The visitor's study; an empty one, with a folder of its own, where there was none."""
+        with self._lock:
+            visitor = self._known.setdefault(key, Visitor())
+            if visitor.study is None:
+                visitor.study = Study(served=new_folder(self._served))
+            self._touch(key, visitor)
+            self._give_up_over_limit(key)
+            return visitor.study
+
+    def update(self, key: str, change: Callable[[Any], S], scan: object = ANY_SCAN) -> S:
         """Changes the visitor's study.
 
         Args:
-            visitor: whose.
+            key: the visitor's.
             change: from the study as it is now, of the kind that the step began with, to the new.
             scan: which the step began with, where what it found is of that scan only.
 
@@ -200,65 +288,121 @@ class Studies:
 
         Raises:
             Replaced: the visitor has left meanwhile, or another scan is open.
+            NoRoom: all memory is taken by scans in use; the study stays as it was.
         """
         with self._lock:
-            _, study = self._open.get(visitor, (0.0, None))
-            if study is None or (scan is not ANY_SCAN and study.scan is not scan):
+            visitor = self._known.get(key)
+            study = visitor.study if visitor else None
+            if (
+                visitor is None
+                or study is None
+                or (scan is not ANY_SCAN and study.scan is not scan)
+            ):
                 raise Replaced(say("study.replaced"))
             changed = _weighed(change(study))
-            self._open[visitor] = (time.monotonic(), changed)
-            self._open.move_to_end(visitor)
-            self._give_up_over_limit()
+            visitor.study = changed
+            self._touch(key, visitor)
+            try:
+                self._give_up_over_limit(key)
+            except NoRoom:
+                visitor.study = study
+                raise
             return changed
 
-    def leave(self, visitor: str) -> None:
-        """The visitor seems to be gone; unless he comes back `sweep` frees what was his.
-
-        Also what his events leave behind that are still under way or only just begin.
-        """
-        with self._lock:
-            self._left[visitor] = time.monotonic()
-
-    def close(self, visitor: str) -> None:
+    def close(self, key: str) -> None:
         """Frees all that was the visitor's, in memory and on disk."""
         with self._lock:
-            _, study = self._open.pop(visitor, (0.0, None))
-        if study:
-            shutil.rmtree(study.folder, ignore_errors=True)
-            shutil.rmtree(study.served, ignore_errors=True)
+            visitor = self._known.pop(key, None)
+        if visitor:
+            _remove(visitor.study)
 
-    def sweep(self) -> None:
-        """Frees what was left, and what nobody used for too long."""
+    def sweep(self) -> list[str]:
+        """Frees what was left, and what nobody used for too long; returns whose it was."""
         now = time.monotonic()
         with self._lock:
-            unused = {visitor for visitor, (used, _) in self._open.items() if self._is_old(used)}
-            gone = {one for one, left in self._left.items() if now - left > self._grace_s}
-            stale = unused | (gone & self._open.keys())
-            self._left = {one: left for one, left in self._left.items() if not self._is_old(left)}
-        for visitor in stale:
-            self.close(visitor)
-
-    def _is_old(self, since: float) -> bool:
-        return time.monotonic() - since > self._max_age_s
-
-    def _give_up_over_limit(self) -> None:
-        total = sum(study.nbytes for _, study in self._open.values())
-        for visitor, (_, study) in list(self._open.items())[:-1]:
-            if total <= self._max_bytes and len(self._open) <= MAX_STUDIES:
-                return
-            total -= study.nbytes
-            self.close(visitor)
+            stale = [
+                key
+                for key, one in self._known.items()
+                if now - one.used > self._max_age_s
+                or not ((one.busy and id_of(key) not in self._streams) or self.is_here(id_of(key)))
+            ]
+            old = [
+                one
+                for one, stream in self._streams.items()
+                if not stream.open and now - stream.ended > self._grace_s
+            ]
+            for one in old:
+                del self._streams[one]
+        for key in stale:
+            self.close(key)
+        return stale
 
     def folders(self) -> set[Path]:
         """The served folders of all open studies."""
         with self._lock:
-            return {study.served for _, study in self._open.values()}
+            return {one.study.served for one in self._known.values() if one.study}
+
+    def _touch(self, key: str, visitor: Visitor) -> None:
+        visitor.used = time.monotonic()
+        self._known.move_to_end(key)
+
+    def _give_up_over_limit(self, newest: str) -> None:
+        """Makes room for a study at the cost of those that nobody uses, or refuses it.
+
+        An address that is over its share pays itself, so that it can displace nobody else, whatever
+        it sends. Otherwise what is unused for longest at the address that takes most goes first.
+        """
+        while self._is_over_limit():
+            others = {key: one for key, one in self._known.items() if one.study and key != newest}
+            if not others:
+                return  # a single study may be larger than all together
+            idle = [key for key, one in others.items() if not self._is_in_use(key, one)]
+            address = self._known[newest].address
+            if not self._is_over_share(address):
+                held = Counter[str]()
+                for key in idle:
+                    held[others[key].address] += _bytes_of(others[key])
+                address = max(held, key=held.__getitem__, default="")
+            given_up = next((key for key in idle if others[key].address == address), None)
+            if given_up is None:
+                raise NoRoom(say("study.no_room"))
+            self.close(given_up)
+
+    def _is_in_use(self, key: str, visitor: Visitor) -> bool:
+        """Whether work is going on, or somebody looks at it in an open tab."""
+        stream = self._streams.get(id_of(key))
+        is_watched = stream is not None and stream.open > 0
+        return visitor.busy > 0 or (is_watched and time.monotonic() - visitor.used < ACTIVE_S)
+
+    def _is_over_limit(self) -> bool:
+        studies = [one for one in self._known.values() if one.study]
+        return len(studies) > MAX_STUDIES or sum(map(_bytes_of, studies)) > self._max_bytes
+
+    def _is_over_share(self, address: str) -> bool:
+        theirs = sum(bool(one.study) and one.address == address for one in self._known.values())
+        return (
+            theirs > SHARE_OF_ADDRESS * MAX_STUDIES
+            or self._bytes(address) > SHARE_OF_ADDRESS * self._max_bytes
+        )
+
+    def _bytes(self, address: str) -> int:
+        return sum(_bytes_of(one) for one in self._known.values() if one.address == address)
+
+
+def _bytes_of(visitor: Visitor) -> int:
+    return visitor.study.nbytes if visitor.study else 0
+
+
+def _remove(study: Study | None) -> None:
+    for folder in (study.served, study.waiting, study.waiting_truth) if study else ():
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def new_folder(parent: Path) -> Path:
     """A folder under a name that nobody can guess."""
     folder = parent / secrets.token_hex(32)
-    folder.mkdir(mode=0o700)
+    folder.mkdir(mode=0o700, parents=True)
     return folder
 
 

@@ -24,13 +24,15 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from liverseg.evaluation.readme_tables import table_text
-from liverseg.page.events import with_served_files
+from liverseg.page.events import with_addresses
+from liverseg.page.routes import script_address
 from liverseg.page.viewer.component import LiverViewer
 from liverseg.page.viewer.packing import pack_masks, pack_scan_steps
 from liverseg.phantom import make_phantom
 from liverseg.volume import Segmentation, Volume
 from tests.helpers.browser import open_browser
 from tests.helpers.packed import private_folder
+from tests.helpers.page_server import served_blocks
 
 COUNTS = (130, 400)
 STEPS = 60
@@ -116,7 +118,7 @@ def measure(counts, size: int, steps: int) -> dict:
         for count in counts:
             scan = repeated_phantom(count, size)
             for name, build in (("viewer", viewer_page), ("gradio", gradio_page)):
-                with served(build(*scan)) as url:
+                with served_blocks(build(*scan), Path(folder)) as url:
                     with contextlib.closing(open_browser(playwright)) as browser:
                         measure_page(browser, url, name, 0, 1)  # Gradio imports when first used
                     for latency in (0, LATENCY_MS):
@@ -139,12 +141,12 @@ def viewer_page(volume: Volume, labels: Segmentation) -> gr.Blocks:
     def load():
         folder = private_folder()
         for scan in pack_scan_steps(volume, folder):
-            yield with_served_files(scan)
+            yield with_addresses(scan)
         masks = pack_masks(scan, labels, labels, (0.5, 0.5), folder=folder)
-        yield with_served_files(masks)
+        yield with_addresses(masks)
 
     with gr.Blocks() as demo:
-        viewer = LiverViewer()
+        viewer = LiverViewer(scripts=script_address(""))
         gr.Button("Load", elem_id="load").click(load, None, viewer)
     return demo
 
@@ -165,16 +167,6 @@ def gradio_page(volume: Volume, labels: Segmentation) -> gr.Blocks:
         slider.change(picture, slider, shown, show_progress="hidden")
         gr.Button("Load", elem_id="load").click(lambda: picture(middle), None, shown)
     return demo
-
-
-@contextlib.contextmanager
-def served(demo: gr.Blocks):
-    """Its address while it runs."""
-    demo.launch(prevent_thread_lock=True, quiet=True, run_history=False)
-    try:
-        yield demo.local_url
-    finally:
-        demo.close(verbose=False)
 
 
 def measure_page(browser, url: str, name: str, latency_ms: int, steps: int) -> dict:

@@ -42,11 +42,26 @@ def served_here(folder: Path):
     from liverseg.page.temp_folder import TempFolder
 
     with mock.patch.dict(os.environ), TempFolder(folder) as scratch:
-        page = app.serve(scratch, server_name="127.0.0.1", server_port=free_port(), quiet=True)
+        page, server = app.serve(scratch, "127.0.0.1", free_port())
         try:
-            yield Served(page.blocks.local_url, scratch.folder, page, page.service)
+            yield Served(server.url, scratch.folder, page, page.service)
         finally:
-            page.blocks.close(verbose=False)
+            server.close()
+
+
+@contextmanager
+def served_blocks(blocks, folder: Path):
+    """Serves other widgets as the page is served, with the files below a folder; yields the URL."""
+    from liverseg.page.server import Server
+    from liverseg.page.service import Service
+
+    blocks.queue()
+    server = Server(blocks, Service(folder, folder, folder), "127.0.0.1", free_port())
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.close()
 
 
 @contextmanager

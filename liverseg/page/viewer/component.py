@@ -10,7 +10,7 @@ from gradio.data_classes import GradioRootModel
 
 from ...scores.glossary import EXPLANATIONS, STATUS_WORDS
 from ...writing import colors
-from .scripts import SCRIPTS, address
+from .scripts import SCRIPTS
 
 HERE = Path(__file__).parent
 PALETTE = {name.lower(): value for name, value in vars(colors).items() if name.isupper()}
@@ -36,10 +36,6 @@ import(address("main.js"))
   });
 """
 
-# Not this whole folder, which holds more than scripts, and not file by file: Gradio compares every
-# request with every entry.
-gr.set_static_paths(sorted({HERE / Path(name).parts[0] for name in SCRIPTS}))
-
 
 class ViewerValue(GradioRootModel):
     """What `packing` makes; a model of its own so that examples and the API keep it as JSON."""
@@ -52,15 +48,20 @@ class LiverViewer(gr.HTML):
 
     Its event `open_case` asks for a synthetic case: number, size and contrast of `SyntheticCase`;
     its event `segment` asks for the networks' masks of the scan that it shows.
+
+    Args:
+        value: what `packing` made.
+        scripts: address of the folder of the scripts, relative to the page.
+        settings: of `gr.HTML`.
     """
 
     data_model = ViewerValue
 
-    def __init__(self, value: dict | None = None, **settings: Any):
+    def __init__(self, value: dict | None = None, *, scripts: str = "", **settings: Any):
         files = {
             "html_template": (HERE / "viewer.html").read_text(encoding="utf-8"),
             "css_template": (HERE / "viewer.css").read_text(encoding="utf-8"),
-            "js_on_load": ON_LOAD.replace("SCRIPTS", json.dumps([address(), SCRIPTS])),
+            "js_on_load": ON_LOAD.replace("SCRIPTS", json.dumps([scripts, SCRIPTS])),
             "apply_default_css": False,
         }
         words = {"meanings": MEANINGS, "statuses": STATUS_WORDS}

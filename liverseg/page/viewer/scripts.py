@@ -1,4 +1,4 @@
-"""How the viewer's scripts reach a browser: as files that Gradio serves, or inside a page.
+"""How the viewer's scripts reach a browser: as files that are served, or inside a page.
 
 They are ES modules and stay what they are; nothing is joined.
 """
@@ -9,7 +9,6 @@ import json
 import posixpath
 import re
 from pathlib import Path
-from urllib.parse import quote
 
 HERE = Path(__file__).parent
 SCRIPTS = tuple(path.relative_to(HERE).as_posix() for path in sorted(HERE.rglob("*.js")))
@@ -18,22 +17,10 @@ IMPORT = re.compile(r'^(import \{ [\w, ]+ \} from )"(\.[./\w]+)";$', re.MULTILIN
 ANY_IMPORT = re.compile(r"""\bimport\b|\bfrom\s*["'`]""")
 
 
-def address() -> str:
-    """Where the folder of the scripts is on a Gradio page, relative to that page.
-
-    The address changes with the scripts. Gradio does not say how long a file may be cached, so
-    each browser decides for itself, file by file, and after an update it would mix old scripts
-    with new ones. A version in the query would not help: a script does not hand it on to the
-    scripts that it imports. A version in the path would have to be a real folder. But the same
-    path can be spelled in many ways: the digest of the scripts, bit by bit, says which of its
-    letters are percent-encoded. To the server it is one folder, to a browser another one.
-    """
+def version() -> str:
+    """Names what the scripts are now, so that a browser may keep each of them for good."""
     content = "".join(f"{name}\n{_text(name)}" for name in SCRIPTS)
-    digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
-    bits = int.from_bytes(digest, "big")
-    path = HERE.as_posix()
-    spelled = (_spelled(character, bits >> k & 1) for k, character in enumerate(path))
-    return f"gradio_api/file={''.join(spelled)}/"
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
 def imports_of(name: str) -> list[str]:
@@ -75,12 +62,6 @@ def _meant(importer: str, specifier: str) -> str:
     if name not in SCRIPTS:
         raise ValueError(f"{importer} imports {specifier}, which does not exist")
     return name
-
-
-def _spelled(character: str, encoded: int) -> str:
-    if encoded and character.isascii() and character.isalnum():
-        return f"%{ord(character):02X}"
-    return quote(character, safe="/:")
 
 
 def _text(name: str) -> str:

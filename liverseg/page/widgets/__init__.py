@@ -5,18 +5,16 @@ JavaScript, so the templates are fixed: what came from outside reaches the page 
 `props.value` and `textContent` only.
 """
 
-import secrets
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import plotly
-from gradio import route_utils
+
+from ..routes import PLOTLY_JS, script_address
 
 HERE = Path(__file__).parent
 CSS = (HERE / "page.css").read_text(encoding="utf-8")
-PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
 def component(
@@ -57,33 +55,11 @@ def plotly_figure(hint: str, *, linked: bool = False, **settings: Any) -> gr.HTM
 
     Until there is one it says `hint`.
     """
-    # Relative, so that it holds behind any proxy or mount point.
-    script = f'<script src="gradio_api/file={PLOTLY_JS}"></script>'
     template = (HERE / "plotly_figure.html").read_text(encoding="utf-8")
     template = template.replace("HINT", escape(hint))
-    # In the template and not in `props`, of which Gradio forgets all but the value where a tab is
-    # first opened after the value came.
-    if linked:
-        template = template.replace('class="plot"', 'class="plot" data-linked')
-    return component("plotly_figure", template=template, head=script, **settings)
-
-
-def prepare_gradio() -> None:
-    """Serves plotly.js, and keeps uploads apart; call once before the page is built."""
-    gr.set_static_paths([PLOTLY_JS])
-    route_utils.GradioUploadFile = _UploadedFile  # type: ignore[misc]  # there is no other way in
-
-
-class _UploadedFile(route_utils.GradioUploadFile):
-    """Gives each upload a folder of its own.
-
-    Gradio's folder is a hash of the content, so two visitors with equal bytes would share a file,
-    and the first to be read and deleted would take it from the other.
-    """
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.sha.update(secrets.token_bytes(32))
+    data = f'data-script="{script_address(PLOTLY_JS.name)}"' + (" data-linked" if linked else "")
+    template = template.replace('class="plot"', f'class="plot" {data}')
+    return component("plotly_figure", template=template, **settings)
 
 
 def theme() -> gr.Theme:

@@ -1,7 +1,8 @@
-// Files to take away: props.value = {offers: [{kind, title, note}], file: FileData or null}.
+// Files to take away: props.value = {offers: [{kind, title, note}], made: {file: {path, url}, as}}.
 // A click asks Python for one kind (the event "make"); the answer carries the file, which the
-// browser then saves.
+// browser then saves, once for each `as`: an answer can come more than once.
 const list = element.querySelector(".files");
+const saved = new Set();
 
 function offer({ kind, title, note }) {
   const item = document.createElement("li");
@@ -20,10 +21,12 @@ function offer({ kind, title, note }) {
 }
 
 function draw() {
-  const { offers = [], file = null } = props.value || {};
+  const { offers = [], made = null } = props.value || {};
   list.replaceChildren(...offers.map(offer));
   element.querySelector(".none").hidden = offers.length > 0;
-  if (!file) return;
+  if (!made || saved.has(made.as)) return;
+  saved.add(made.as);
+  const { file } = made;
   const link = document.createElement("a");
   link.href = `${file.url}?${Date.now()}`; // the name stays, the content does not
   link.download = file.path.split(/[\\/]/).at(-1);

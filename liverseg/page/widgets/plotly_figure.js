@@ -1,4 +1,5 @@
-// A Plotly figure, drawn by the plotly.js that comes with plotly's Python package.
+// A Plotly figure, drawn by the plotly.js that comes with plotly's Python package, which is fetched
+// when the first figure is looked at.
 // Linked figures follow the viewer ("lv:slice") and steer it ("lv:goto"), both DOM events on the
 // document with the slice's index as detail. The value is a figure as JSON, or "wanted" for one
 // that Python draws as soon as somebody looks (the event "wanted").
@@ -7,12 +8,23 @@ const linked = "linked" in plot.dataset;
 const WIDE = 600; // CSS pixels
 let asked = false;
 let seen = false;
+let isLate = false; // there is a figure, but nobody has looked yet
 let slice = null; // the viewer's
 
 function mark() {
   if (!linked || slice === null) return [];
   const line = { color: getComputedStyle(element).color, width: 1 };
   return [{ type: "line", x0: slice + 1, x1: slice + 1, yref: "paper", y0: 0, y1: 1, line }];
+}
+
+// Both figures of a page share one plotly.js.
+function fetched() {
+  window.liversegPlotly ??= new Promise((done, failed) => {
+    const script = document.createElement("script");
+    Object.assign(script, { src: plot.dataset.script, onload: done, onerror: failed });
+    document.head.append(script);
+  });
+  return window.liversegPlotly;
 }
 
 function clear() {
@@ -30,6 +42,10 @@ async function draw() {
   asked = asked && props.value === "wanted";
   if (props.value === "wanted") return ask();
   if (!props.value) return clear();
+  isLate = !plot.offsetWidth;
+  if (isLate) return;
+  await fetched();
+  if (!props.value || props.value === "wanted") return;
   const { data, layout } = JSON.parse(props.value);
   const { color, fontFamily: family } = getComputedStyle(element);
   const { eye = {} } = layout.scene?.camera || {};
@@ -56,6 +72,7 @@ function follow() {
 new ResizeObserver(() => {
   seen = plot.offsetWidth > 0;
   if (props.value === "wanted") ask();
+  else if (seen && isLate) draw();
   else if (seen && plot.dataset.ready) Plotly.Plots.resize(plot).then(follow);
 }).observe(plot);
 

@@ -4,19 +4,17 @@ const bar = element.querySelector("progress");
 const block = element.closest("#status");
 
 function draw() {
-  const { stage: words = "", done = 0, total = 0 } = props.value || {};
-  stage.textContent = waiting() || words;
+  const { stage: words, done = 0, total = 0 } = props.value || {};
+  stage.textContent = words ?? working();
   bar.hidden = !total;
   bar.value = total ? done / total : 0;
 }
 
-// Gradio tells the place in its queue only in a text of its own, "queue: 2/5 | 3.1s", which the
-// page's style hides; where no stage is known, it says "processing | 3.1s".
-function waiting() {
+// Where no stage is known Gradio says that it is at work, in a text of its own, "processing | 3.1s",
+// which the page's style hides.
+function working() {
   const told = block.querySelector(".progress-text")?.textContent || "";
-  const [, place, all] = told.match(/queue: (\d+)\/(\d+)/) || [];
-  if (place) return `Place ${place} of ${all} in the queue`;
-  return told.includes("processing") && !props.value ? "Working …" : "";
+  return told.includes("processing") ? "Working …" : "";
 }
 
 watch("value", draw);

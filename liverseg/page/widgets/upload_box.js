@@ -1,5 +1,5 @@
 // A box that takes files, folders and zips, sends them to Gradio's upload route and then hands
-// their places to Python as props.value = {files: [FileData], names: [path in the folder]}.
+// their handles to Python as props.value = {handles: [text], names: [path in the folder]}.
 //
 // The names that leave the browser are counting numbers in natural order. Only the names of
 // folders are kept, and as folders those of NIfTI files that say no more than "liver" or
@@ -62,29 +62,38 @@ function requests(files) {
   return groups;
 }
 
-/** Posts one group; resolves to the paths the server gave them. */
+/** Posts one group; resolves to the handles that the server gave them. */
 function post(group, signal, onBytes) {
   const form = new FormData();
   for (const { file, name } of group) form.append("files", file, name.split("/").at(-1));
   return new Promise((done, failed) => {
     const request = new XMLHttpRequest();
     request.open("POST", "gradio_api/upload");
+    request.setRequestHeader("X-Visitor", document.querySelector("[data-visitor]").dataset.visitor);
     request.upload.onprogress = (event) => onBytes(event.loaded);
     request.onload = () =>
       request.status === 200
         ? done(JSON.parse(request.responseText))
-        : failed(new Error(request.status === 413 ? "too large" : "not taken"));
-    request.onerror = () => failed(new Error("no connection"));
+        : failed(new Error(detail(request) || SENTENCES.broken));
+    request.onerror = () => failed(new Error(SENTENCES.offline));
     signal.addEventListener("abort", () => request.abort());
     request.send(form);
   });
 }
 
 const SENTENCES = {
-  "too large": "A file is larger than this page accepts. Upload fewer slices, or zip them.",
-  "not taken": "The server did not accept the files. Try again, or zip them first.",
-  "no connection": "The connection broke during the upload. Try again.",
+  broken: "The server did not accept the files. Try again, or zip them first.",
+  offline: "The connection broke during the upload. Try again.",
 };
+
+/** The sentence with which the server refuses something. */
+function detail({ responseText }) {
+  try {
+    return JSON.parse(responseText).detail;
+  } catch {
+    return ""; // an answer of a proxy
+  }
+}
 
 async function send(found) {
   if (!found.length) return;
@@ -93,24 +102,24 @@ async function send(found) {
   const files = numbered(found);
   const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
   say("Uploading…", "busy");
-  const places = [];
+  const handles = [];
   let before = 0;
   try {
     for (const group of requests(files)) {
-      const paths = await post(group, signal, (bytes) => {
+      const some = await post(group, signal, (bytes) => {
         bar.value = Math.min(1, (before + bytes) / total);
       });
-      places.push(...paths);
+      handles.push(...some);
       before += group.reduce((sum, { file }) => sum + file.size, 0);
     }
   } catch (error) {
-    say(SENTENCES[error.message] ?? SENTENCES["not taken"], "refused");
+    say(error.message, "refused");
     return;
   }
   bar.removeAttribute("value");
   say("Reading…", "busy");
   props.value = {
-    files: places.map((path) => ({ path, meta: { _type: "gradio.FileData" } })),
+    handles,
     names: files.map(({ name }) => name),
   };
   trigger("upload");

@@ -1,0 +1,164 @@
+"""The page on a port: Gradio's application behind the gate, served from a thread of its own."""
+
+import logging
+import socket
+import sys
+import threading
+import time
+import traceback
+from typing import Any, TextIO
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+
+from .gate import Gate, Trust
+from .routes import Routes
+from .service import Service
+
+START_S = 60
+STOP_S = 3  # for answers under way
+
+
+class PortTaken(OSError):
+    """Somebody listens on the port already."""
+
+
+def application(blocks: gr.Blocks, routes: Routes, **settings: Any) -> FastAPI:
+    """The page's own addresses and, at all others, Gradio.
+
+    Args:
+        blocks: Gradio's.
+        routes: the page's own.
+        settings: of `gr.mount_gradio_app`.
+    """
+    app = FastAPI(routes=routes.listed(), openapi_url=None)
+    quiet = {"footer_links": [], "run_history": False, "enable_monitoring": False}
+    quiet |= {"show_error": False, "ssr_mode": False, "pwa": False}
+    gr.mount_gradio_app(app, blocks, path="/", **quiet, **settings)
+    blocks.is_running = True  # else the streams of events give no sign of life
+    return app
+
+
+class Server:
+    """Serves the page until it is closed.
+
+    Args:
+        blocks: Gradio's, with its queue.
+        service: behind the page.
+        host, port: where to listen.
+        settings: of `gr.mount_gradio_app`.
+
+    Raises:
+        PortTaken: at once.
+    """
+
+    def __init__(self, blocks: gr.Blocks, service: Service, host: str, port: int, **settings: Any):
+        self._socket = _listening(host, port)
+        self.url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/"
+        self._routes, self._blocks = Routes(service), blocks
+        app = application(blocks, self._routes, **settings)
+        gate = Gate(app, blocks, Trust.of_environment())
+        config = uvicorn.Config(
+            gate,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=STOP_S,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def start(self) -> None:
+        """Returns as soon as the page answers."""
+        self._thread.start()
+        end = time.monotonic() + START_S
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > end:
+                raise RuntimeError("the server did not start")
+            time.sleep(0.01)
+
+    def wait(self) -> None:
+        """Returns when the server has ended."""
+        while self._thread.is_alive():
+            self._thread.join(1)  # in pieces, so that signals come through
+
+    def close(self) -> None:
+        """Ends it, and the streams that are open."""
+        self._blocks.is_running = False
+        self._routes.stop()
+        self._server.should_exit = True
+        self._thread.join(2 * STOP_S)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError:
+        listening.close()
+        raise PortTaken(port) from None
+    return listening
+
+
+class _Quiet:
+    """Takes what libraries print, which can quote names and texts of a visitor's files."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return False
+
+
+class _Discreet(logging.Formatter):
+    """Our own messages as they are; of those of libraries, where they come from.
+
+    A message or an exception of a library can quote anything of an upload. Which line it comes from
+    is enough to look it up.
+    """
+
+    def __init__(self, ours: str):
+        super().__init__()
+        self._ours = ours
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        if record.name == self._ours or record.name.startswith(f"{self._ours}."):
+            return f"{record.levelname} {record.name}: {record.getMessage()}"
+        place = f"{record.levelname} {record.name} at {record.filename}:{record.lineno}"
+        if record.exc_info and record.exc_info[0]:
+            frame = traceback.extract_tb(record.exc_info[2])[-1]
+            name = record.exc_info[0].__name__
+            place += f": {name} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"
+        return place
+
+
+def log_discreetly(ours: str) -> TextIO:
+    """From now on nothing of a visitor reaches the log, whoever writes it.
+
+    Args:
+        ours: the name of our own loggers, whose messages are made for the log.
+
+    Returns:
+        the stream that standard error was, for what the person at the terminal must read.
+    """
+    terminal = sys.stderr
+    handler = logging.StreamHandler(terminal)
+    handler.setFormatter(_Discreet(ours))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    sys.stdout = sys.stderr = _Quiet()
+    return terminal

@@ -1,0 +1,50 @@
+"""A stranger who speaks HTTP to a page: what its scripts would never send."""
+
+import itertools
+from typing import Any
+
+import httpx
+
+
+class Attacker:
+    """Asks without a browser.
+
+    Args:
+        served: the page, as `page_server` serves it.
+        headers: of all requests.
+    """
+
+    def __init__(self, served, **headers: str):
+        self.http = httpx.Client(base_url=served.url, timeout=60, headers=headers)
+        config = self.http.get("config").json()
+        self._events = {one["api_name"]: one for one in config["dependencies"]}
+        self._sessions = itertools.count()
+
+    def join(
+        self, name: str, *data: Any, session: str | None = None, **more: Any
+    ) -> httpx.Response:
+        """Joins the queue with an event of the page; inputs that are not given are None."""
+        event = self._events[name]
+        filled = [*data, *[None] * (len(event["inputs"]) - len(data))]
+        session = session or f"{id(self)}-{next(self._sessions)}"
+        body = {"data": filled, "fn_index": event["id"], "session_hash": session, **more}
+        answer = self.http.post("gradio_api/queue/join", json=body)
+        answer.session = session
+        return answer
+
+    def happened(self, name: str, *data: Any, **more: Any) -> str:
+        """What the server says in the end to an event."""
+        joined = self.join(name, *data, **more)
+        if joined.status_code != 200:
+            return joined.text
+        address = f"gradio_api/queue/data?session_hash={joined.session}"
+        with self.http.stream("GET", address) as stream:
+            return next(line for line in stream.iter_lines() if "process_completed" in line)
+
+    def upload(self, content: bytes, name: str = "scan.zip", owner: str | None = None) -> str:
+        """Uploads a file; returns its handle."""
+        headers = {"X-Visitor": owner} if owner else {}
+        files = {"files": (name, content)}
+        answer = self.http.post("gradio_api/upload", files=files, headers=headers)
+        (handle,) = answer.raise_for_status().json()
+        return handle

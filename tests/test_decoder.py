@@ -7,6 +7,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.utils import as_pixel_options
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from liverseg.errors import NoDecoder
 from liverseg.reading.dicom import decoder as module
@@ -86,11 +87,32 @@ def test_a_decoder_that_cannot_be_started_is_no_decoder(decoder, monkeypatch, tm
         decoder.decode(b"", JPEG_LOSSLESS, {})
 
 
-def test_a_scan_whose_slice_crashes_the_decoder_is_refused_and_the_next_one_read(tmp_path):
+def test_a_slice_that_crashes_the_decoder_is_left_out_and_counted(tmp_path):
     slices = series(3, syntax=JPEG_LOSSLESS)
-    write(slices, tmp_path / "good")
-    frame, _ = compressed(slices[1])
-    slices[1].PixelData = encapsulate([crashing(frame)])
+    frame, _ = compressed(slices[2])
+    slices[2].PixelData = encapsulate([crashing(frame)])
+    volume = read_scan(write(slices, tmp_path))
+    assert volume.shape[0] == 2
+    assert any("1 damaged slice" in notice for notice in volume.notices)
+
+
+def test_a_scan_that_crashes_the_decoder_over_and_over_is_refused(tmp_path):
+    slices = series(6, syntax=JPEG_LOSSLESS)
+    for one in slices:
+        one.PixelData = encapsulate([crashing(compressed(one)[0])])
     with pytest.raises(NoDecoder):
-        read_scan(write(slices, tmp_path / "bad"))
-    assert read_scan(tmp_path / "good").shape[0] == 3
+        read_scan(write(slices, tmp_path))
+
+
+@pytest.mark.parametrize("syntax", [*GDCM_SYNTAXES, RLELossless, ExplicitVRLittleEndian])
+def test_a_cut_slice_is_left_out_and_counted_whatever_its_compression(tmp_path, syntax):
+    slices = series(3, syntax=syntax)
+    pixels = slices[2].PixelData
+    if slices[2].file_meta.TransferSyntaxUID.is_encapsulated:
+        frame, _ = compressed(slices[2])
+        slices[2].PixelData = encapsulate([frame[: len(frame) // 2]])
+    else:
+        slices[2].PixelData = pixels[: len(pixels) // 2]
+    volume = read_scan(write(slices, tmp_path))
+    assert volume.shape[0] == 2
+    assert any("1 damaged slice" in notice for notice in volume.notices)

@@ -83,6 +83,22 @@ def slice_at(grid: Grid, shape: tuple[int, int], volume: Volume) -> int | None:
     return z if distances[z] <= tolerance else None
 
 
+def few_values(pixels: np.ndarray, most: int) -> dict[int, int]:
+    """How often each value of a mask occurs; given up after `most` + 1, without sorting millions.
+
+    Args:
+        pixels: integers, any shape.
+        most: which a mask may have.
+    """
+    counts: dict[int, int] = {}
+    left = pixels.ravel()
+    while left.size and len(counts) <= most:
+        others = left[left != left[0]]
+        counts[int(left[0])] = left.size - others.size
+        left = others
+    return counts
+
+
 @dataclass(frozen=True, eq=False)
 class MaskPlane:
     """One mask of one slice.

@@ -99,6 +99,8 @@ def read_nifti(member: Member) -> Volume:
         expected = image.header.get_data_dtype().itemsize * math.prod(layout.shape)
         if expected > max(BIG, LIMITS.ratio * member.size):
             raise BrokenFile(say("nifti.less_than_announced"))
+        member.budget.spend("decoded_bytes", expected)
+        member.budget.allow(math.prod(layout.shape))
         hu = np.empty(layout.shape, np.int16)
         highest, between = -math.inf, False
         for target, values in _slabs(image, hu, layout):
@@ -138,6 +140,8 @@ def read_labels(member: Member, max_voxels: int) -> tuple[np.ndarray, Layout]:
         TruthMismatch: the values are not labels, so it is a scan or a probability map.
     """
     with _opened(member, max_voxels) as (image, layout):
+        member.budget.spend("truth_voxels", math.prod(layout.shape))
+        member.budget.allow(math.prod(layout.shape))
         labels = np.empty(layout.shape, np.uint8)
         for target, values in _slabs(image, labels, layout):
             target[...] = np.clip(np.nan_to_num(values), 0, 255)

@@ -3,11 +3,14 @@
 A picture's gray values are no Hounsfield units and its pixels have no size; both are said.
 """
 
+import math
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -15,8 +18,8 @@ from PIL import Image
 from ..errors import BrokenFile, NotAScan, TooLarge, TruthMismatch
 from ..sentences import say
 from ..volume import Source, Volume
-from .alignment import size_mismatch
-from .archive import Member, natural_key
+from .alignment import few_values, size_mismatch
+from .archive import BIG, Member, natural_key
 from .limits import LIMITS
 
 # What black and white are assumed to mean: of a liver window's pictures this finds the liver, of an
@@ -28,6 +31,9 @@ MASK_SHARE = 0.95  # of a mask's pixels are black or white, even after JPEG
 NEAR = 12  # gray values around black and white that JPEG makes of them
 MASK_VALUES = 3  # distinct grays a mask may have
 HALF = 128  # from here on a blurred mask is set
+AS_COLOR = 0x010101  # times a gray value is the code of that gray as a color
+BAND = 2**20  # pixels that are looked at together, so that no step multiplies a picture's size
+NEXT_SCAN = b"\xff\xda"  # in a JPEG only where another pass over its pixels begins
 WHOLE_RANGE_16 = (8192, 32768)  # grays of 16-bit pictures must begin below and end above
 
 _DAMAGED = (
@@ -60,28 +66,45 @@ class _Picture:
         """(y, x)."""
         return self.pixels.shape[:2]
 
-    @property
+    @cached_property
     def gray(self) -> np.ndarray:
         """(y, x) uint8."""
-        if self.pixels.ndim == 3:
-            return np.rint(self.pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
-        surplus_bits = 8 * (self.pixels.itemsize - 1)
-        return (self.pixels >> surplus_bits).astype(np.uint8)
+        if self.pixels.dtype == np.uint8 and self.pixels.ndim == 2:
+            return self.pixels
+        gray = np.empty(self.shape, np.uint8)
+        for rows in _bands(self.pixels):
+            band = self.pixels[rows]
+            if band.ndim == 3:
+                gray[rows] = np.rint(band @ np.array([0.299, 0.587, 0.114]))
+            else:
+                gray[rows] = band >> 8
+        return gray
 
     @property
     def colored(self) -> float:
         """The share of pixels that have a color."""
         if self.pixels.ndim == 2:
             return 0.0
-        return float(np.mean(np.ptp(self.pixels, axis=2) > COLORED))
+        colored = (np.ptp(self.pixels[rows], axis=2) > COLORED for rows in _bands(self.pixels))
+        return sum(map(np.count_nonzero, colored)) / math.prod(self.shape)
 
     @property
     def looks_like_mask(self) -> bool:
         """Whether there are few values, or nearly all are black or as bright as the brightest."""
-        gray = self.gray.astype(int)
-        if np.count_nonzero(np.bincount(gray.ravel())) <= MASK_VALUES:
+        counts = np.zeros(256, int)
+        for rows in _bands(self.gray):
+            counts += np.bincount(self.gray[rows].ravel(), minlength=256)
+        values = np.flatnonzero(counts)
+        if len(values) <= MASK_VALUES:
             return True
-        return bool(np.mean((gray <= NEAR) | (gray >= gray.max() - NEAR)) >= MASK_SHARE)
+        ends = (values <= NEAR) | (values >= values[-1] - NEAR)
+        return bool(counts[values[ends]].sum() >= MASK_SHARE * counts.sum())
+
+
+def _bands(pixels: np.ndarray) -> Iterator[slice]:
+    """The rows of a picture in bands of about BAND pixels."""
+    height = max(1, BAND // max(1, pixels.shape[1]))
+    return (slice(top, top + height) for top in range(0, len(pixels), height))
 
 
 def read_pictures(members: list[Member]) -> Volume:
@@ -92,29 +115,22 @@ def read_pictures(members: list[Member]) -> Volume:
     """
     low, high = PICTURE_WINDOW_HU
     to_hu = np.rint(low + np.arange(256) * (high - low) / 255).astype(np.int16)
-    slices: list[np.ndarray] = []
+    members = natural_order(members)
+    hu = np.empty(_announced_shape(members), np.int16)
+    members[0].budget.allow(hu.size)
     ends_16: list[tuple[int, int]] = []
     masks, colored = True, 0.0
-    for member in natural_order(members):
-        picture = _read(member, len(members))
-        if slices and picture.shape != slices[0].shape:
-            raise NotAScan(
-                say(
-                    "picture.sizes_differ",
-                    first=_size(slices[0].shape),
-                    second=_size(picture.shape),
-                )
-            )
+    for z, member in enumerate(members):
+        picture = _read(member)
         colored = max(colored, picture.colored)
         masks = masks and picture.looks_like_mask
         if picture.pixels.dtype == np.uint16:
             ends_16.append((int(picture.pixels.min()), int(picture.pixels.max())))
-        slices.append(to_hu[picture.gray])
+        hu[z] = to_hu[picture.gray]
     _check_scan(masks, colored, ends_16)
     notices = [say("picture.no_hu", low=low, high=high)]
     if colored:
         notices.append(say("picture.colored_parts"))
-    hu = np.stack(slices)
     return Volume(hu, windowed=PICTURE_WINDOW_HU, notices=tuple(notices), source=Source("picture"))
 
 
@@ -130,46 +146,67 @@ def read_picture_masks(members: list[Member], volume: Volume) -> np.ndarray:
     """
     if len(members) != len(volume.hu):
         raise TruthMismatch(say("truth.picture_count", found=len(members), needed=len(volume.hu)))
-    pictures = [_read(member, len(members)) for member in natural_order(members)]
-    for picture in pictures:
-        if picture.shape != volume.shape[1:]:
-            raise size_mismatch(picture.shape, volume)
-    if not any(picture.is_jpeg for picture in pictures):
-        values = _distinct_values(pictures)
+    members = natural_order(members)
+    is_jpeg = False
+    for member in members:
+        with _opened(member) as image:
+            shape, is_jpeg = image.size[::-1], is_jpeg or image.format == "JPEG"
+        if shape != volume.shape[1:]:
+            raise size_mismatch(shape, volume)
+    budget = members[0].budget
+    budget.spend("truth_voxels", volume.hu.size)
+    budget.allow(volume.hu.size)
+    if not is_jpeg:
+        values = _distinct_values(members, volume.shape)
         if values is not None:
             return values
-    if not all(picture.looks_like_mask for picture in pictures):
-        raise TruthMismatch(say("truth.pictures_not_masks"))
-    return np.stack([picture.gray >= HALF for picture in pictures]).astype(np.uint8)
+    masks = np.empty(volume.shape, np.uint8)
+    for z, picture in enumerate(map(_read, members)):
+        if not picture.looks_like_mask:
+            raise TruthMismatch(say("truth.pictures_not_masks"))
+        masks[z] = picture.gray >= HALF
+    return masks
 
 
-def _distinct_values(pictures: list[_Picture]) -> np.ndarray | None:
+def _distinct_values(members: list[Member], shape: tuple[int, int, int]) -> np.ndarray | None:
     """(z, y, x) uint8 of at most two values besides 0; None where there are more."""
-    is_color = any(picture.pixels.ndim == 3 for picture in pictures)
-    codes = np.stack([_codes(picture, is_color) for picture in pictures])
-    areas: dict[int, int] = {}
-    for plane in codes:
-        found, counts = np.unique(plane, return_counts=True)
-        for code, count in zip(found.tolist(), counts.tolist(), strict=True):
-            areas[code] = areas.get(code, 0) + count
-        if len(areas) > MASK_VALUES:
-            return None
-    areas.pop(0, None)
-    if not is_color and max(areas, default=0) <= 255:
+    codes = np.empty(shape, np.int32)
+    areas: dict[bool, Counter[int]] = {True: Counter(), False: Counter()}
+    gray_planes = []
+    for plane, picture in zip(codes, map(_read, members), strict=True):
+        is_color = picture.pixels.ndim == 3
+        _write_codes(picture.pixels, plane)
+        areas[is_color].update(few_values(plane, MASK_VALUES))
+        if not is_color:
+            gray_planes.append(plane)
+    is_color = bool(areas[True])
+    found = areas[is_color]
+    if is_color:
+        for plane in gray_planes:
+            plane *= AS_COLOR
+        for gray, area in areas[False].items():
+            found[gray * AS_COLOR] += area
+    if len(found) > MASK_VALUES or max(found) >= 1 << 24:
+        return None
+    found.pop(0, None)
+    if not is_color and max(found, default=0) <= 255:
         return codes.astype(np.uint8)
-    ranked = sorted(areas, key=lambda code: -areas[code] if is_color else code)
+    ranked = sorted(found, key=lambda code: -found[code] if is_color else code)
     values = np.zeros(codes.shape, np.uint8)
     for rank, code in enumerate(ranked, start=1):
         values[codes == code] = rank
     return values
 
 
-def _codes(picture: _Picture, as_color: bool) -> np.ndarray:
-    """(y, x) int32, one number per gray or color."""
-    pixels = picture.pixels.astype(np.int32)
-    if pixels.ndim == 2 and as_color:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    return pixels if pixels.ndim == 2 else pixels @ np.array([1 << 16, 1 << 8, 1], np.int32)
+def _write_codes(pixels: np.ndarray, plane: np.ndarray) -> None:
+    """Fills (y, x) int32 with one number per gray or color."""
+    if pixels.ndim == 2:
+        plane[...] = pixels
+        return
+    plane[...] = 0
+    for channel in range(3):
+        plane <<= 8
+        plane |= pixels[..., channel]
 
 
 def natural_order(members: list[Member]) -> list[Member]:
@@ -189,29 +226,58 @@ def _check_scan(masks: bool, colored: float, ends_16: list[tuple[int, int]]) -> 
         raise NotAScan(say("picture.mask_not_scan"))
 
 
-def _read(member: Member, count: int) -> _Picture:
-    """Decodes one of `count` pictures after a look at its size."""
-    with _opened(member) as image:
-        if max(image.size) > LIMITS.side or count * image.width * image.height > LIMITS.voxels:
-            raise TooLarge(
-                say(
-                    "picture.too_large",
-                    size=f"{image.width}×{image.height}",
-                    limits=LIMITS.sentence,
+def _announced_shape(members: list[Member]) -> tuple[int, int, int]:
+    """(z, y, x) of pictures of one size, by their headers; refuses what is too much in all."""
+    first = None
+    for member in members:
+        with _opened(member) as image:
+            first = first or image.size
+            if image.size != first:
+                raise NotAScan(
+                    say("picture.sizes_differ", first=_size(first), second=_size(image.size))
                 )
-            )
+            _check_size(image, len(members))
+            decoded = len(members) * math.prod(first) * len(image.getbands())
+    if decoded > max(BIG, LIMITS.ratio * sum(member.size for member in members)):
+        raise TooLarge(say("picture.mostly_empty", ratio=LIMITS.ratio))
+    assert first is not None
+    return len(members), first[1], first[0]
+
+
+def _check_size(image: Image.Image, count: int) -> None:
+    """TooLarge for one of `count` pictures of a size that no scan has."""
+    if max(image.size) > LIMITS.side or count * math.prod(image.size) > LIMITS.voxels:
+        raise TooLarge(say("picture.too_large", size=_size(image.size), limits=LIMITS.sentence))
+
+
+def _read(member: Member) -> _Picture:
+    """Decodes a picture."""
+    with _opened(member) as image:
+        _check_size(image, 1)
+        channels = len(image.getbands())
+        member.budget.spend("decoded_bytes", math.prod(image.size) * channels)
         is_jpeg = image.format == "JPEG"
+        if is_jpeg and member.read().count(NEXT_SCAN) > LIMITS.jpeg_scans:
+            raise ValueError
         if image.mode.startswith("I"):
             return _Picture(np.clip(np.asarray(image), 0, 65535).astype(np.uint16), is_jpeg)
         if image.mode in ("1", "L"):
             return _Picture(np.asarray(image.convert("L")), is_jpeg)
-        rgba = np.asarray(image.convert("RGBA"))
-        pixels = rgba[..., :3]
-        if rgba[..., 3].min() < 255:
-            pixels = (pixels.astype(np.uint16) * rgba[..., 3:] // 255).astype(np.uint8)
-        if (pixels == pixels[..., :1]).all():
-            pixels = pixels[..., 0]
-        return _Picture(pixels, is_jpeg)
+        return _Picture(_on_black(np.asarray(image.convert("RGBA"))), is_jpeg)
+
+
+def _on_black(rgba: np.ndarray) -> np.ndarray:
+    """(y, x, 4) uint8 without transparency, and as (y, x) where nothing has a color."""
+    pixels = np.empty((*rgba.shape[:2], 3), np.uint8)
+    is_gray = True
+    for rows in _bands(rgba):
+        colors, alpha = rgba[rows, :, :3], rgba[rows, :, 3:]
+        if alpha.min() < 255:
+            pixels[rows] = colors.astype(np.uint16) * alpha // 255
+        else:
+            pixels[rows] = colors
+        is_gray = is_gray and bool((pixels[rows] == pixels[rows, :, :1]).all())
+    return np.ascontiguousarray(pixels[..., 0]) if is_gray else pixels
 
 
 @contextmanager
@@ -225,5 +291,5 @@ def _opened(member: Member) -> Iterator[Image.Image]:
         raise BrokenFile(say("picture.damaged")) from None
 
 
-def _size(shape: tuple[int, int]) -> str:
-    return f"{shape[1]}×{shape[0]}"
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"

@@ -15,12 +15,10 @@ from .alignment import (
     size_mismatch,
 )
 from .archive import Member
+from .limits import LIMITS
 from .nifti import Layout, as_stored, read_labels
 from .pictures import natural_order, read_picture_masks
 from .structure_names import OTHER_ORGANS, TUMOR_NAMES, structure_of, tumor_value
-
-ANY_LABELS = 100_000_000  # voxels that a label map may have for any scan
-MOST_DETAIL = 8  # times the scan's voxels that a label map on a finer grid may have
 
 
 def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, int]:
@@ -81,7 +79,7 @@ def _if_labels(member: Member, volume: Volume) -> Segmentation | None:
 
 def _one(member: Member, volume: Volume) -> Segmentation:
     """NIfTI labels: 0/1/2, or one mask."""
-    labels, layout = read_labels(member, max(ANY_LABELS, MOST_DETAIL * volume.hu.size))
+    labels, layout = read_labels(member, LIMITS.truth_voxels_for(volume.hu.size))
     labels = as_labels(labels)
     placed, notices = _on_grid(labels, layout, volume)
     return Segmentation(np.ascontiguousarray(placed), notices=notices)

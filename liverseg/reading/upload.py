@@ -1,5 +1,6 @@
 """From what a person uploads to a scan, and to a ground truth on its grid."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from ..errors import (
 from ..sentences import Sentence, say
 from ..volume import LIVER, TUMOR, Segmentation, Source, Volume
 from .archive import Member, open_upload
+from .budget import Budget
 from .choice import choose, describe_scan
 from .dicom.file import HEAD_BYTES, read_header
 from .dicom.kind import NotASlice
@@ -48,20 +50,23 @@ class _Contents:
     left_out: Counter[LeftOut] = field(default_factory=Counter)
 
 
-def read_scan(paths: Paths, *, series: int | None = None) -> Volume:
+def read_scan(paths: Paths, *, series: int | None = None, budget: Budget | None = None) -> Volume:
     """The one CT scan in an upload.
 
     Args:
         paths: files, folders or zip archives, one or several; names and order do not matter.
         series: which scan, where there are several, as `SeveralSeries.choices` counts them.
+        budget: of the upload, where more is counted than by default.
 
     Raises:
         UploadError: with a sentence for the person.
     """
-    with open_upload(paths) as members:
+    budget = budget or Budget()
+    with open_upload(paths, budget) as members:
         contents = _survey(members, ct_slices)
         contents.left_out += Counter({LeftOut.SEGMENTATION: len(contents.segs)})
         if contents.slices:
+            budget.allow(sum(math.prod(one.shape) for one in contents.slices))
             chosen, left_out = choose_series(contents.slices, series)
             volume = read_series(chosen, left_out)
             others = Counter({LeftOut.NIFTI: len(contents.niftis)})
@@ -77,13 +82,14 @@ def read_scan(paths: Paths, *, series: int | None = None) -> Volume:
     return replace(volume, notices=(*notice, *volume.notices))
 
 
-def read_truth(paths: Paths, volume: Volume) -> Segmentation:
+def read_truth(paths: Paths, volume: Volume, *, budget: Budget | None = None) -> Segmentation:
     """The ground truth in an upload, on the scan's grid.
 
     Args:
         paths: as for `read_scan`: a DICOM SEG, masks as DICOM in folders that name the structure,
             a NIfTI label map, or PNG masks.
-        volume: the scan it was drawn on.
+        volume: the scan it was drawn on; all but the values of its voxels is looked at.
+        budget: as for `read_scan`.
 
     Raises:
         TruthMismatch: it belongs to another grid, or is no ground truth.
@@ -91,7 +97,9 @@ def read_truth(paths: Paths, volume: Volume) -> Segmentation:
     """
     if volume.source is None:  # made in memory: it lies nowhere
         volume = replace(volume, source=Source("picture"))
-    with open_upload(paths) as members:
+    budget = budget or Budget()
+    budget.of_truth(volume.hu.size)
+    with open_upload(paths, budget) as members:
         contents = _survey(members, mask_slices)
         if contents.segs:
             truth = read_seg(contents.segs, volume)

@@ -21,6 +21,11 @@ def codestream_shape(frame: bytes) -> tuple[int, int, int] | None:
         return None
 
 
+def is_cut(frame: bytes) -> bool:
+    """Whether a JPEG or JPEG-LS frame lacks its end; one byte may follow to make it even."""
+    return b"\xff\xd9" not in frame[-4:]
+
+
 def _j2k_shape(frame: bytes, start: int) -> tuple[int, int, int]:
     width, height, left, top = struct.unpack_from(">4I", frame, start + 8)
     (components,) = struct.unpack_from(">H", frame, start + 40)

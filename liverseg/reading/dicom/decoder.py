@@ -9,9 +9,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, NoReturn, Protocol
 
 import numpy as np
 
@@ -24,11 +24,32 @@ START_SECONDS = 60  # on a busy machine the imports alone can take ten
 MAX_HEAD = 1000  # bytes of an answer's first line
 
 
+class DecoderProcess(Protocol):
+    """What is used of a `subprocess.Popen`."""
+
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+
+    def poll(self) -> int | None:
+        """None while it runs."""
+
+    def kill(self) -> None:
+        """Ends it."""
+
+    def wait(self) -> int:
+        """Until it has ended."""
+
+
 class FrameDecoder:
-    """A decoding process, started when first needed and again after it ended."""
+    """A decoding process, started when first needed and again after it ended.
+
+    Attributes:
+        seconds: of CPU time that the present process has taken.
+    """
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen | None = None
+        self.seconds = 0.0
+        self._process: DecoderProcess | None = None
         self._lock = threading.Lock()
 
     def decode(self, frame: bytes, syntax: str, options: dict) -> np.ndarray:
@@ -61,41 +82,48 @@ class FrameDecoder:
             requests.write(request)
             requests.flush()
             answer = json.loads(answers.readline(MAX_HEAD) or _gone())
+            self.seconds = answer.pop("seconds")
             if not answer:
                 return answer, b""
             size = int(np.prod(answer["shape"])) * np.dtype(answer["dtype"]).itemsize
             content = answers.read(size)
             return (answer, content) if len(content) == size else _gone()
 
-    def _running(self) -> subprocess.Popen:
+    def _running(self) -> DecoderProcess:
         """The process; a new one where it has ended, or where this one was forked meanwhile."""
         if self._process is not None and self._process.poll() is not None:
             self._end()
         if self._process is None:
-            pipe, null = subprocess.PIPE, subprocess.DEVNULL
-            self._process = subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=null)
+            self._process = self._started()
             _, answers = _pipes(self._process)
             with _time_limit(self._process, START_SECONDS):
                 answers.readline(MAX_HEAD)
         return self._process
 
+    def _started(self) -> DecoderProcess:
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        return subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=null)
+
     def _end(self) -> None:
         process, self._process = self._process, None
+        self.seconds = 0.0
         if process is None:  # the system could not start it
             return
         process.kill()
-        with process:  # closes its pipes and waits
-            pass
+        for pipe in _pipes(process):
+            with suppress(OSError):  # what was not written yet
+                pipe.close()
+        process.wait()
 
 
-def _pipes(process: subprocess.Popen) -> tuple[IO[bytes], IO[bytes]]:
+def _pipes(process: DecoderProcess) -> tuple[IO[bytes], IO[bytes]]:
     """Its stdin and stdout, both opened as pipes."""
     assert process.stdin is not None and process.stdout is not None
     return process.stdin, process.stdout
 
 
 @contextmanager
-def _time_limit(process: subprocess.Popen, seconds: float) -> Iterator[None]:
+def _time_limit(process: DecoderProcess, seconds: float) -> Iterator[None]:
     """Kills a process that takes longer, so that waiting for it ends."""
     limit = threading.Timer(seconds, process.kill)
     limit.start()

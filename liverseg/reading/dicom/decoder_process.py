@@ -3,11 +3,13 @@
 Reads requests from stdin and answers on stdout, each a line of JSON and the bytes behind it:
 
 request     {"syntax", "bytes", "options": pydicom's for one frame}, the frame
-answer      {"dtype", "shape"}, the stored values; or {} where it cannot be decoded
+answer      {"dtype", "shape", "seconds"}, the stored values; only the CPU seconds that the process
+            has taken where it cannot be decoded
 """
 
 import json
 import sys
+import time
 from typing import BinaryIO
 
 import numpy as np
@@ -35,6 +37,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 def answer(answers: BinaryIO, head: dict, pixels: np.ndarray | None = None) -> None:
     """Writes one answer."""
+    head["seconds"] = time.process_time()
     answers.write(json.dumps(head).encode() + b"\n")
     if pixels is not None:
         answers.write(np.ascontiguousarray(pixels).data)

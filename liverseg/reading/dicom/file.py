@@ -21,6 +21,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from ...errors import BrokenFile, TooLarge
 from ...sentences import say
 from ..archive import Member
+from ..budget import Budget
 from ..limits import LIMITS
 
 HEAD_BYTES = 64 * 1024  # holds the header of nearly every CT slice
@@ -59,6 +60,9 @@ gdcm.Trace.WarningOff()
 gdcm.Trace.ErrorOff()
 
 
+READS_PER_ELEMENT = 2
+
+
 class _Bounded(BytesIO):
     """A file of which only so many pieces are read; a header of tiny elements takes minutes."""
 
@@ -80,13 +84,13 @@ def read_header(member: Member, head: bytes) -> tuple[Dataset, bool]:
     """
     is_all = member.size <= len(head) and _DEFLATED not in head
     try:
-        dataset, has_pixels = _parsed_header(head, HEAD_BYTES)
+        dataset, has_pixels = _parsed_header(head, HEAD_BYTES, member.budget)
         if has_pixels or is_all:
             return dataset, has_pixels
     except BrokenFile:  # perhaps only cut
         if is_all:
             raise
-    return _parsed_header(member.head(LIMITS.header_bytes), LIMITS.header_bytes)
+    return _parsed_header(member.head(LIMITS.header_bytes), LIMITS.header_bytes, member.budget)
 
 
 def read_dataset(member: Member, pixel_bytes: int) -> Dataset:
@@ -97,8 +101,8 @@ def read_dataset(member: Member, pixel_bytes: int) -> Dataset:
         pixel_bytes: of its pixels when decoded; compression may double them, not more.
     """
     limit = min(LIMITS.file_bytes, LIMITS.header_bytes + 2 * pixel_bytes)
-    content = _plain(member.read(limit), limit)
-    dataset, _ = _parsed(content, lambda tag: tag > _PIXEL_TAG)
+    content = _plain(member.read(limit), limit, member.budget)
+    dataset, _ = _parsed(_Bounded(content), lambda tag: tag > _PIXEL_TAG)
     try:
         if "TransferSyntaxUID" not in dataset.file_meta:  # written without file meta information
             implicit, _ = dataset.original_encoding
@@ -114,14 +118,18 @@ def read_dataset(member: Member, pixel_bytes: int) -> Dataset:
     return dataset
 
 
-def _parsed_header(content: bytes, limit: int) -> tuple[Dataset, bool]:
-    content = _plain(content, limit, cut=True)
+def _parsed_header(content: bytes, limit: int, budget: Budget) -> tuple[Dataset, bool]:
+    content = _plain(content, limit, budget, cut=True)
     if content.count(_ITEM) > MAX_ITEMS:
         raise _broken()
-    return _parsed(content, lambda tag: tag >= _FIRST_PIXEL_TAG)
+    bounded = _Bounded(content)
+    try:
+        return _parsed(bounded, lambda tag: tag >= _FIRST_PIXEL_TAG)
+    finally:
+        budget.spend("elements", bounded.reads // READS_PER_ELEMENT)
 
 
-def _parsed(content: bytes, is_end: Callable[[int], bool]) -> tuple[Dataset, bool]:
+def _parsed(content: _Bounded, is_end: Callable[[int], bool]) -> tuple[Dataset, bool]:
     """A dataset up to the first tag for which `is_end`, and whether there was one."""
     ended = False
 
@@ -131,12 +139,12 @@ def _parsed(content: bytes, is_end: Callable[[int], bool]) -> tuple[Dataset, boo
         return ended
 
     try:
-        return read_partial(_Bounded(content), stop_when=stop_when, force=True), ended
+        return read_partial(content, stop_when=stop_when, force=True), ended
     except DAMAGE:
         raise _broken() from None
 
 
-def _plain(content: bytes, limit: int, cut: bool = False) -> bytes:
+def _plain(content: bytes, limit: int, budget: Budget, cut: bool = False) -> bytes:
     """A deflated file as an explicit little endian one of at most `limit` bytes; others as is.
 
     pydicom inflates such a file without a bound before it reads anything, so it must not see one.
@@ -144,6 +152,7 @@ def _plain(content: bytes, limit: int, cut: bool = False) -> bytes:
     Args:
         content: the file, or its beginning.
         limit: bytes after inflating.
+        budget: of the upload.
         cut: whether more than that is cut off instead of refused.
     """
     if _DEFLATED not in content[:HEAD_BYTES]:
@@ -154,6 +163,7 @@ def _plain(content: bytes, limit: int, cut: bool = False) -> bytes:
         plain = inflater.decompress(content[end:], limit)
     except (struct.error, zlib.error):
         raise _broken() from None
+    budget.spend("decoded_bytes", len(plain))
     if _DEFLATED not in content[:end]:
         raise _broken()
     if not cut and inflater.unconsumed_tail:

@@ -1,5 +1,6 @@
 """Masks as DICOM images: one folder per structure, as in 3D-IRCADb's MASKS_DICOM."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from pydicom.dataset import Dataset
 from ...errors import TruthMismatch
 from ...sentences import Sentence, say
 from ...volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
-from ..alignment import MaskPlane, assembled
+from ..alignment import MaskPlane, assembled, few_values
 from ..archive import Member, natural_key
 from ..geometry import AS_STORED, orientation_of
 from ..kinds import LeftOut
@@ -51,6 +52,9 @@ def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
         (one, structure) for one, structure in zip(slices, structures, strict=True) if structure
     ]
     named.sort(key=lambda pair: (pair[0].number or 0, natural_key(pair[0].member)))
+    budget, voxels = slices[0].member.budget, sum(math.prod(one.shape) for one, _ in named)
+    budget.spend("truth_voxels", voxels)
+    budget.allow(voxels)
     planes = [_plane(one, structure) for one, structure in named]
     if TUMOR not in structures:
         planes = _with_tumors(planes)
@@ -71,7 +75,7 @@ def _unnamed(slices: list[CtSlice]) -> list[int]:
 
 def _with_tumors(planes: list[MaskPlane]) -> list[MaskPlane]:
     """Adds the tumors of label maps, 0/1/2 or two gray values, saved as DICOM images."""
-    values = {value for plane in planes for value in np.unique(plane.mask).tolist()}
+    values = {value for plane in planes for value in few_values(plane.mask, MASK_VALUES)}
     tumor = tumor_value(sorted(values - {BACKGROUND}))
     if tumor is None:
         return planes
@@ -80,7 +84,7 @@ def _with_tumors(planes: list[MaskPlane]) -> list[MaskPlane]:
 
 def _plane(one: CtSlice, structure: int) -> MaskPlane:
     pixels = next(stored_values([one]))
-    if len(np.unique(pixels)) > MASK_VALUES:
+    if len(few_values(pixels, MASK_VALUES)) > MASK_VALUES:
         raise TruthMismatch(say("truth.images_not_masks"))
     orientation = orientation_of(one.plane) if one.plane is not None else AS_STORED
     return MaskPlane(structure, orientation.apply(pixels.clip(0, 255).astype(np.uint8)), one.grid)

@@ -1,6 +1,7 @@
 """The stored values of a DICOM file's frames, decoded within bounds."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -8,18 +9,48 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder, iter_pixels
 from pydicom.pixels.utils import as_pixel_options
-from pydicom.uid import RLELossless
+from pydicom.uid import JPEGLSTransferSyntaxes, RLELossless
 
 from ...errors import BrokenFile, NoDecoder
 from ...sentences import say
-from .codestream import codestream_shape
+from ..archive import Member
+from ..budget import Budget
+from ..limits import LIMITS
+from .codestream import codestream_shape, is_cut
 from .decoder import FrameDecoder
 from .file import DAMAGE, read_dataset
 from .slice import CtSlice
 
 BYTES_PER_PIXEL = 4  # at most, in CT and in masks
 
-_APART = FrameDecoder()
+_apart = FrameDecoder()
+
+
+def decode_with(decoder: FrameDecoder) -> None:
+    """Makes another process decode what is compressed, from now on."""
+    global _apart
+    _apart = decoder
+
+
+def each_decoded(slices: Sequence[CtSlice]) -> Iterator[tuple[int, np.ndarray | None]]:
+    """The index and the stored values of all slices, file by file, each of which is read once.
+
+    In the place of values (rows, columns) comes None where they are damaged.
+
+    Raises:
+        NoDecoder: no installed library reads this compression.
+    """
+    files: dict[Member, list[int]] = defaultdict(list)
+    for index, one in enumerate(slices):
+        files[one.member].append(index)
+    for indices in files.values():
+        left = iter(indices)
+        try:
+            for pixels in stored_values([slices[index] for index in indices]):
+                yield next(left), pixels
+        except BrokenFile:
+            for index in left:
+                yield index, None
 
 
 def stored_values(slices: Sequence[CtSlice]) -> Iterator[np.ndarray]:
@@ -32,11 +63,11 @@ def stored_values(slices: Sequence[CtSlice]) -> Iterator[np.ndarray]:
     first = slices[0]
     size = math.prod(first.shape) * first.frames * BYTES_PER_PIXEL
     frames = [one.frame or 0 for one in slices]
-    return decoded(read_dataset(first.member, size), frames, first.shape)
+    return decoded(read_dataset(first.member, size), frames, first.shape, first.member.budget)
 
 
 def decoded(
-    dataset: Dataset, frames: Sequence[int], shape: tuple[int, int]
+    dataset: Dataset, frames: Sequence[int], shape: tuple[int, int], budget: Budget
 ) -> Iterator[np.ndarray]:
     """The frames asked for, each (rows, columns) of stored integers.
 
@@ -44,6 +75,7 @@ def decoded(
         dataset: a whole file, as `file.read_dataset` gives it.
         frames: their indices.
         shape: the (rows, columns) that the scan has.
+        budget: of the upload.
 
     Raises:
         NoDecoder: no installed library reads this compression.
@@ -53,7 +85,8 @@ def decoded(
     try:
         if (dataset.get("Rows"), dataset.get("Columns")) != shape:
             raise broken_pixels()
-        for pixels in _frames(dataset, frames, shape):
+        budget.spend("decoded_bytes", len(frames) * math.prod(shape) * 2)
+        for pixels in _frames(dataset, frames, shape, budget):
             if pixels.shape != shape:
                 raise broken_pixels()
             yield pixels
@@ -78,7 +111,7 @@ def _check_decoder(dataset: Dataset) -> None:
 
 
 def _frames(
-    dataset: Dataset, frames: Sequence[int], shape: tuple[int, int]
+    dataset: Dataset, frames: Sequence[int], shape: tuple[int, int], budget: Budget
 ) -> Iterator[np.ndarray]:
     """The frames asked for; compressed ones are decoded in a process of their own."""
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -89,7 +122,16 @@ def _frames(
     compressed = _compressed(dataset, options, shape)
     options["number_of_frames"] = 1
     for frame in frames:
-        yield _APART.decode(compressed[frame], syntax, options)
+        if syntax in JPEGLSTransferSyntaxes and is_cut(compressed[frame]):
+            raise broken_pixels()  # the decoder would hang
+        try:
+            pixels = _apart.decode(compressed[frame], syntax, options)
+        except NoDecoder:
+            budget.decoder_stops += 1
+            if budget.decoder_stops > LIMITS.decoder_stops:
+                raise
+            raise broken_pixels() from None
+        yield pixels
 
 
 def _compressed(dataset: Dataset, options: dict, shape: tuple[int, int]) -> list[bytes]:

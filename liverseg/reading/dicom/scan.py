@@ -2,18 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import groupby
 
 import numpy as np
 
-from ...errors import BrokenFile, NotAScan, TooLarge
+from ...errors import NotAScan, TooLarge
 from ...sentences import Sentence, say
 from ...volume import Source, Spacing, Volume
 from ..geometry import AS_STORED, Gaps, gaps_of, orientation_of, tilt_notices
 from ..hounsfield import Rescale, Tally, check_offset, check_range, looks_like_labels, to_hu
 from ..kinds import LeftOut
 from ..limits import LIMITS
-from .pixels import broken_pixels, stored_values
+from .pixels import broken_pixels, each_decoded
 from .series import distances_mm, planes_of
 from .slice import CtSlice
 
@@ -28,17 +27,30 @@ def read_series(group: list[CtSlice], left_out: Counter[LeftOut]) -> Volume:
     orientation = orientation_of(group[0].plane) if group[0].plane else AS_STORED
     shape = group[0].shape[::-1] if orientation.transpose else group[0].shape
     hu = np.empty((len(group), *shape), np.int16)
-    kept: list[CtSlice] = []
+    kept = np.ones(len(group), bool)
     tally = Tally()
-    for one, stored in _decoded(group, left_out):
+    for index, stored in each_decoded(group):
+        if stored is None:
+            kept[index] = False
+            continue
+        one = group[index]
         rescale = one.rescale or Rescale(1.0, 0.0)
         if one.unsigned_16 and _hu(stored.max(), rescale) > SIGNED_AS_UNSIGNED_HU:
             stored = stored.view(np.int16)
-        hu[len(kept)] = orientation.apply(to_hu(stored, rescale, one.padding, tally))
-        kept.append(one)
-    hu = hu[: len(kept)]
-    _check_values(hu, kept, tally)
-    return _volume(hu, kept)
+        hu[index] = orientation.apply(to_hu(stored, rescale, one.padding, tally))
+    left_out[LeftOut.DAMAGED_SLICE] += len(group) - int(kept.sum())
+    hu, group = _only(hu, kept), [one for one, good in zip(group, kept, strict=True) if good]
+    _check_values(hu, group, tally)
+    return _volume(hu, group)
+
+
+def _only(hu: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The slices that are kept, moved together without a second array."""
+    places = np.flatnonzero(kept)
+    for target, place in enumerate(places):
+        if target != place:
+            hu[target] = hu[place]
+    return hu[: len(places)]
 
 
 def _in_order(group: list[CtSlice]) -> list[CtSlice]:
@@ -53,21 +65,6 @@ def _check_headers(group: list[CtSlice]) -> None:
         raise TooLarge(say("dicom.scan_too_large", voxels_m=LIMITS.voxels // 10**6))
     if not all(one.rescale is None or one.rescale.plausible for one in group):
         raise NotAScan(say("dicom.absurd_rescale"))
-
-
-def _decoded(
-    group: list[CtSlice], left_out: Counter[LeftOut]
-) -> Iterator[tuple[CtSlice, np.ndarray]]:
-    """Slices with their stored values; each file is read once, damaged ones are counted."""
-    for _, ones in groupby(group, key=lambda one: one.member):
-        frames = list(ones)
-        done = 0
-        try:
-            for pixels in stored_values(frames):
-                yield frames[done], pixels
-                done += 1
-        except BrokenFile:
-            left_out[LeftOut.DAMAGED_SLICE] += len(frames) - done
 
 
 def _hu(stored: np.ndarray, rescale: Rescale) -> float:

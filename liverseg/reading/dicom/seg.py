@@ -61,15 +61,27 @@ def _planes(member: Member, header: Dataset, structures: dict[int, int]) -> Iter
     voxels = len(frames) * shape[0] * shape[1]
     if voxels > LIMITS.voxels or max(shape) > LIMITS.side:
         raise TooLarge(say("truth.seg_too_large", limits=LIMITS.sentence))
+    labelmap = header.get("SegmentationType") == "LABELMAP"
+    shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    flats = {index: flattened(groups, shared) for index, groups in enumerate(frames)}
+    if not labelmap:
+        flats = {
+            index: flat
+            for index, flat in flats.items()
+            if int(flat.ReferencedSegmentNumber) in structures
+        }
+    wanted = len(flats) * shape[0] * shape[1] * (len(structures) if labelmap else 1)
+    member.budget.spend("frames", len(frames))
+    member.budget.spend("truth_voxels", wanted)
+    member.budget.allow(wanted)
+    if not wanted:
+        return
     dataset = read_dataset(member, voxels)
-    shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     threshold: float = 1
     if dataset.get("SegmentationType") == "FRACTIONAL":
         threshold = FRACTION * int(dataset.get("MaximumFractionalValue") or 255)
-    labelmap = dataset.get("SegmentationType") == "LABELMAP"
-    pixels = decoded(dataset, range(len(frames)), shape)
-    for groups, values in zip(frames, pixels, strict=True):
-        flat = flattened(groups, shared)
+    pixels = decoded(dataset, list(flats), shape, member.budget)
+    for flat, values in zip(flats.values(), pixels, strict=True):
         plane, pixel_mm = plane_of(flat), pixel_mm_of(flat)
         if plane is None or pixel_mm is None:
             raise ValueError("a frame without a place")
@@ -78,7 +90,7 @@ def _planes(member: Member, header: Dataset, structures: dict[int, int]) -> Iter
         if labelmap:
             for number, structure in structures.items():
                 yield MaskPlane(structure, values == number, grid)
-        elif int(flat.ReferencedSegmentNumber) in structures:
+        else:
             structure = structures[int(flat.ReferencedSegmentNumber)]
             yield MaskPlane(structure, values >= threshold, grid)
 

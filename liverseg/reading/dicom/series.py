@@ -4,13 +4,15 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from ...errors import BrokenFile, NotAScan
+from ...errors import NotAScan, UploadError
 from ...sentences import Sentence, say
 from ..choice import choose, describe_scan
 from ..geometry import MAX_OBLIQUE_DEGREES, Plane, gaps_of, has_repeats, repeated
 from ..kinds import LeftOut
-from .pixels import stored_values
+from .pixels import broken_pixels, each_decoded
 from .slice import CtSlice
+
+SAME_DIRECTION = 0.01  # in each coordinate of the unit vectors along rows and columns
 
 
 def choose_series(
@@ -41,11 +43,10 @@ def _candidates(slices: list[CtSlice]) -> tuple[list[list[CtSlice]], Counter[Lef
         if reason:
             left_out[reason] += len(group)
             continue
-        parts, duplicates = _separated(group)
-        if duplicates:
-            left_out[LeftOut.DUPLICATE_SLICE] += duplicates
+        parts, dropped = _separated(group)
+        left_out += dropped
         if not parts:
-            left_out[LeftOut.SAME_PLACE] += len(group)
+            left_out[LeftOut.SAME_PLACE] += len(group) - dropped.total()
         candidates += parts
     if not candidates:
         raise _nothing_usable(groups, left_out)
@@ -64,14 +65,26 @@ def _groups(slices: list[CtSlice]) -> list[list[CtSlice]]:
         alike[one.series, one.shape, pixel_mm, one.plane is None].append(one)
     groups: list[list[CtSlice]] = []
     for similar in alike.values():
-        parallel: list[list[CtSlice]] = []
-        for one in similar:
-            group = next((g for g in parallel if _are_parallel(g[0], one)), None)
-            if group is None:
-                parallel.append([one])
-            else:
-                group.append(one)
-        groups += parallel
+        if similar[0].plane is None:
+            groups.append(similar)
+        else:
+            groups += _parallel(similar)
+    return groups
+
+
+def _parallel(slices: list[CtSlice]) -> list[list[CtSlice]]:
+    """Slices with positions by their orientation, which may be another for each of thousands."""
+    axes = np.array([np.concatenate([p.along_row, p.along_column]) for p in planes_of(slices)])
+    groups: list[list[CtSlice]] = []
+    firsts = np.empty_like(axes)  # of each group
+    for one, own in zip(slices, axes, strict=True):
+        differences = np.abs(firsts[: len(groups)] - own)
+        fitting = np.flatnonzero((differences <= SAME_DIRECTION).all(axis=1))
+        if fitting.size:
+            groups[fitting[0]].append(one)
+        else:
+            firsts[len(groups)] = own
+            groups.append([one])
     return groups
 
 
@@ -93,16 +106,7 @@ def _are_alike(first: CtSlice, second: CtSlice) -> bool:
     """Whether two slices with positions could be neighbors in a stack."""
     kinds = ((one.shape, one.pixel_mm, one.eight_bit) for one in (first, second))
     known = first.plane is not None and second.plane is not None
-    return known and len(set(kinds)) == 1 and _are_parallel(first, second)
-
-
-def _are_parallel(first: CtSlice, second: CtSlice) -> bool:
-    if first.plane is None or second.plane is None:
-        return True
-    return bool(
-        np.allclose(first.plane.along_row, second.plane.along_row, atol=0.01)
-        and np.allclose(first.plane.along_column, second.plane.along_column, atol=0.01)
-    )
+    return known and len(set(kinds)) == 1 and len(_parallel([first, second])) == 1
 
 
 def _reason_against(group: list[CtSlice], some_have_planes: bool) -> LeftOut | None:
@@ -119,19 +123,20 @@ def _reason_against(group: list[CtSlice], some_have_planes: bool) -> LeftOut | N
     return None
 
 
-def _separated(group: list[CtSlice]) -> tuple[list[list[CtSlice]], int]:
-    """A group as stacks without two slices at one place, and how many duplicates were dropped.
+def _separated(group: list[CtSlice]) -> tuple[list[list[CtSlice]], Counter[LeftOut]]:
+    """A group as stacks without two slices at one place, and what was dropped, by kind.
 
     Phases of one examination may share a series; then the first attribute counts that tells as many
     stacks apart as there are slices at one place. No stacks where none does.
     """
     if group[0].plane is None or not has_repeats(distances_mm(group)):
-        return [group], 0
-    unique = _without_duplicates(group)
-    duplicates = len(group) - len(unique)
+        return [group], Counter()
+    unique, dropped = _without_duplicates(group)
+    if not unique:
+        return [], dropped
     distances = distances_mm(unique)
     if not has_repeats(distances):
-        return [unique], duplicates
+        return [unique], dropped
     most = max(Counter(repeated(distances).tolist()).values())
     for attribute in range(len(unique[0].variant)):
         parts = defaultdict(list)
@@ -139,27 +144,28 @@ def _separated(group: list[CtSlice]) -> tuple[list[list[CtSlice]], int]:
             parts[one.variant[attribute]].append(one)
         stacks = list(parts.values())
         if 1 < len(stacks) <= most and not any(has_repeats(distances_mm(one)) for one in stacks):
-            return stacks, duplicates
-    return [], duplicates
+            return stacks, dropped
+    return [], dropped
 
 
-def _without_duplicates(group: list[CtSlice]) -> list[CtSlice]:
-    """The group without slices that repeat another's pixels at its place."""
+def _without_duplicates(group: list[CtSlice]) -> tuple[list[CtSlice], Counter[LeftOut]]:
+    """The group without slices that repeat another's pixels at its place, or cannot be decoded."""
     places = repeated(distances_mm(group)).tolist()
-    crowded = {place for place, count in Counter(places).items() if count > 1}
-    kept, seen = [], set()
-    for one, place in zip(group, places, strict=True):
-        if place in crowded:
-            try:
-                pixels = next(stored_values([one]))
-            except BrokenFile:
-                continue
-            mark = place, hash(pixels.tobytes())
-            if mark in seen:
-                continue
-            seen.add(mark)
-        kept.append(one)
-    return kept
+    counts = Counter(places)
+    crowded = [index for index, place in enumerate(places) if counts[place] > 1]
+    seen: set[tuple[int, int]] = set()
+    dropped: dict[int, LeftOut] = {}
+    for nth, pixels in each_decoded([group[index] for index in crowded]):
+        index = crowded[nth]
+        if pixels is None:
+            dropped[index] = LeftOut.DAMAGED_SLICE
+            continue
+        mark = places[index], hash(pixels.tobytes())
+        if mark in seen:
+            dropped[index] = LeftOut.DUPLICATE_SLICE
+        seen.add(mark)
+    kept = [one for index, one in enumerate(group) if index not in dropped]
+    return kept, Counter(dropped.values())
 
 
 def distances_mm(group: list[CtSlice]) -> np.ndarray:
@@ -206,8 +212,10 @@ def _describe(group: list[CtSlice]) -> Sentence:
     return describe_scan(len(group), mm, *group[0].shape)
 
 
-def _nothing_usable(groups: list[list[CtSlice]], left_out: Counter[LeftOut]) -> NotAScan:
+def _nothing_usable(groups: list[list[CtSlice]], left_out: Counter[LeftOut]) -> UploadError:
     reason = left_out.most_common(1)[0][0]
+    if reason == LeftOut.DAMAGED_SLICE:
+        return broken_pixels()
     if reason == LeftOut.EIGHT_BIT_PICTURE:
         return NotAScan(say("dicom.pictures_not_scan"))
     if reason == LeftOut.UNPLACED_SLICE:

@@ -205,6 +205,7 @@ def _frames(dataset: Dataset, slice_: CtSlice, count: int) -> Iterator[CtSlice]:
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     if len(per_frame) != count or count > LIMITS.files:
         raise NotASlice(LeftOut.DAMAGED_DICOM)
+    slice_.member.budget.spend("frames", count)
     if count * math.prod(slice_.shape) > LIMITS.voxels:
         raise NotASlice(LeftOut.IMAGE_TOO_LARGE)
     for index, groups in enumerate(per_frame):

@@ -6,6 +6,8 @@ UploadError                what a person uploaded cannot be used
 ├── NoDecoder              a compression that cannot be decoded here
 ├── BrokenFile             cut, damaged, encrypted or self-contradicting
 ├── TooLarge               over a limit of files, bytes or voxels
+├── OverBudget             reading it took more time or memory than an upload may take
+├── ReadingStopped         the process that read it ended, whoever is to blame
 ├── SeveralSeries          more than one good scan: `choices` describes them
 ├── TruthMismatch          the ground truth does not belong to the scan's grid
 ├── UploadGone             what a step names is no upload that waits for this visitor
@@ -53,6 +55,14 @@ class BrokenFile(UploadError):
 
 class TooLarge(UploadError):
     """The upload is over a limit of files, bytes or voxels."""
+
+
+class OverBudget(UploadError):
+    """Reading it took more time or memory than an upload may take."""
+
+
+class ReadingStopped(UploadError):
+    """The process that read it ended before it was done; the files need not be to blame."""
 
 
 class SeveralSeries(UploadError):

@@ -36,6 +36,10 @@ class Sentence(str):
         sentence.code, sentence.fields = code, fields
         return sentence
 
+    def __reduce__(self) -> tuple:
+        """As its code and fields, for another process that says it again."""
+        return Sentence, (self.code, dict(self.fields))
+
     def in_language(self, language: str) -> str:
         """The sentence in the words of another catalog."""
         return _in_words(self.code, self.fields, language)

@@ -1,7 +1,9 @@
 """What a person uploads, read within bounds: a scan, and a ground truth on its grid.
 
 upload        the two entries, `read_scan` and `read_truth`
-archive       the files of an upload, also inside zips; limits says how much that may be
+workers       the same two in processes of their own, which worker_process is
+archive       the files of an upload, also inside zips; limits says how much that may be, and budget
+              counts
 filetype      what a file is, by its first bytes
 dicom/        CT series, masks and SEG;  nifti, pictures: the other formats
 hounsfield    stored values to HU;  geometry: slices to one grid in space

@@ -43,7 +43,7 @@ class Limits:
     ratio: int = 300
     entries: int = 10_000
     directory_bytes: int = 5_000_000
-    elements: int = 1_500_000
+    elements: int = 1_200_000
     frames: int = 20_000
     decoded_bytes: int = 6_000_000_000
     truth_voxels: int = 800_000_000

@@ -6,10 +6,12 @@ reports how they ended. When the page is gone, its control socket says so and al
 when this process is killed, the system ends them.
 
 control     each message brings three descriptors: request, answer, life
-request     pipe to the reader: a pickled `workers.Request`
-answer      pipe from the reader: the length of a pickled answer, the answer, the voxels behind it
-life        socket to this process: it ends the reader when the page closes it, and sends how the
-            reader ended: JSON of its `signal`, `exit` status, CPU `seconds` and peak `megabytes`
+request     pipe to the reader: the length of a pickled request, the request; then one byte where
+            the page wants the voxels through the pipe, none where it has copied them itself
+answer      pipe from the reader: the length of a pickled answer, the answer; then the voxels
+life        socket to this process, which sends lines of JSON: the number of the reader's `process`,
+            later how it ended, by `signal`, `exit` status, CPU `seconds` and peak `megabytes`; it
+            ends the reader when the page closes the socket
 """
 
 import contextlib
@@ -101,6 +103,7 @@ class Zygote:
         os.close(request)
         os.close(answer)
         line = socket.socket(fileno=life)
+        _tell(line, {"process": process})
         self._readers[line] = process
         self._selector.register(line, selectors.EVENT_READ)
 
@@ -138,8 +141,7 @@ class Zygote:
                 "seconds": usage.ru_utime + usage.ru_stime,
                 "megabytes": usage.ru_maxrss // 1024,
             }
-            with contextlib.suppress(OSError):  # nobody waits any more
-                line.send(json.dumps(report).encode())
+            _tell(line, report)
             del self._readers[line]
             with contextlib.suppress(KeyError):
                 self._selector.unregister(line)
@@ -156,8 +158,8 @@ def read(request: int, answer: int) -> None:
     Args:
         request, answer: descriptors of the two pipes.
     """
-    with open(request, "rb") as stream:
-        kind, *inputs = pickle.load(stream)
+    asked = open(request, "rb")  # noqa: SIM115 - until this process ends
+    kind, *inputs = pickle.loads(asked.read(*LENGTH.unpack(asked.read(LENGTH.size))))
     budget = ProcessBudget()
     decode_with(ForkedDecoder(budget))
     voxels = None
@@ -165,11 +167,12 @@ def read(request: int, answer: int) -> None:
     try:
         if kind == "scan":
             volume = _scan(budget, *inputs)
-            voxels, content = volume.hu, ("read", volume.shape, rest_of(volume))
+            voxels, content = volume.hu, (volume.shape, rest_of(volume))
         else:
             truth = _truth(budget, *inputs)
-            voxels = truth.labels
-            content = ("read", voxels.shape, {"notices": truth.notices})
+            voxels, content = truth.labels, (truth.labels.shape, {"notices": truth.notices})
+        voxels = np.ascontiguousarray(voxels)
+        content = ("read", voxels.ctypes.data, *content)
     except UploadError as error:
         choices = (error.choices,) if isinstance(error, SeveralSeries) else ()
         content = ("refused", type(error).__name__, (error.args[0], *choices))
@@ -182,8 +185,8 @@ def read(request: int, answer: int) -> None:
     head = pickle.dumps((budget.usage(), *content), protocol=5)
     with open(answer, "wb", buffering=0) as stream:
         stream.write(LENGTH.pack(len(head)) + head)
-        if voxels is not None:
-            left = np.ascontiguousarray(voxels).data.cast("B")
+        if voxels is not None and asked.read(1):
+            left = voxels.data.cast("B")
             while left:
                 left = left[stream.write(left) :]
 
@@ -319,6 +322,11 @@ def _set_limit(limit: int, most: int) -> None:
     """Sets a limit that can be raised again, as far as the system allows."""
     _, hard = resource.getrlimit(limit)
     resource.setrlimit(limit, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _tell(life: socket.socket, report: dict) -> None:
+    with contextlib.suppress(OSError):  # nobody waits any more
+        life.send(json.dumps(report).encode() + b"\n")
 
 
 def _kill(process: int) -> None:

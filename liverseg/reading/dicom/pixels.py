@@ -23,6 +23,9 @@ from .slice import CtSlice
 
 BYTES_PER_PIXEL = 4  # at most, in CT and in masks
 
+MOST_RUNS = 1.25  # bytes for one; 1 + 1/128 where nothing repeats
+RUNS_HEAD = 100_000  # bytes for offsets and the frames' headers
+
 _apart = FrameDecoder()
 
 
@@ -115,6 +118,8 @@ def _frames(
 ) -> Iterator[np.ndarray]:
     """The frames asked for; compressed ones are decoded in a process of their own."""
     syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax == RLELossless:
+        _check_runs(dataset, shape)
     if not syntax.is_encapsulated or syntax == RLELossless:  # by pydicom, in Python
         yield from iter_pixels(dataset, indices=list(frames), raw=True)
         return
@@ -132,6 +137,14 @@ def _frames(
                 raise
             raise broken_pixels() from None
         yield pixels
+
+
+def _check_runs(dataset: Dataset, shape: tuple[int, int]) -> None:
+    """BrokenFile for runs that no encoder makes: of single bytes, each of which takes its time."""
+    pixel_bytes = math.ceil(int(dataset.BitsAllocated) / 8)
+    plain = int(dataset.get("NumberOfFrames") or 1) * math.prod(shape) * pixel_bytes
+    if len(dataset.PixelData) > MOST_RUNS * plain + RUNS_HEAD:
+        raise broken_pixels()
 
 
 def _compressed(dataset: Dataset, options: dict, shape: tuple[int, int]) -> list[bytes]:

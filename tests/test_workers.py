@@ -1,0 +1,500 @@
+"""Uploads are read in processes of their own, within a budget, and harm nobody else there."""
+
+import io
+import logging
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import RLELossless
+
+from liverseg.errors import (
+    BrokenFile,
+    OverBudget,
+    ReadingStopped,
+    Replaced,
+    SeveralSeries,
+    TooLarge,
+    WrongModality,
+)
+from liverseg.reading import upload, workers
+from liverseg.reading.workers import Readers
+from tests.helpers.make_dicom import (
+    GDCM_SYNTAXES,
+    body,
+    changed,
+    ct,
+    enhanced,
+    group,
+    seg,
+    series,
+    set_pixels,
+    to_bytes,
+    write,
+)
+
+if not hasattr(os, "fork"):
+    pytest.skip(reason="reads in this process where a system cannot fork", allow_module_level=True)
+
+SECONDS, MEGABYTES = 20, 1500
+SIDE = 4096
+
+
+@pytest.fixture(scope="module")
+def readers():
+    readers = Readers()
+    readers.start()
+    yield readers
+    readers.close()
+
+
+@pytest.fixture
+def volume(readers, tmp_path):
+    """A small scan to lay a ground truth on."""
+    return readers.read_scan(write(series(3), tmp_path / "scan"))
+
+
+@pytest.fixture
+def spent(caplog):
+    """What the last reading took: CPU seconds and MB."""
+    caplog.set_level(logging.DEBUG, logger=workers.__name__)
+
+    def last() -> tuple[float, int]:
+        argument = caplog.records[-1].args
+        if isinstance(argument, dict):  # it was ended
+            return argument["seconds"], argument["megabytes"]
+        return argument
+
+    return last
+
+
+def zip_of(path: Path, entries: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made:
+        for name, content in entries.items():
+            made.writestr(name, content)
+    return path
+
+
+def rle(dataset: Dataset, *segments: bytes) -> Dataset:
+    """The dataset with run-length encoded segments as its pixels."""
+    starts = np.cumsum([64, *map(len, segments)])[:-1].tolist()
+    head = struct.pack("<16I", len(segments), *starts, *[0] * (15 - len(segments)))
+    dataset.PixelData = encapsulate([head + b"".join(segments)])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = RLELossless
+    return dataset
+
+
+# ---------------------------------------------------------------- attacks
+
+
+def dozen_of_segs(path: Path) -> Path:
+    """Each of nearly 400 million voxels."""
+    one = seg({"Liver": np.zeros((23, 8, 8))})
+    changed(one, Rows=SIDE, Columns=SIDE, PixelData=bytes(23 * SIDE**2 // 8))
+    content = to_bytes(one)
+    return zip_of(path, {f"{k}": content for k in range(12)})
+
+
+def sixty_masks(path: Path) -> Path:
+    one = ct(stored=np.zeros((8, 8), np.uint8), Rows=SIDE, Columns=SIDE)
+    content = to_bytes(rle(one, b"\x81\0" * (SIDE**2 // 128)))
+    return zip_of(path, {f"liver/{k}": content for k in range(60)})
+
+
+def zips_of_folders(path: Path) -> Path:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as inner:
+        for k in range(4900):
+            inner.writestr(f"{k}/", b"")
+    return zip_of(path, {f"{k}.zip": stream.getvalue() for k in range(100)})
+
+
+def lying_locator(path: Path) -> Path:
+    """A zip64 of 500,000 entries whose locator points to a record that says five."""
+
+    def record(count: int, size: int, start: int) -> bytes:
+        return struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, start)
+
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", *[0] * 12, 1, *[0] * 5) + b"a"
+    count = 500_000
+    start = 4 + 56
+    directory = entry * count
+    content = b"PK\3\4" + record(5, 5 * len(entry), start) + directory
+    content += record(count, len(directory), start)
+    content += struct.pack("<4sLQL", b"PK\6\7", 0, 4, 1)
+    content += struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 5, 5, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return zip_of(path, {"inner.zip": content})
+
+
+def pictures_of_nothing(path: Path) -> Path:
+    stream = io.BytesIO()
+    Image.new("RGBA", (SIDE, SIDE), (9, 9, 9, 100)).save(stream, "PNG")
+    return zip_of(path, {f"{k}.png": stream.getvalue() for k in range(23)})
+
+
+def headers_of_many_elements(path: Path) -> Path:
+    elements = b"".join(
+        struct.pack("<HH2sH", 0x6001 + 2 * (k // 60_000), 0x1000 + k % 60_000, b"LO", 0)
+        for k in range(190_000)
+    )
+    content = to_bytes(ct())
+    at = content.index(b"\xe0\x7f\x10\x00OW")
+    content = content[:at] + elements + content[at:]
+    return zip_of(path, {f"{k}": content for k in range(20)})
+
+
+def jpeg_of_many_scans(path: Path) -> Path:
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256)).repeat(4, 0).repeat(4, 1)
+    Image.fromarray(noise.astype(np.uint8)).save(stream, "JPEG", progressive=True, quality=5)
+    content = stream.getvalue()
+    last = content.rindex(b"\xff\xda")
+    content = content[:last] + content[last:-2] * 5000 + content[-2:]
+    return zip_of(path, {"slice.jpg": content})
+
+
+def runs_of_one(path: Path) -> Path:
+    one = ct(stored=np.zeros((8, 8), np.uint16), Rows=512, Columns=512)
+    runs = b"\0\1" * 512**2
+    files = {}
+    for k in range(200):
+        one.ImagePositionPatient = [0, 0, k]
+        files[f"{k}"] = to_bytes(rle(one, b"\0\4" * 512**2, runs))
+    return zip_of(path, files)
+
+
+def many_orientations(path: Path) -> Path:
+    files = {}
+    for k in range(1200):
+        turn, tilt = np.radians(k % 360), np.radians(3 * (k // 360))
+        row = np.cos(turn), np.sin(turn), 0
+        column = -np.sin(turn) * np.cos(tilt), np.cos(turn) * np.cos(tilt), np.sin(tilt)
+        files[f"{k}"] = to_bytes(ct(float(k), ImageOrientationPatient=[*row, *column]))
+    return zip_of(path, files)
+
+
+def two_phases(path: Path, side: int = 512) -> Path:
+    """Honest: an enhanced CT of 200 frames, a hundred of each phase."""
+    one = enhanced(200)
+    frames = np.random.default_rng(0).integers(0, 1500, (200, side, side), np.uint16)
+    set_pixels(one, frames)
+    for k, groups in enumerate(one.PerFrameFunctionalGroupsSequence):
+        groups.PlanePositionSequence[0].ImagePositionPatient = [0.0, 0.0, 5.0 * (k // 2)]
+        groups.FrameContentSequence = [group(TemporalPositionIndex=k % 2)]
+    path.write_bytes(to_bytes(one))
+    return path
+
+
+SCANS = {
+    zips_of_folders: TooLarge,
+    lying_locator: TooLarge,
+    pictures_of_nothing: TooLarge,
+    headers_of_many_elements: TooLarge,
+    jpeg_of_many_scans: BrokenFile,
+    runs_of_one: BrokenFile,
+    many_orientations: SeveralSeries,
+    two_phases: SeveralSeries,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", SCANS, ids=lambda make: make.__name__)
+def test_an_upload_that_cost_too_much_is_answered_soon(readers, tmp_path, spent, make):
+    path = make(tmp_path / "upload")
+    with pytest.raises(SCANS[make]):
+        readers.read_scan(path)
+    seconds, megabytes = spent()
+    assert seconds < SECONDS
+    assert megabytes < MEGABYTES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [dozen_of_segs, sixty_masks], ids=lambda make: make.__name__)
+def test_a_truth_of_too_many_voxels_is_refused_as_announced(readers, volume, tmp_path, spent, make):
+    path = make(tmp_path / "upload")
+    with pytest.raises(TooLarge):
+        readers.read_truth(path, volume)
+    seconds, megabytes = spent()
+    assert seconds < 2
+    assert megabytes < MEGABYTES
+
+
+# ---------------------------------------------------------------- the same as without
+
+
+def equal(first, second) -> bool:
+    """Whether two volumes are the same but for being two."""
+    source = str(first.source.headers) == str(second.source.headers)
+    for name in ("affine", "positions_mm"):
+        source = source and np.array_equal(getattr(first, name), getattr(second, name))
+    about = ((one.spacing, one.windowed, one.notices, one.kind) for one in (first, second))
+    return source and np.array_equal(first.hu, second.hu) and len(set(about)) == 1
+
+
+def nifti(folder: Path) -> Path:
+    hu = np.stack([body(k) for k in range(4)]).T
+    nibabel.save(nibabel.Nifti1Image(hu, np.diag([-2.0, -2, 5, 1])), folder / "scan.nii.gz")
+    return folder / "scan.nii.gz"
+
+
+def png(folder: Path) -> Path:
+    for k in range(3):
+        pixels = np.random.default_rng(k).integers(0, 256, (20, 30), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{k}.png")
+    return folder
+
+
+def dicom(folder: Path, **attributes) -> Path:
+    return write(series(3, **attributes), folder / "dicom")
+
+
+KINDS = {"dicom": dicom, "nifti": nifti, "png": png}
+for uid in GDCM_SYNTAXES:
+    KINDS[uid] = partial(dicom, syntax=uid)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_scan_is_read_as_in_this_process(readers, tmp_path, kind):
+    path = KINDS[kind](tmp_path)
+    assert equal(readers.read_scan(path), upload.read_scan(path))
+
+
+def test_voxels_that_cannot_be_copied_come_through_the_pipe(readers, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "LIBC", None)
+    hu = np.random.default_rng(0).integers(-1000, 1000, (900, 1000), np.int16)  # more than a pipe
+    path = write([ct(5.0 * k, hu=hu + k) for k in range(3)], tmp_path)
+    assert equal(readers.read_scan(path), upload.read_scan(path))
+
+
+def test_paths_may_be_relative(readers, tmp_path, monkeypatch):
+    dicom(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert readers.read_scan("dicom").shape == (3, 12, 16)
+    assert readers.read_scan(sorted(Path("dicom").iterdir())).shape == (3, 12, 16)
+
+
+def test_a_truth_is_read_as_in_this_process(readers, volume, tmp_path):
+    masks = {"Liver": np.ones((3, 12, 16)), "Liver tumor": np.eye(12, 16)[None].repeat(3, 0)}
+    path = write([seg(masks)], tmp_path / "seg")
+    found, expected = readers.read_truth(path, volume), upload.read_truth(path, volume)
+    assert found.tumor.sum() == 3 * 12
+    assert np.array_equal(found.labels, expected.labels)
+    assert found.notices == expected.notices
+
+
+def test_of_several_scans_a_person_chooses(readers, tmp_path):
+    two = [*series(4), *series(5, SeriesInstanceUID="1.2.3")]
+    path = write(two, tmp_path / "two")
+    with pytest.raises(SeveralSeries) as found:
+        readers.read_scan(path)
+    with pytest.raises(SeveralSeries) as expected:
+        upload.read_scan(path)
+    assert found.value.choices == expected.value.choices
+    assert [one.code for one in found.value.choices] == ["choice.scan_spaced"] * 2
+    assert readers.read_scan(path, 1).shape[0] == 4
+
+
+def test_a_refusal_is_that_of_this_process(readers, tmp_path):
+    path = write([ct(Modality="MR")], tmp_path / "mr")
+    with pytest.raises(WrongModality) as found:
+        readers.read_scan(path)
+    with pytest.raises(WrongModality) as expected:
+        upload.read_scan(path)
+    assert found.value.code == "upload.other_modality"
+    assert found.value.args == expected.value.args
+
+
+# ---------------------------------------------------------------- ends
+
+
+BEHAVE = """
+import mmap, os, signal, socket
+from liverseg.reading import limits, upload, worker_process
+def spin():
+    while True: pass
+def read_scan(paths, *, series, budget):
+    {}
+worker_process.read_scan = read_scan
+worker_process.serve(socket.socket(fileno=os.dup(0)))
+"""
+
+
+@pytest.fixture
+def reading(monkeypatch):
+    """Readers that do something else than reading."""
+    made = []
+
+    def behave(code: str) -> Readers:
+        command = (sys.executable, "-c", BEHAVE.format(code.replace("\n", "\n    ")))
+        monkeypatch.setattr(workers, "COMMAND", command)
+        made.append(Readers())
+        return made[-1]
+
+    yield behave
+    for one in made:
+        one.close()
+
+
+def descendants(process: int) -> set[int]:
+    """The processes that one has started, and theirs."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                if state != "Z":
+                    parents[int(entry.name)] = int(parent)
+    found, new = set(), {process}
+    while new:
+        new = {child for child, parent in parents.items() if parent in new}
+        found |= new
+    return found
+
+
+def soon(condition) -> bool:
+    """Whether it comes true within some seconds."""
+    end = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@contextmanager
+def at_work(readers, count: int = 1, **arguments):
+    """Reads in threads that are at work; afterwards their outcome is known."""
+    before = descendants(os.getpid())
+    with ThreadPoolExecutor(count) as pool:
+        runs = [pool.submit(readers.read_scan, "/nowhere", **arguments) for _ in range(count)]
+        assert soon(lambda: len(descendants(os.getpid()) - before) > count)  # and a zygote
+        yield runs
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    {
+        "budget.take(limits.LIMITS.cpu_seconds - 1); spin()": "reading.time_spent",
+        "bytearray(1_500_000_000)": "reading.memory_spent",
+        "budget.allow(1000); bytearray(3_500_000_000)": "reading.memory_spent",
+        "os.kill(os.getpid(), signal.SIGSEGV)": "reading.stopped",
+        "os._exit(7)": "reading.stopped",
+        "raise ValueError('secret')": "reading.stopped",
+    }.items(),
+)
+def test_an_end_before_its_time_is_a_sentence(reading, caplog, code, sentence):
+    readers = reading(code)
+    for _ in range(2):  # the next one is read, and ends too
+        with pytest.raises((OverBudget, ReadingStopped)) as ended:
+            readers.read_scan("/nowhere")
+        assert ended.value.code == sentence
+    assert "secret" not in caplog.text
+    assert ("ValueError" in caplog.text) == ("ValueError" in code)
+
+
+def test_a_scan_may_take_more_memory_than_what_is_none(reading, tmp_path):
+    readers = reading(
+        "budget.allow(1000); mmap.mmap(-1, 2_000_000_000)\nreturn upload.read_scan(paths)"
+    )
+    assert readers.read_scan(dicom(tmp_path)).shape == (3, 12, 16)
+
+
+def test_a_reader_cannot_write_files(reading, tmp_path):
+    readers = reading(f"open({str(tmp_path / 'file')!r}, 'w').write('x')")
+    with pytest.raises(ReadingStopped):
+        readers.read_scan("/nowhere")
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_what_nobody_waits_for_is_ended_at_once(reading, tmp_path):
+    readers, wanted = reading("upload.read_scan(paths); spin()"), threading.Event()
+    wanted.set()
+    compressed = dicom(tmp_path, syntax=next(iter(GDCM_SYNTAXES)))  # there is a decoder too
+    before = descendants(os.getpid())
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(readers.read_scan, compressed, wanted=wanted.is_set)
+        assert soon(lambda: len(descendants(os.getpid()) - before) == 3)
+        start = time.monotonic()
+        wanted.clear()
+        with pytest.raises(Replaced):
+            run.result(timeout=10)
+    assert time.monotonic() - start < 0.5
+    assert soon(lambda: len(descendants(os.getpid()) - before) == 1)
+
+
+def test_two_are_read_at_once_and_who_waits_may_leave(reading):
+    readers, wanted = reading("spin()"), threading.Event()
+    wanted.set()
+    before = descendants(os.getpid())
+    with at_work(readers, 2, wanted=wanted.is_set) as runs:
+        start = time.monotonic()
+        with pytest.raises(Replaced):
+            readers.read_scan("/nowhere", wanted=lambda: time.monotonic() < start + 0.3)
+        assert len(descendants(os.getpid()) - before) == 3
+        assert not any(run.done() for run in runs)
+        wanted.clear()
+    assert all(isinstance(run.exception(), Replaced) for run in runs)
+
+
+def test_a_zygote_that_was_ended_takes_its_readers_along_and_is_replaced(reading):
+    readers = reading("spin()")
+    before = descendants(os.getpid())
+    with at_work(readers) as (run,):
+        (zygote,) = (p for p in descendants(os.getpid()) - before if descendants(p))
+        os.kill(zygote, signal.SIGKILL)
+        assert isinstance(run.exception(timeout=10), ReadingStopped)
+        assert soon(lambda: descendants(os.getpid()) == before)
+    with at_work(readers):
+        readers.close()
+
+
+def test_closing_ends_all_and_nothing_is_read_afterwards(reading):
+    readers = reading("spin()")
+    before = descendants(os.getpid())
+    with at_work(readers) as (run,):
+        readers.close()
+        assert isinstance(run.exception(timeout=10), ReadingStopped)
+    assert soon(lambda: descendants(os.getpid()) == before)
+    with pytest.raises(ReadingStopped):
+        readers.read_scan("/nowhere")
+    assert descendants(os.getpid()) == before
+
+
+PAGE = """
+import sys, threading
+from liverseg.reading import workers
+workers.COMMAND = (sys.executable, "-c", sys.argv[1])
+threading.Thread(target=workers.Readers().read_scan, args=("/nowhere",)).start()
+"""
+
+
+def test_nothing_is_left_of_a_page_that_was_killed():
+    command = [sys.executable, "-c", PAGE, BEHAVE.format("spin()")]
+    with subprocess.Popen(command, cwd=workers.PACKAGE.parent) as page:
+        assert soon(lambda: len(descendants(page.pid)) == 2)
+        started = descendants(page.pid)
+        page.kill()
+    assert soon(lambda: not started & {*map(int, filter(str.isdecimal, os.listdir("/proc")))})
+
+
+def test_an_answer_is_made_of_nothing_but_what_answers_hold():
+    for harmful in (os.system, subprocess.Popen, np.load):
+        with pytest.raises(ReadingStopped):
+            workers._Answer(io.BytesIO(pickle.dumps(harmful))).load()

@@ -25,6 +25,7 @@ from liverseg.errors import (
     WrongModality,
 )
 from liverseg.phantom import make_phantom
+from liverseg.reading.dicom import pixels
 from liverseg.reading.upload import read_scan
 from tests.helpers.make_dicom import (
     COLUMNS,
@@ -921,3 +922,37 @@ def test_empty_uids_of_anonymised_files_do_not_matter(tmp_path):
     for k, dataset in enumerate(slices):
         changed(dataset, **empty).save_as(folder / str(k), enforce_file_format=False)
     assert np.array_equal(read_scan(folder).hu, expected(3))
+
+
+def test_undecodable_slices_all_at_one_place_are_damaged(tmp_path):
+    slices = [ct(stored=body().astype(np.uint16) + k, SOPInstanceUID=f"1.{k}") for k in range(3)]
+    for one in slices:
+        one.PixelData = one.PixelData[:50]
+    with pytest.raises(BrokenFile) as refused:
+        read_scan(write(slices, tmp_path))
+    assert refused.value.code == "dicom.damaged_pixels"
+
+
+def test_a_damaged_slice_beside_a_good_one_at_its_place_is_left_out(tmp_path):
+    slices = series(3)
+    damaged = ct(5.0, hu=body(7), PixelData=b"12")
+    volume = read_scan(write([*slices, damaged], tmp_path))
+    assert volume.shape[0] == 3
+    assert any("1 damaged slice" in notice for notice in volume.notices)
+
+
+def test_a_file_of_two_phases_is_decoded_once(tmp_path, monkeypatch):
+    one = enhanced(8)
+    for k, groups in enumerate(one.PerFrameFunctionalGroupsSequence):
+        groups.PlanePositionSequence[0].ImagePositionPatient = [0.0, 0.0, 5.0 * (k // 2)]
+        groups.FrameContentSequence = [group(TemporalPositionIndex=k % 2)]
+    write([one], tmp_path)
+    opened = []
+    whole = pixels.read_dataset
+    monkeypatch.setattr(pixels, "read_dataset", lambda *a: opened.append(a) or whole(*a))
+    with pytest.raises(SeveralSeries):
+        read_scan(tmp_path)
+    assert len(opened) == 1
+    volume = read_scan(tmp_path, series=1)
+    assert len(opened) == 3
+    assert volume.shape[0] == 4

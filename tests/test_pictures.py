@@ -1,5 +1,6 @@
 """PNG and JPEG slices of every depth and color."""
 
+import zipfile
 from io import BytesIO
 
 import numpy as np
@@ -73,6 +74,18 @@ def test_transparent_is_black(tmp_path):
     volume = read_scan(save(pixels, tmp_path / "slice.png"))
     assert (volume.hu[0, :5] == LOW).all()
     assert np.array_equal(volume.hu[0, 5:], as_hu(GREY[5:]))
+
+
+def test_numbers_in_names_may_have_thousands_of_digits(tmp_path):
+    names = {"1" * 5000: 0, "0" * 4999 + "12": 40, "7": 80, "2" + "0" * 5000: 120}
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as made:
+        for name, gray in names.items():
+            stream = BytesIO()
+            save_to = Image.fromarray(GREY // 2 + np.uint8(gray))
+            save_to.save(stream, "PNG")
+            made.writestr(f"{name}.png", stream.getvalue())
+    volume = read_scan(tmp_path / "pictures.zip")
+    assert np.array_equal(np.argsort(volume.hu[:, 0, 0]), [2, 1, 0, 3])
 
 
 def test_several_pictures_are_in_the_natural_order_of_their_names(tmp_path):

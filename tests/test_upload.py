@@ -9,15 +9,33 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
-from liverseg.errors import BrokenFile, NoDecoder, NotAScan, TooLarge, UploadError
-from liverseg.reading import archive, limits, upload
+from liverseg.errors import (
+    BrokenFile,
+    NoDecoder,
+    NotAScan,
+    SeveralSeries,
+    TooLarge,
+    UploadError,
+)
+from liverseg.reading import archive, budget, limits, upload
 from liverseg.reading.upload import read_scan, read_truth
 from liverseg.sentences import say
-from tests.helpers.make_dicom import body, changed, ct, seg, series, to_bytes, write
+from liverseg.volume import LPS_TO_RAS
+from tests.helpers.make_dicom import (
+    body,
+    changed,
+    ct,
+    enhanced,
+    seg,
+    series,
+    to_bytes,
+    write,
+)
 
 CANARY = "Zanaria"
 
@@ -198,6 +216,62 @@ def test_too_many_voxels_are_refused(tmp_path, small_limits):
     small_limits(voxels=1000)
     with pytest.raises(TooLarge, match="voxels"):
         read_scan(write(series(6), tmp_path / "scan"))
+
+
+def zip_of_folders(path, count):
+    with zipfile.ZipFile(path, "w") as made:
+        for k in range(count):
+            made.writestr(f"{k}/", b"")
+
+
+@pytest.mark.parametrize(
+    ("cost", "least", "most"),
+    [
+        ("entries", 11, 12),
+        ("elements", 50, 500),
+        ("frames", 10, 11),
+        ("decoded_bytes", 7_000, 100_000),
+    ],
+)
+def test_what_is_announced_counts_for_the_whole_upload(tmp_path, monkeypatch, cost, least, most):
+    """Each of two halves is within the limits."""
+    other = changed(enhanced(6), SeriesInstanceUID="1.2.3")
+    folder = write([enhanced(5), other], tmp_path / "scan")
+    for count in (5, 6):
+        zip_of_folders(folder / f"{count}.zip", count)
+    monkeypatch.setattr(budget, "LIMITS", replace(limits.LIMITS, **{cost: most}))
+    with pytest.raises(SeveralSeries):
+        read_scan(folder)
+    monkeypatch.setattr(budget, "LIMITS", replace(limits.LIMITS, **{cost: least - 1}))
+    with pytest.raises(TooLarge) as refused:
+        read_scan(folder)
+    assert refused.value.code == f"budget.{cost}"
+
+
+@pytest.mark.parametrize("kind", ["seg", "masks", "nifti", "png"])
+def test_the_voxels_of_a_truth_count_together(tmp_path, monkeypatch, kind):
+    scan = read_scan(write(series(3), tmp_path / "scan"))
+    mask = np.ones((3, 12, 16), np.uint8)
+    folder = tmp_path / "liver"
+    if kind == "seg":
+        write([seg({"Liver": mask}), seg({"Liver": mask})], folder)
+    elif kind == "masks":
+        write([ct(5.0 * k, stored=mask[k]) for k in range(3)], folder)
+    else:
+        folder.mkdir()
+    if kind == "nifti":
+        for name in ("liver", "liver_tumor"):
+            affine = LPS_TO_RAS @ scan.affine
+            nibabel.save(nibabel.Nifti1Image(mask.T, affine), folder / f"{name}.nii.gz")
+    elif kind == "png":
+        for k, plane in enumerate(mask):
+            Image.fromarray(plane).save(folder / f"{k}.png")
+    voxels = mask.size * (2 if kind in ("seg", "nifti") else 1)
+    read_truth(folder, scan)
+    monkeypatch.setattr(budget, "LIMITS", replace(limits.LIMITS, truth_voxels=voxels - 1))
+    with pytest.raises(TooLarge) as refused:
+        read_truth(folder, scan)
+    assert refused.value.code == "budget.truth_voxels"
 
 
 def test_the_limits_are_a_sentence_for_page_and_readme():

@@ -45,7 +45,6 @@ from .upload import read_scan, read_truth
 from .workers import LENGTH, OUT_OF_MEMORY
 
 PARENT_DEATH = 1  # PR_SET_PDEATHSIG of Linux
-MOST_ALLOWED = 2 * LIMITS.voxels  # for which time is granted
 
 
 def serve(control: socket.socket) -> None:
@@ -62,7 +61,7 @@ class Zygote:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._readers: dict[socket.socket, int] = {}  # life to process
+        self._readers: dict[Any, int] = {}  # life to process
         self._ended, told = socket.socketpair()
         for end in (self._ended, told):
             end.setblocking(False)
@@ -85,7 +84,7 @@ class Zygote:
                     self._start(*descriptors)
                 elif key.fileobj is self._ended:
                     self._reap()
-                elif isinstance(key.fileobj, socket.socket):  # a life that the page has closed
+                elif key.fileobj in self._readers:  # not reaped just now: the page has closed it
                     self._selector.unregister(key.fileobj)
                     _kill(self._readers[key.fileobj])
 
@@ -225,7 +224,7 @@ class ProcessBudget(Budget):
 
     def allow(self, voxels: int) -> None:
         """See `Budget`."""
-        self._voxels = min(MOST_ALLOWED, self._voxels + voxels)
+        self._voxels = min(LIMITS.voxels, self._voxels + voxels)
         self._limit()
 
     def take(self, decoder_seconds: float) -> None:

@@ -147,6 +147,7 @@ class Zygote:
             line.close()
 
     def _end_all(self) -> None:
+        signal.set_wakeup_fd(-1)  # nobody listens when they end
         for process in self._readers.values():
             _kill(process)
 

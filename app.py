@@ -17,7 +17,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
 import gradio as gr
 
 from liverseg.errors import WeightsError
-from liverseg.page.events import answering
+from liverseg.page.events import answering, answering_program
 from liverseg.page.handlers import Handlers
 from liverseg.page.routes import script_address
 from liverseg.page.server import PortTaken, Server, log_discreetly
@@ -142,7 +142,7 @@ class Page:
         A new event takes the place of one of its kind that is still being answered.
         """
         event(
-            self._answer(handler),
+            answering(self.handlers, handler, vars(self)),
             [self.visitor, *inputs],
             self._widgets,
             concurrency_limit=None,
@@ -163,18 +163,15 @@ class Page:
         """The same work for programs: `Client(url).predict(..., api_name="/segment")`."""
         scan, truth = handles("scan"), handles("truth")
         series = gr.Number(None, label="series", precision=0, visible=False)
-        report = gr.JSON(label="report", visible=False)
-        labels = ServedFile(label="segmentation", visible=False)
+        self.report = gr.JSON(label="report", visible=False)
+        self.labels = ServedFile(label="segmentation", visible=False)
         gr.Button(visible=False).click(
-            self._answer(self.handlers.analyze),
+            answering_program(self.handlers, self.handlers.analyze, vars(self)),
             [scan, truth, series],
-            [report, labels],
+            [self.report, self.labels],
             api_name="segment",
             concurrency_limit=None,
         )
-
-    def _answer(self, handler: Callable) -> Callable:
-        return answering(self.handlers, handler, vars(self))
 
 
 def serve(folder: TempFolder, host: str, port: int) -> tuple[Page, Server]:
@@ -205,7 +202,7 @@ def main() -> None:
         except PortTaken:
             sys.exit(_said(terminal, say("page.port_taken", port=port)))
         try:
-            page.service.check()
+            page.service.start()
         except WeightsError as error:
             server.close()
             sys.exit(_said(terminal, str(error)))
@@ -215,6 +212,7 @@ def main() -> None:
             server.wait()
         finally:
             server.close()
+            page.service.close()
 
 
 def _said(terminal: TextIO, sentence: str) -> int:

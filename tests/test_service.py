@@ -4,6 +4,7 @@ import itertools
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom
 from liverseg.reading import limits
 from tests.helpers.make_dicom import ct, series, write
+from tests.helpers.page_server import wait_until
 
 
 class Received:
@@ -41,7 +43,8 @@ def opened(tmp_path):
         folder.mkdir()
     opened = Service(*folders)
     opened.reading = folders[0]
-    return opened
+    yield opened
+    opened.close()
 
 
 def files_in(opened):
@@ -105,6 +108,52 @@ def test_a_truth_that_came_first_and_does_not_fit_leaves_the_scan(opened, tmp_pa
         opened.open_waiting_truth("ann")
     assert opened.open_waiting_truth("ann").volume is volume  # nothing waits any more
     assert files_in(opened) == []
+
+
+class Leaves:
+    """Readers that ask whether anybody waits, before and after something happens."""
+
+    def __init__(self, happens):
+        self.happens, self.answers = happens, []
+
+    def read_scan(self, paths, series=None, *, wanted):
+        self.read_truth(paths, None, wanted=wanted)
+
+    def close(self):
+        pass
+
+    def read_truth(self, paths, volume, *, wanted):
+        for happens in (lambda: None, self.happens):
+            happens()
+            self.answers.append(wanted())
+        raise Replaced("left")
+
+
+def test_reading_is_of_no_use_once_its_job_was_stopped(opened, tmp_path):
+    def read():
+        yield opened.open_scan("ann", Received(write(series(3), tmp_path / "scan")))
+
+    opened.readers = Leaves(lambda: opened.jobs.stop("ann"))
+    job = opened.jobs.start("ann", "reading", read(), nullcontext())
+    wait_until(lambda: job.is_done, 30)
+    assert opened.readers.answers == [True, False]
+    assert files_in(opened) == []
+
+
+def test_a_truth_is_of_no_use_once_its_scan_was_replaced(opened, tmp_path):
+    real = opened.readers
+    opened.open_scan("ann", Received(write(series(3), tmp_path / "scan")))
+
+    def another():
+        opened.readers, leaves = real, opened.readers
+        opened.open_scan("ann", Received(write(series(4), tmp_path / "other")))
+        opened.readers = leaves
+
+    opened.readers = Leaves(another)
+    with pytest.raises(Replaced):
+        opened.open_truth("ann", Received(write(series(3), tmp_path / "truth")))
+    assert opened.readers.answers == [True, False]
+    real.close()
 
 
 class Engine:

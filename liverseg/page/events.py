@@ -13,6 +13,7 @@ import gradio as gr
 from ..errors import NothingOpen, Replaced, UploadError, WeightsError
 from ..sentences import say
 from .handlers import Caller, Handlers, Properties
+from .jobs import Values
 from .routes import address_of
 from .texts import TITLE, UNEXPECTED
 from .visitors import KEY
@@ -22,29 +23,24 @@ from .visitors import KEY
 # would be closed again under the hands of a person who opens it meanwhile.
 PAUSE_S = 0.1
 ONCE = "panel"
+PULSE_S = 1.0
 
 log = logging.getLogger(TITLE)
 
 
 def answering(handlers: Handlers, handler: Callable, widgets: dict[str, Any]) -> Callable:
-    """A handler as Gradio calls it.
+    """A handler as Gradio calls it for an event of the page.
 
     Args:
         handlers: whose method `handler` is.
-        handler: called with a `Caller` and the values of the event's inputs; a parameter `event`
-            gets what the browser says about the event. It returns or yields values by the name of
-            their widget, or values for all outputs where it answers a program.
-        widgets: by the names that handlers use. The first input of an event of the page is the
-            visitor's key.
+        handler: called with a `Caller` and the values of the event's inputs but the first, which is
+            the visitor's key; a parameter `event` gets what the browser says about the event. It
+            returns or yields values by the name of their widget.
+        widgets: by the names that handlers use.
     """
     service = handlers.service
 
-    def values(answer: Any) -> Any:
-        if not isinstance(answer, dict):
-            return tuple(_as_gradio_wants(value) for value in answer)
-        return {widgets[name]: _as_gradio_wants(value) for name, value in answer.items()}
-
-    def steps(request: gr.Request, key: Any, inputs: tuple) -> Iterator[Any]:
+    def steps(request: gr.Request, key: Any, inputs: tuple) -> Iterator[Values]:
         if not KEY.fullmatch(str(key)):
             raise NothingOpen(say("page.no_key"))
         caller = Caller(str(key), _address(request))
@@ -58,40 +54,60 @@ def answering(handlers: Handlers, handler: Callable, widgets: dict[str, Any]) ->
             yield from answer if inspect.isgeneratorfunction(handler) else [answer]
 
     def stream(request: gr.Request, key: Any, *inputs: Any) -> Iterator[Any]:
-        shown: dict[str, Any] = {}
+        shown: Values = {}
         try:
             for step in steps(request, key, inputs):
                 shown |= step
-                yield values(shown)
+                yield _as_gradio_wants(shown, widgets)
                 shown.pop(ONCE, None)
                 time.sleep(PAUSE_S)
         except Exception as error:
             raise _sentence(handler, error) from None
 
-    def program(request: gr.Request, *inputs: Any) -> Iterator[Any]:
+    return _described(stream, handler, "request", "key")
+
+
+def answering_program(handlers: Handlers, handler: Callable, widgets: dict[str, Any]) -> Callable:
+    """A handler as Gradio calls it for a program.
+
+    Args:
+        handlers, handler, widgets: as for `answering`; all inputs are the handler's. Each call is a
+            visitor of its own, and its work ends with the call.
+    """
+    service = handlers.service
+
+    def stream(request: gr.Request, *inputs: Any) -> Iterator[Any]:
+        shown: Values = dict.fromkeys(("report", "labels"))
+        address = _address(request)
         try:
-            yield from map(values, handler(Caller(None, _address(request)), *inputs))
+            with service.visit(address) as visitor:
+                caller = Caller(visitor, address)
+                here = service.visitors.event(visitor, address)
+                job = service.jobs.start(visitor, "program", handler(caller, *inputs), here)
+                # at each pulse Gradio sees whether the program is still there
+                for step in job.follow(PULSE_S):
+                    shown |= step
+                    yield _as_gradio_wants(shown, widgets)
         except Exception as error:
             raise _sentence(handler, error) from None
 
-    call = program if handler == handlers.analyze else stream
-    _describe(call, handler)
-    return call
+    return _described(stream, handler, "request")
 
 
 def _address(request: gr.Request) -> str:
     return address_of(request.request.scope) if request.request else ""
 
 
-def _describe(call: Any, handler: Callable) -> None:
+def _described(call: Any, handler: Callable, *first: str) -> Callable:
     """Gives a function of any inputs the handler's, which Gradio looks at and tells programs."""
     _, *inputs = inspect.signature(handler).parameters
     special = {"request": gr.Request, "event": gr.EventData}
-    names = ["request", *(["key"] if call.__name__ == "stream" else []), *inputs]
+    names = [*first, *inputs]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     call.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in names])
     call.__annotations__ = {name: special[name] for name in names if name in special}
     call.__name__, call.__doc__ = handler.__name__, handler.__doc__
+    return call
 
 
 def with_addresses(value: Any) -> Any:
@@ -106,10 +122,13 @@ def with_addresses(value: Any) -> Any:
     return value
 
 
-def _as_gradio_wants(value: Any) -> Any:
-    if isinstance(value, Properties):
-        return gr.update(**value.settings)
-    return with_addresses(value)
+def _as_gradio_wants(shown: Values, widgets: dict[str, Any]) -> dict:
+    def wanted(value: Any) -> Any:
+        if isinstance(value, Properties):
+            return gr.update(**value.settings)
+        return with_addresses(value)
+
+    return {widgets[name]: wanted(value) for name, value in shown.items()}
 
 
 def _sentence(handler: Callable, error: Exception) -> gr.Error:

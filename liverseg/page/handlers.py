@@ -36,18 +36,12 @@ class Caller:
     """Who an event is from.
 
     Attributes:
-        key: the visitor's; None for a program, which is a visitor for one call only.
+        visitor: their key.
         address: that the event came from.
     """
 
-    key: str | None
+    visitor: str
     address: str = ""
-
-    @property
-    def visitor(self) -> str:
-        """The key of a visitor who has one."""
-        assert self.key is not None  # `events` lets no other in
-        return self.key
 
 
 @dataclass(frozen=True)
@@ -165,7 +159,7 @@ class Handlers:
         """The files of an upload box, or of a program."""
         handles, names = (upload or {}).get("handles", []), (upload or {}).get("names")
         names = list(map(str, names)) if names else None
-        return self.service.uploads.take(handles, names, id_of(caller.key) if caller.key else None)
+        return self.service.uploads.take(handles, names, id_of(caller.visitor))
 
     def _uploaded(self, caller: Caller) -> Iterator[Values]:
         """The page with an uploaded scan, and the ground truth that waited for it."""
@@ -313,9 +307,7 @@ class Handlers:
 
     # For programs
 
-    def analyze(
-        self, caller: Caller, scan: Any, truth: Any, series: int | None
-    ) -> Iterator[tuple[dict | None, Any]]:
+    def analyze(self, caller: Caller, scan: Any, truth: Any, series: Any) -> Iterator[Values]:
         """Segments a scan and, with ground truth, scores the result.
 
         Args:
@@ -326,28 +318,28 @@ class Handlers:
 
         Returns:
             the report as JSON (while the call waits for its turn, its place in the queue), and the
-            labels (0 background, 1 liver, 2 tumor) as NIfTI, or as a
-            zip of PNG for pictures.
+            labels (0 background, 1 liver, 2 tumor) as NIfTI, or as a zip of PNG for pictures.
         """
-        service, address = self.service, caller.address
-        with service.visit(address) as visitor:
-            if truth:
-                service.open_truth(visitor, self._taken(caller, {"handles": truth}))
-            service.open_scan(visitor, self._taken(caller, {"handles": scan or []}), series)
-            service.open_waiting_truth(visitor)
-            with service.segmenting.turn(address) as turn:
-                for place, count in turn.places():
-                    yield {"place": place, "of": count}, None
-                for _ in service.segment(visitor, API_PAUSE_S):
-                    yield None, None
-            service.score(visitor, address)
-            study = service.score_surfaces(visitor, address)
-            labels = "png" if "png" in offered(study) else "nifti"
-            report_file, labels_file = (
-                service.take_away(visitor, kind, service.new_served_folder(), address)
-                for kind in ("json", labels)
-            )
-        yield json.loads(report_file.read_text(encoding="utf-8")), labels_file
+        service, visitor, address = self.service, caller.visitor, caller.address
+        if truth:
+            service.open_truth(visitor, self._taken(caller, {"handles": truth}))
+        series = None if series is None else int(series)
+        service.open_scan(visitor, self._taken(caller, {"handles": scan or []}), series)
+        service.open_waiting_truth(visitor)
+        with service.segmenting.turn(address) as turn:
+            for place, count in turn.places():
+                yield {"report": {"place": place, "of": count}}
+            for _ in service.segment(visitor, API_PAUSE_S):
+                yield {"report": None}
+        service.score(visitor, address)
+        study = service.score_surfaces(visitor, address)
+        labels = "png" if "png" in offered(study) else "nifti"
+        report_file, labels_file = (
+            service.take_away(visitor, kind, service.new_served_folder(), address)
+            for kind in ("json", labels)
+        )
+        report = json.loads(report_file.read_text(encoding="utf-8"))
+        yield {"report": report, "labels": labels_file}
 
 
 def _downloads(study: Study) -> dict:

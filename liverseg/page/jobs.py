@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from ..errors import Busy, Replaced
@@ -48,11 +49,14 @@ class Job:
             self.is_stopped = True
             self._changed.notify_all()
 
-    def follow(self) -> Iterator[Values]:
+    def follow(self, pulse_s: float | None = None) -> Iterator[Values]:
         """What the work has shown so far in one step, then step by step.
 
         Steps that follow faster than they are taken are joined. Ends quietly where the work is
         stopped.
+
+        Args:
+            pulse_s: seconds after which an empty step is given where there is nothing new.
 
         Raises:
             Exception: whatever the work raised.
@@ -60,8 +64,7 @@ class Job:
         taken = 0
         while True:
             with self._changed:
-                while not (len(self._shown) > taken or self.is_done or self.is_stopped):
-                    self._changed.wait()
+                self._changed.wait_for(partial(self._has_news, taken), pulse_s)
                 news, taken = self._shown[taken:], len(self._shown)
                 is_over = self.is_done or self.is_stopped
             if self.is_stopped:
@@ -69,12 +72,15 @@ class Job:
             joined: Values = {}
             for values in news:
                 joined |= values
-            if joined:
+            if joined or not is_over:
                 yield joined
             if is_over:
                 if self._error is not None:
                     raise self._error
                 return
+
+    def _has_news(self, taken: int) -> bool:
+        return len(self._shown) > taken or self.is_done or self.is_stopped
 
     def _run(self) -> None:
         token = _CURRENT.set(self)

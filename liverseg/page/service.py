@@ -16,11 +16,12 @@ import numpy as np
 
 from ..errors import NothingOpen, NotSegmented, Replaced, SeveralSeries, TooLarge
 from ..reading.limits import LIMITS
+from ..reading.workers import Readers
 from ..scores.findings import Findings, find
 from ..sentences import say
 from ..volume import Segmentation, Volume
 from .downloads import write_file
-from .jobs import Jobs, Lane
+from .jobs import Jobs, Lane, is_wanted
 from .result_cache import ResultCache, content_key
 from .synthetic_case import SyntheticCase
 from .uploads import Uploads
@@ -48,6 +49,7 @@ class Service:
     """
 
     def __init__(self, folder: Path, served: Path, arrived: Path, engine: "Engine | None" = None):
+        self.readers = Readers()
         self.visitors, self.served, self._folder = Visitors(served), served, folder
         self.uploads, self.jobs, self.results = Uploads(arrived), Jobs(), ResultCache()
         self.making, self.segmenting, self.measuring = Lane(2), Lane(1), Lane(2)
@@ -67,12 +69,21 @@ class Service:
         """The probabilities from which a voxel is liver, and tumor."""
         return self.engine.recipe.liver_threshold, self.engine.recipe.tumor_threshold
 
-    def check(self) -> None:
-        """WeightsError where the networks cannot be loaded later on."""
+    def start(self) -> None:
+        """Makes ready what the first visitor would wait for.
+
+        Raises:
+            WeightsError: where the networks cannot be loaded later on.
+        """
         from ..network.engine import check_weights
 
         if self._engine is None:
             check_weights()
+        self.readers.start()
+
+    def close(self) -> None:
+        """Ends the processes that read uploads."""
+        self.readers.close()
 
     def opened_study(self, visitor: str) -> OpenedStudy:
         """The visitor's study at the beginning of an event that needs a scan."""
@@ -225,12 +236,13 @@ class Service:
 
     @contextmanager
     def visit(self, address: str = "") -> Iterator[str]:
-        """A visitor for one call of the API; what was theirs is freed at the end."""
+        """A visitor for one call of a program; what was theirs is freed at the end."""
         visitor = new_key()
         try:
             with self.visitors.event(visitor, address):
                 yield visitor
         finally:
+            self.jobs.stop(visitor)
             self.visitors.close(visitor)
 
     def sweep(self) -> None:
@@ -260,11 +272,9 @@ class Service:
         )
 
     def _read_scan(self, visitor: str, files: Path, series: int | None) -> OpenedStudy:
-        from ..reading.upload import read_scan
-
         waits = False
         try:
-            volume = read_scan(sorted(files.iterdir()), series=series)
+            volume = self.readers.read_scan(sorted(files.iterdir()), series, wanted=is_wanted)
         except SeveralSeries:
             self._forget_waiting(visitor, except_for=files)
             self.visitors.begun(visitor)
@@ -277,10 +287,12 @@ class Service:
         return self._opened(visitor, volume)
 
     def _read_truth(self, visitor: str, study: OpenedStudy, files: Path) -> OpenedStudy:
-        from ..reading.upload import read_truth
+        def wanted() -> bool:
+            now = self.visitors.of(visitor)
+            return is_wanted() and now is not None and now.scan is study.volume
 
         try:
-            truth = read_truth(sorted(files.iterdir()), study.volume)
+            truth = self.readers.read_truth(sorted(files.iterdir()), study.volume, wanted=wanted)
         finally:
             _remove(files)
             self.visitors.update(visitor, lambda now: replace(now, waiting_truth=None))

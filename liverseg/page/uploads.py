@@ -142,8 +142,6 @@ class Uploads:
             raise NoRoom(say("upload.no_room")) from None
 
     def _arrived(self, file: File, owner: str | None, address: str) -> str:
-        if file.size > LIMITS.file_bytes:
-            raise TooLarge(say("upload.too_large", limits=LIMITS.sentence))
         handle = secrets.token_hex(32)
         path = self._folder / handle
         assert file.actual_file_name is not None  # all are on the disk
@@ -153,15 +151,13 @@ class Uploads:
             self._waiting[handle] = Arrived(path, name, owner, address, file.size)
         return handle
 
-    def take(
-        self, handles: Iterable[object], names: list[str] | None, visitor: str | None
-    ) -> Upload:
+    def take(self, handles: Iterable[object], names: list[str] | None, visitor: str) -> Upload:
         """Files for whoever knows their handles; a handle is good for one use.
 
         Args:
             handles: as an event names them, so they can be anything.
             names: where each belongs in the person's folder; the names they came with by default.
-            visitor: the public half of who asks; None for a program.
+            visitor: the public half of who asks.
 
         Raises:
             UploadGone: one of them is no file that this visitor has uploaded and not used yet.
@@ -234,8 +230,7 @@ async def _store(
     total, chunk = 0, bytearray()
     async for some in body:
         total += len(some)
-        if total > LIMITS.upload_bytes or len(files) > LIMITS.files:
-            raise TooLarge(say("upload.too_large", limits=LIMITS.sentence))
+        _check(total, files)
         chunk += some
         if len(chunk) >= CHUNK_BYTES:
             await run_in_threadpool(parser.write, bytes(chunk))
@@ -244,6 +239,14 @@ async def _store(
     parser.finalize()
     if not is_whole:
         raise FormParserError
+    _check(total, files)
+
+
+def _check(total: int, files: list[File]) -> None:
+    """TooLarge where a request is over a limit."""
+    largest = max((file.size for file in files), default=0)
+    if total > LIMITS.upload_bytes or largest > LIMITS.file_bytes or len(files) > LIMITS.files:
+        raise TooLarge(say("upload.too_large", limits=LIMITS.sentence))
 
 
 def _safe_name(name: str) -> Path:

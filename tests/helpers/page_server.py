@@ -47,6 +47,7 @@ def served_here(folder: Path):
             yield Served(server.url, scratch.folder, page, page.service)
         finally:
             server.close()
+            page.service.close()
 
 
 @contextmanager

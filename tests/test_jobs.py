@@ -1,0 +1,185 @@
+"""Work that goes on whoever watches, and turns that are given in the order of coming."""
+
+import threading
+from contextlib import nullcontext
+
+import pytest
+
+from liverseg.errors import Busy, Replaced
+from liverseg.page import jobs
+from liverseg.page.jobs import Jobs, Lane, is_wanted
+from tests.helpers.page_server import wait_until
+
+
+class Work:
+    """Values that come when the test says so."""
+
+    def __init__(self):
+        self.may, self.closed = threading.Semaphore(0), threading.Event()
+        self.wanted = []
+
+    def values(self, *steps):
+        try:
+            for step in steps:
+                self.may.acquire()
+                self.wanted.append(is_wanted())
+                yield step
+            self.may.acquire()
+        finally:
+            self.closed.set()
+
+    def go_on(self, steps=1):
+        self.may.release(steps)
+
+
+@pytest.fixture
+def work():
+    return Work()
+
+
+def started(all_jobs, work, *steps, kind="reading"):
+    return all_jobs.start("ann", kind, work.values(*steps), nullcontext())
+
+
+def test_who_follows_from_the_start_sees_every_step(work):
+    following = started(Jobs(), work, {"a": 1}, {"a": 2}).follow()
+    for step in ({"a": 1}, {"a": 2}):
+        work.go_on()
+        assert next(following) == step
+    work.go_on()
+    assert list(following) == []
+
+
+def test_who_comes_late_gets_all_at_once_and_then_the_rest(work):
+    job = started(Jobs(), work, {"a": 1, "b": 1}, {"a": 2}, {"c": 3})
+    work.go_on(2)
+    wait_until(lambda: len(job._shown) == 2, 10)
+    late = job.follow()
+    assert next(late) == {"a": 2, "b": 1}
+    work.go_on(2)
+    assert list(late) == [{"c": 3}]
+
+
+def test_work_goes_on_when_nobody_follows_any_more(work):
+    job = started(Jobs(), work, {"a": 1}, {"a": 2})
+    work.go_on()
+    first = job.follow()
+    next(first)
+    first.close()
+    work.go_on(2)
+    wait_until(lambda: job.is_done, 10)
+    assert list(job.follow()) == [{"a": 2}]
+
+
+def test_an_error_reaches_everyone_who_follows_after_what_was_shown():
+    def fails():
+        yield {"a": 1}
+        raise ValueError("broken")
+
+    job = Jobs().start("ann", "reading", fails(), nullcontext())
+    wait_until(lambda: job.is_done, 10)
+    for _ in range(2):
+        following = job.follow()
+        assert next(following) == {"a": 1}
+        with pytest.raises(ValueError, match="broken"):
+            next(following)
+
+
+def test_a_stopped_job_ends_quietly_and_closes_its_work(work):
+    all_jobs = Jobs()
+    job = started(all_jobs, work, {"a": 1}, {"a": 2})
+    work.go_on()
+    following = job.follow()
+    next(following)
+    all_jobs.stop("ann", "reading")
+    assert list(following) == []
+    work.go_on()
+    assert work.closed.wait(10)
+    assert work.wanted == [True, False]
+    assert all_jobs.of("ann") == []
+
+
+def test_a_new_job_takes_the_place_of_the_last_of_its_kind_only():
+    all_jobs, first, other, second = Jobs(), Work(), Work(), Work()
+    one = started(all_jobs, first, {})
+    another = started(all_jobs, other, {}, kind="truth")
+    latest = started(all_jobs, second, {})
+    assert (one.is_stopped, another.is_stopped, latest.is_stopped) == (True, False, False)
+    for work in (first, other, second):
+        work.go_on(5)
+    wait_until(lambda: all(job.is_done for job in (one, another, latest)), 10)
+    all_jobs.sweep()
+    assert not all_jobs._jobs
+
+
+def test_a_pulse_comes_where_nothing_is_new(work):
+    following = started(Jobs(), work, {"a": 1}).follow(0.01)
+    assert next(following) == {}
+    work.go_on(2)
+    assert {"a": 1} in list(following)
+
+
+def test_turns_come_in_order_and_places_go_down():
+    lane, seen = Lane(1), []
+    with lane.turn() as first:
+        first.wait()
+        ready, threads = [], []
+
+        def wait(name):
+            with lane.turn() as turn:
+                for place in turn.places():
+                    seen.append((name, place))
+                    ready.append(name)
+                seen.append((name, "called"))
+
+        for name in "abc":
+            threads.append(threading.Thread(target=wait, args=(name,)))
+            threads[-1].start()
+            wait_until(lambda name=name: name in ready, 10)
+    for thread in threads:
+        thread.join(10)
+    assert [name for name, what in seen if what == "called"] == ["a", "b", "c"]
+    places = [what[0] for name, what in seen if name == "c" and what != "called"]
+    assert places == sorted(places, reverse=True) and places[0] == 3
+
+
+def test_only_so_much_runs_at_once_and_a_place_is_given_back():
+    lane = Lane(2)
+    with lane.turn() as one, lane.turn() as two:
+        one.wait()
+        two.wait()
+        with lane.turn() as third:
+            assert next(third.places()) == (1, 1)
+        assert not lane._waiting
+    with lane.turn() as again:
+        again.wait()
+    assert lane._free == 2
+
+
+def test_who_is_not_wanted_any_more_leaves_the_line():
+    lane, all_jobs = Lane(1), Jobs()
+
+    def waits():
+        with lane.turn() as turn:
+            for place in turn.places():
+                yield {"place": place}
+
+    with lane.turn() as first:
+        first.wait()
+        job = all_jobs.start("ann", "segmenting", waits(), nullcontext())
+        assert next(job.follow()) == {"place": (1, 1)}
+        all_jobs.stop("ann")
+        wait_until(lambda: job.is_done, 10)
+        assert not lane._waiting
+    assert isinstance(job._error, Replaced | type(None))
+
+
+def test_too_many_who_wait_are_refused_first_those_of_one_address(monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_WAITING", 3)
+    monkeypatch.setattr(jobs, "MOST_WAITING_OF_ADDRESS", 2)
+    lane = Lane(0)
+    with lane.turn("attacker"), lane.turn("attacker"):
+        with pytest.raises(Busy):
+            lane.turn("attacker").__enter__()
+        with lane.turn("school"), pytest.raises(Busy):
+            lane.turn("home").__enter__()

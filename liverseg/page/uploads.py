@@ -20,7 +20,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import File, FormParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from ..errors import BrokenFile, NoRoom, TooLarge, UploadGone
+from ..errors import BrokenFile, NoRoom, NotAScan, TooLarge, UploadGone
 from ..reading.limits import LIMITS
 from ..sentences import say
 from .visitors import GRACE_S
@@ -160,10 +160,13 @@ class Uploads:
             visitor: the public half of who asks.
 
         Raises:
+            NotAScan: there are none.
             UploadGone: one of them is no file that this visitor has uploaded and not used yet.
         """
         with self._lock:
             wanted = [self._waiting.get(handle) for handle in map(str, handles)]
+            if not wanted:
+                raise NotAScan(say("upload.empty"))
             if not all(one and one.owner in (None, visitor) for one in wanted):
                 raise UploadGone(say("upload.gone"))
             found = [one for one in wanted if one]

@@ -10,17 +10,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
+# Before Gradio is imported: it reads both, and ends in a traceback where the port is none.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["LIVERSEG_PORT"] = os.environ.pop("GRADIO_SERVER_PORT", "7860")
 
 import gradio as gr
 
-from liverseg.errors import WeightsError
+from liverseg.errors import CannotStart, Refusal
 from liverseg.page.events import answering, answering_program
 from liverseg.page.handlers import Handlers
 from liverseg.page.routes import script_address
-from liverseg.page.server import PortTaken, Server, log_discreetly
+from liverseg.page.server import Server, log_discreetly
 from liverseg.page.service import Service
 from liverseg.page.synthetic_case import LAST
 from liverseg.page.temp_folder import TempFolder
@@ -49,7 +51,7 @@ from liverseg.scores.results import about
 from liverseg.sentences import say
 
 SWEEP_PAUSE_S = 5
-HOST, PORT = "127.0.0.1", 7860
+HOST = "127.0.0.1"
 # Events and threads that follow the work; how much is done at once is bounded by the service.
 MOST_EVENTS, MOST_SESSIONS = 600, 1000
 
@@ -194,31 +196,29 @@ def main() -> None:
     """Serves the page until the process is told to stop."""
     terminal = log_discreetly(TITLE)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    host = os.environ.get("GRADIO_SERVER_NAME", HOST)
-    port = int(os.environ.get("GRADIO_SERVER_PORT", PORT))
-    with TempFolder() as folder:
-        try:
+    try:
+        host, port = where_to_listen()
+        with TempFolder() as folder:
             page, server = serve(folder, host, port)
-        except PortTaken:
-            sys.exit(_said(terminal, say("page.port_taken", port=port)))
-        try:
-            page.service.start()
-        except WeightsError as error:
-            server.close()
-            sys.exit(_said(terminal, str(error)))
-        print(say("page.running", url=server.url), file=terminal)
-        threading.Thread(target=sweep, args=(folder, page.service), daemon=True).start()
-        try:
-            server.wait()
-        finally:
-            server.close()
-            page.service.close()
+            try:
+                page.service.start()
+                print(say("page.running", url=server.url), file=terminal)
+                threading.Thread(target=sweep, args=(folder, page.service), daemon=True).start()
+                server.wait()
+            finally:
+                server.close()
+                page.service.close()
+    except Refusal as refusal:
+        print(refusal, file=terminal)
+        sys.exit(1)
 
 
-def _said(terminal: TextIO, sentence: str) -> int:
-    """Tells the person at the terminal why the page does not start."""
-    print(sentence, file=terminal)
-    return 1
+def where_to_listen() -> tuple[str, int]:
+    """Host and port as Gradio's variables name them."""
+    port = os.environ["LIVERSEG_PORT"]
+    if not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise CannotStart(say("page.no_port", port=port))
+    return os.environ.get("GRADIO_SERVER_NAME", HOST), int(port)
 
 
 def sweep(folder: TempFolder, service: Service) -> None:

@@ -16,6 +16,7 @@ UploadError                what a person uploaded cannot be used
 ├── NothingOpen            a step needs a scan, but there is none any more
 ├── NotSegmented           a step needs a result, but the scan has none yet
 └── Replaced               the scan of a step is not the visitor's any more
+CannotStart                the page cannot be served here
 WeightsError               the network's weights are missing, damaged or of another architecture
 DataError                  a data set to train or evaluate on cannot be used
 
@@ -104,6 +105,10 @@ class NotSegmented(UploadError):
 
 class Replaced(UploadError):
     """The scan of a step is not the visitor's any more, so what it found is of no use."""
+
+
+class CannotStart(Refusal):
+    """The page cannot be served here."""
 
 
 class WeightsError(Refusal):

@@ -12,16 +12,14 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
+from ..errors import CannotStart
+from ..sentences import say
 from .gate import Gate, Trust
 from .routes import Routes
 from .service import Service
 
 START_S = 60
 STOP_S = 3  # for answers under way
-
-
-class PortTaken(OSError):
-    """Somebody listens on the port already."""
 
 
 def application(blocks: gr.Blocks, routes: Routes, **settings: Any) -> FastAPI:
@@ -50,7 +48,7 @@ class Server:
         settings: of `gr.mount_gradio_app`.
 
     Raises:
-        PortTaken: at once.
+        CannotStart: another program listens there, or nobody can.
     """
 
     def __init__(self, blocks: gr.Blocks, service: Service, host: str, port: int, **settings: Any):
@@ -105,7 +103,7 @@ def _listening(host: str, port: int) -> socket.socket:
         listening.listen(2048)
     except OSError:
         listening.close()
-        raise PortTaken(port) from None
+        raise CannotStart(say("page.port_taken", host=host, port=port)) from None
     return listening
 
 

@@ -8,6 +8,7 @@ liverseg-XXXX/       in the system's temporary folder, readable by its owner onl
 └── gradio/         what Gradio itself writes: nothing, as far as we know
 """
 
+import os
 import shutil
 import tempfile
 import time
@@ -15,6 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from ..errors import CannotStart
+from ..sentences import say
 
 PREFIX = "liverseg-"
 
@@ -26,12 +30,18 @@ class TempFolder:
 
     Args:
         parent: where to make it; the system's temporary folder by default.
+
+    Raises:
+        CannotStart: nothing can be written there.
     """
 
     def __init__(self, parent: Path | None = None):
-        parent = Path(parent or tempfile.gettempdir())
+        parent = Path(parent or os.environ.get("TMPDIR") or tempfile.gettempdir())
         remove_abandoned(parent)
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # mode 0700
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # mode 0700
+        except OSError:
+            raise CannotStart(say("page.no_temp_folder", folder=str(parent))) from None
         self._lock = FileLock(self.folder / ".lock")
         self._lock.acquire(timeout=0)
         names = ("arrived", "reading", "served", "gradio")

@@ -119,6 +119,7 @@ class Uploads:
             NoRoom: the disk is full.
             BrokenFile: this is no multipart request, or it was cut.
         """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # if somebody removed it
         if length is not None:
             if length > LIMITS.upload_bytes:
                 raise TooLarge(say("upload.too_large", limits=LIMITS.sentence))
@@ -126,7 +127,6 @@ class Uploads:
         files: list[File] = []
         try:
             # what is left in it when the request breaks off is removed with it
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with TemporaryDirectory(dir=self._folder) as arriving:
                 try:
                     await _store(body, content_type, Path(arriving), files)

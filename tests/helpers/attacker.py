@@ -15,7 +15,9 @@ class Attacker:
     """
 
     def __init__(self, served, **headers: str):
-        self.http = httpx.Client(base_url=served.url, timeout=60, headers=headers)
+        # a refusal can end a connection, so each request has its own
+        apart = httpx.Limits(max_keepalive_connections=0)
+        self.http = httpx.Client(base_url=served.url, timeout=60, headers=headers, limits=apart)
         config = self.http.get("config").json()
         self._events = {one["api_name"]: one for one in config["dependencies"]}
         self._sessions = itertools.count()

@@ -66,9 +66,19 @@ def served_blocks(blocks, folder: Path):
 
 
 @contextmanager
-def served_apart(folder: Path, port: int | None = None, **environment: str):
-    """Runs `python app.py` as on a Space, with `folder` as the system's temporary folder."""
+def served_apart(
+    folder: Path, port: int | None = None, prefix: tuple[str, ...] = (), **environment: str
+):
+    """Runs `python app.py` as on a Space, with `folder` as the system's temporary folder.
+
+    Args:
+        folder: made where it is missing.
+        port: to listen at; a free one by default.
+        prefix: of the command.
+        environment: more variables.
+    """
     port = port or free_port()
+    folder.mkdir(exist_ok=True)
     log = folder / "log.txt"
     environment = {
         **os.environ,
@@ -79,7 +89,11 @@ def served_apart(folder: Path, port: int | None = None, **environment: str):
     }
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=output
+            [*prefix, sys.executable, "app.py"],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
         )
     served = Served(f"http://127.0.0.1:{port}/", folder, process=process, log=log)
     try:

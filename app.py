@@ -26,19 +26,8 @@ from liverseg.page.server import Server, log_discreetly
 from liverseg.page.service import Service
 from liverseg.page.synthetic_case import LAST
 from liverseg.page.temp_folder import TempFolder
-from liverseg.page.texts import (
-    ABOUT,
-    BANNER,
-    CURVES_HINT,
-    HOUSE_RULES,
-    INTRODUCTION,
-    SCAN_HINT,
-    SURFACES_HINT,
-    TITLE,
-    TRUTH_HINT,
-)
 from liverseg.page.viewer.component import LiverViewer
-from liverseg.page.visitors import MAX_AGE_S
+from liverseg.page.visitors import MAX_AGE_S, SHARED_LIMIT
 from liverseg.page.widgets import (
     CSS,
     component,
@@ -47,9 +36,12 @@ from liverseg.page.widgets import (
     upload_box,
 )
 from liverseg.page.widgets.fields import Choice, ServedFile, handles
+from liverseg.reading.limits import LIMITS
 from liverseg.scores.results import about
 from liverseg.sentences import say
 
+TITLE = "liverseg"
+BANNER = f"<p><strong>{TITLE}</strong> <span>{say('label.warning')}</span></p>"
 SWEEP_PAUSE_S = 5
 HOST = "127.0.0.1"
 # Events and threads that follow the work; how much is done at once is bounded by the service.
@@ -69,6 +61,7 @@ class Page:
 
     def __init__(self, service: Service):
         self.service, self.handlers = service, Handlers(service)
+        self._rules = say("page.rules", limits=LIMITS.sentence, shared=SHARED_LIMIT)
         with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as self.blocks:
             self.visitor = component("visitor", elem_id="visitor")
             self._place_panel()
@@ -78,18 +71,20 @@ class Page:
 
     def _place_panel(self) -> None:
         with gr.Sidebar(width=330, elem_id="panel") as self.panel:
-            gr.Markdown(INTRODUCTION)
-            self.scan = upload_box("CT scan", SCAN_HINT, elem_id="scan")
-            self.series = Choice(label="Which scan?", visible=False, elem_id="series")
-            self.truth = upload_box("Ground truth, optional", TRUTH_HINT, elem_id="truth")
+            gr.Markdown(say("page.introduction"))
+            hint = f"{say('page.scan_hint')} <strong>{say('page.scan_warning')}</strong>"
+            self.scan = upload_box(say("label.scan"), hint, elem_id="scan")
+            self.series = Choice(label=say("label.series"), visible=False, elem_id="series")
+            hint = say("page.truth_hint")
+            self.truth = upload_box(say("label.truth"), hint, elem_id="truth")
             self.segment = gr.Button(
-                "Segment", variant="primary", interactive=False, elem_id="segment"
+                say("label.segment"), variant="primary", interactive=False, elem_id="segment"
             )
             with gr.Row(elem_id="example"):
-                self.example = gr.Button("Synthetic case", scale=3, elem_id="synthetic")
+                self.example = gr.Button(say("label.synthetic"), scale=3, elem_id="synthetic")
                 self.seed = gr.Number(
                     0,
-                    label="Number of the synthetic case",
+                    label=say("label.seed"),
                     show_label=False,
                     precision=0,
                     minimum=0,
@@ -99,29 +94,32 @@ class Page:
                     container=False,
                     elem_id="seed",
                 )
-            with gr.Accordion("Limits and privacy", open=False):
-                gr.Markdown(HOUSE_RULES, elem_id="limits")
+            with gr.Accordion(say("label.rules"), open=False):
+                gr.Markdown(self._rules, elem_id="limits")
 
     def _place_reading_room(self) -> None:
         with gr.Row(elem_id="bar"):
             gr.HTML(BANNER, elem_id="banner")
             self.status = component("progress", elem_id="status")
-            self.cancel = gr.Button("Cancel", size="sm", visible="hidden", elem_id="cancel")
-            self.another = gr.Button("New scan", size="sm", elem_id="another")
+            self.cancel = gr.Button(
+                say("label.cancel"), size="sm", visible="hidden", elem_id="cancel"
+            )
+            self.another = gr.Button(say("label.another"), size="sm", elem_id="another")
         self.viewer = LiverViewer(scripts=script_address(""), elem_id="viewer")
         self.notices = component("notices", elem_id="notices")
         with gr.Tabs(elem_id="results"):
             # all are on the page from the start: Gradio loses what comes for those that are not
-            with gr.Tab("Numbers", render_children=True):
+            with gr.Tab(say("label.tab_numbers"), render_children=True):
                 self.numbers = component("number_table", elem_id="numbers")
-            with gr.Tab("By slice", render_children=True):
-                self.curves = plotly_figure(CURVES_HINT, linked=True, elem_id="curves")
-            with gr.Tab("In 3-D", render_children=True):
-                self.surfaces = plotly_figure(SURFACES_HINT, elem_id="surfaces")
-            with gr.Tab("Downloads", render_children=True):
+            with gr.Tab(say("label.tab_curves"), render_children=True):
+                self.curves = plotly_figure(say("page.curves_hint"), linked=True, elem_id="curves")
+            with gr.Tab(say("label.tab_surfaces"), render_children=True):
+                self.surfaces = plotly_figure(say("page.surfaces_hint"), elem_id="surfaces")
+            with gr.Tab(say("label.tab_files"), render_children=True):
                 self.files = component("downloads", elem_id="files")
-            with gr.Tab("About"):
-                gr.Markdown(f"**How good it is.** {about()}\n{ABOUT}", elem_id="about")
+            with gr.Tab(say("label.tab_about")):
+                about_it = say("page.about", measured=about(), rules=self._rules)
+                gr.Markdown(about_it, elem_id="about")
 
     def _connect(self) -> None:
         do, on = self.handlers, self._on

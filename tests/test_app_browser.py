@@ -18,7 +18,6 @@ from liverseg.network.cascade import segment
 from liverseg.page.synthetic_case import CONTRASTS_HU, SIZES_MM, SyntheticCase
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks
-from liverseg.reading import upload
 from liverseg.reading.upload import read_scan, read_truth
 from liverseg.scores.measurements import measure
 from liverseg.scores.metrics import compare
@@ -439,7 +438,7 @@ def test_a_crash_in_one_upload_leaves_the_scan_alone_that_runs_meanwhile(
     bob.page.click("#segment")
     expect(bob.page.locator('.lv[data-phase="preview"]')).to_be_visible(timeout=PATIENCE_MS)
     with monkeypatch.context() as patch:
-        patch.setattr(upload, "read_series", lambda *_: 1 / 0)
+        patch.setattr(served.service.readers, "read_scan", lambda *_, **__: 1 / 0)
         ann.give("scan", folder / "PATIENT_DICOM.zip")
         expect(ann.page.get_by_text("Something went wrong")).to_be_visible()
         box = ann.page.locator("#scan .refused .status")

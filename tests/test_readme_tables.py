@@ -71,7 +71,7 @@ def test_the_page_says_what_was_measured(tmp_path):
     from app import Page
     from liverseg.page.service import Service
 
-    page = Page(Service(tmp_path, tmp_path))
+    page = Page(Service(tmp_path, tmp_path, tmp_path))
     texts = [str(getattr(block, "value", "")) for block in page.blocks.blocks.values()]
     assert sum(about() in text for text in texts) == 1
 

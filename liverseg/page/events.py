@@ -15,7 +15,6 @@ from ..sentences import say
 from .handlers import Caller, Handlers, Properties
 from .jobs import Values
 from .routes import address_of
-from .texts import TITLE, UNEXPECTED
 from .visitors import KEY
 
 # Where one answer follows another at once, a browser can lose what only the first one changes. So
@@ -25,7 +24,7 @@ PAUSE_S = 0.1
 ONCE = "panel"
 PULSE_S = 1.0
 
-log = logging.getLogger(TITLE)
+log = logging.getLogger(__name__)
 
 
 def answering(handlers: Handlers, handler: Callable, widgets: dict[str, Any]) -> Callable:
@@ -133,10 +132,11 @@ def _as_gradio_wants(shown: Values, widgets: dict[str, Any]) -> dict:
 
 def _sentence(handler: Callable, error: Exception) -> gr.Error:
     """Every exception as a sentence; no header text reaches page or log."""
+    title = say("label.refused")
     if isinstance(error, UploadError | WeightsError):
         seen = not isinstance(error, Replaced)  # who opens another scan need not be told
-        return gr.Error(str(error), title="Not possible", print_exception=False, visible=seen)
+        return gr.Error(str(error), title=title, print_exception=False, visible=seen)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(frame.filename).name}:{frame.lineno}"
     log.error("%s failed: %s at %s", handler.__name__, type(error).__name__, where)
-    return gr.Error(UNEXPECTED, title="Not possible", print_exception=False)
+    return gr.Error(say("page.unexpected"), title=title, print_exception=False)

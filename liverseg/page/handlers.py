@@ -20,7 +20,6 @@ from .jobs import Values
 from .number_table import number_table
 from .service import Service
 from .synthetic_case import SyntheticCase
-from .texts import MAKING_CASE, NOT_READ, TRUTH_READ, TRUTH_WAITS
 from .uploads import Upload, refused, said
 from .viewer.packing import pack_masks, pack_preview, pack_result, pack_scan_steps
 from .visitors import OpenedStudy, SegmentedStudy, Study, id_of
@@ -105,7 +104,7 @@ class Handlers:
             yield {"scan": refused(str(error)), "series": Properties.of(visible=False)}
             return
         except Exception:
-            yield {"scan": refused(NOT_READ)}
+            yield {"scan": refused(say("page.not_read"))}
             raise
         yield from self._uploaded(caller)
 
@@ -128,7 +127,7 @@ class Handlers:
         yield from self._open_case(caller, case)
 
     def _open_case(self, caller: Caller, case: SyntheticCase) -> Iterator[Values]:
-        yield {"panel": Properties.of(open=False), "status": {"stage": MAKING_CASE}}
+        yield {"panel": Properties.of(open=False), "status": {"stage": say("stage.making_case")}}
         try:
             self.service.open_synthetic(caller.visitor, case, caller.address)
             yield from self._opened(caller)
@@ -146,12 +145,12 @@ class Handlers:
             yield {"truth": refused(str(error))}
             return
         except Exception:
-            yield {"truth": refused(NOT_READ)}
+            yield {"truth": refused(say("page.not_read"))}
             raise
         if not isinstance(study, OpenedStudy):
-            yield {"truth": said(TRUTH_WAITS)}
+            yield {"truth": said(say("page.truth_waits"))}
             return
-        yield {**self._results(visitor), "truth": said(TRUTH_READ)}
+        yield {**self._results(visitor), "truth": said(say("page.truth_read"))}
         if isinstance(study, SegmentedStudy):
             yield from self._scored(caller)
 
@@ -205,7 +204,7 @@ class Handlers:
     def _segmented(self, caller: Caller) -> Iterator[Values]:
         with self.service.segmenting.turn(caller.address) as turn:
             for place, count in turn.places():
-                yield {"status": {"stage": say("page.place", place=place, count=count)}}
+                yield {"status": {"stage": say("label.place", place=place, count=count)}}
             study = self.service.opened_study(caller.visitor)
             value = study.shown
             for step in self.service.segment(caller.visitor, PREVIEW_PAUSE_S):
@@ -266,7 +265,7 @@ class Handlers:
             **self._results(caller.visitor),
             "scan": said(describe(study.volume)),
             "series": Properties.of(visible=False),
-            "truth": said(TRUTH_READ if study.truth is not None else ""),
+            "truth": said(say("page.truth_read") if study.truth is not None else ""),
             "surfaces": self._surfaces_wanted(caller.visitor) if is_segmented else None,
         }
 

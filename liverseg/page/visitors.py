@@ -31,11 +31,7 @@ MAX_AGE_S = 60 * 60
 ACTIVE_S = 10 * 60  # without an event; somebody may look at a scan for long
 SHARE_OF_ADDRESS = 0.75  # of all studies, far above a class of thirty behind one router
 GRACE_S = 45  # a connection may break for half a minute; a closed tab does not come back
-SHARED_LIMIT = (
-    "Each tab counts as a visitor with one scan at a time: a new scan takes the place of the last. "
-    f"All visitors' scans together may take {MAX_STUDY_BYTES // 10**9} GB of memory; those unused "
-    "for longest are given up first."
-)
+SHARED_LIMIT = say("page.shared_limit", gb=MAX_STUDY_BYTES // 10**9)
 KEY = re.compile(r"[0-9a-f]{64}")
 ID_LENGTH = 32
 

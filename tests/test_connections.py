@@ -8,7 +8,9 @@ from contextlib import contextmanager, suppress
 import pytest
 from playwright.sync_api import expect
 
+from liverseg.page.synthetic_case import SyntheticCase
 from liverseg.page.visitors import id_of
+from liverseg.phantom import make_phantom
 from tests.helpers.page_server import free_port, served_here, wait_until
 from tests.test_app_browser import PATIENCE_MS, Visitor, written_case
 
@@ -234,3 +236,34 @@ def test_cancel_works_while_others_fill_the_queue(visitor, served, slow_networks
         wait_until(lambda: not served.service.segmenting._waiting, 10)
     visitor.page.click("#another")
     visitor.segment()
+
+
+FRAMED = '<iframe src="{url}" width="1200" height="700"></iframe>'
+
+
+def framed(chromium, address, url):
+    """The page inside a page of another web site."""
+    context = chromium.new_context(viewport={"width": 1366, "height": 768})
+    context.grant_permissions(["local-network-access"])  # the test's page is on this machine
+    page = context.new_page()
+    body = FRAMED.format(url=url)
+    page.route(f"{address}**", lambda route: route.fulfill(content_type="text/html", body=body))
+    page.goto(address)
+    return page
+
+
+def test_the_page_works_inside_a_space_s_frame(chromium, served, monkeypatch):
+    small = make_phantom(3, shape=(8, 96, 96))
+    monkeypatch.setattr(SyntheticCase, "make", lambda case: small)
+    page = framed(chromium, "https://huggingface.co/spaces/someone/liverseg", served.url)
+    frame = page.frame_locator("iframe")
+    frame.locator("#synthetic").click(timeout=PATIENCE_MS)
+    expect(frame.locator('.lv[data-phase="result"]')).to_be_visible(timeout=PATIENCE_MS)
+    page.context.close()
+
+
+def test_no_other_web_site_shows_the_page_in_a_frame(chromium, served):
+    page = framed(chromium, "https://evil.example/", served.url)
+    page.wait_for_timeout(2000)
+    expect(page.frame_locator("iframe").locator("#synthetic")).to_have_count(0)
+    page.context.close()

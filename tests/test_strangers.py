@@ -1,5 +1,6 @@
 """What a stranger who speaks HTTP tries against a page that serves others meanwhile."""
 
+import errno
 import json
 import re
 import threading
@@ -364,3 +365,17 @@ def test_reading_holds_no_place_of_the_networks(served, slices, monkeypatch):
     waiting.result()
     late.unlink()
     assert not service.segmenting._waiting
+
+
+def test_a_full_disk_is_said(served, attacker, small_cases, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device: /tmp/canary")
+
+    key = new_key()
+    handle = attacker.upload(b"scan", owner=id_of(key))
+    monkeypatch.setattr(served.service, "open_scan", full)
+    said = attacker.happened("open_scan", key, {"handles": [handle]})
+    assert "disk of this server is full" in said and "canary" not in said
+    monkeypatch.setattr("liverseg.page.handlers.pack_scan_steps", full)
+    said = attacker.happened("open_synthetic", key, 1)
+    assert "disk of this server is full" in said and "canary" not in said

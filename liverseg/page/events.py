@@ -12,7 +12,7 @@ import gradio as gr
 
 from ..errors import NothingOpen, Replaced, UploadError, WeightsError
 from ..sentences import say
-from .handlers import Caller, Handlers, Properties
+from .handlers import Caller, Handlers, Properties, full_disk
 from .jobs import Values
 from .routes import address_of
 from .visitors import KEY
@@ -136,6 +136,8 @@ def _sentence(handler: Callable, error: Exception) -> gr.Error:
     if isinstance(error, UploadError | WeightsError):
         seen = not isinstance(error, Replaced)  # who opens another scan need not be told
         return gr.Error(str(error), title=title, print_exception=False, visible=seen)
+    if sentence := full_disk(error):
+        return gr.Error(sentence, title=title, print_exception=False)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(frame.filename).name}:{frame.lineno}"
     log.error("%s failed: %s at %s", handler.__name__, type(error).__name__, where)

@@ -5,6 +5,7 @@ name of their widget (see `app.Page`), as plain data; `events` makes of them wha
 Nothing of a visitor is kept here: every handler asks the service for the visitor's study.
 """
 
+import errno
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..errors import SeveralSeries, UploadError
-from ..sentences import say
+from ..sentences import Sentence, say
 from ..volume import describe, notices
 from .downloads import KINDS, offered
 from .figures import slice_curves, surfaces
@@ -103,8 +104,8 @@ class Handlers:
         except UploadError as error:
             yield {"scan": refused(str(error)), "series": Properties.of(visible=False)}
             return
-        except Exception:
-            yield {"scan": refused(say("page.not_read"))}
+        except Exception as error:
+            yield {"scan": refused(full_disk(error) or say("page.not_read"))}
             raise
         yield from self._uploaded(caller)
 
@@ -144,8 +145,8 @@ class Handlers:
         except UploadError as error:
             yield {"truth": refused(str(error))}
             return
-        except Exception:
-            yield {"truth": refused(say("page.not_read"))}
+        except Exception as error:
+            yield {"truth": refused(full_disk(error) or say("page.not_read"))}
             raise
         if not isinstance(study, OpenedStudy):
             yield {"truth": said(say("page.truth_waits"))}
@@ -339,6 +340,13 @@ class Handlers:
         )
         report = json.loads(report_file.read_text(encoding="utf-8"))
         yield {"report": report, "labels": labels_file}
+
+
+def full_disk(error: Exception) -> Sentence | None:
+    """What to say of an error where the disk is full; None for any other."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return say("upload.no_room")
+    return None
 
 
 def _downloads(study: Study) -> dict:

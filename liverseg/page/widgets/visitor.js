@@ -28,10 +28,12 @@ function newKey() {
 async function isFree(key) {
   if (!navigator.locks) return true;
   return new Promise((answer) => {
-    navigator.locks.request(`${NAME}-${key}`, { ifAvailable: true }, (lock) => {
+    const hold = (lock) => {
       answer(lock !== null);
       return lock && new Promise(() => {});
-    });
+    };
+    const lock = navigator.locks.request(`${NAME}-${key}`, { ifAvailable: true }, hold);
+    lock.catch(() => answer(true)); // denied, as in the frame of another site
   });
 }
 

@@ -175,8 +175,10 @@ class Handlers:
     def _opened(self, caller: Caller) -> Iterator[Values]:
         """The page with a scan that was just read: its middle slice first."""
         study = self.service.opened_study(caller.visitor)
-        for shown in pack_scan_steps(study.volume, study.served, study.case):
-            yield {"viewer": shown}
+        packed = pack_scan_steps(study.volume, study.served, study.case)
+        first = next(packed)
+        yield {"viewer": first}
+        *_, shown = first, *packed  # all of it, which `_all` shows
         self.service.show(caller.visitor, study.volume, shown)
         yield self._all(caller)
 

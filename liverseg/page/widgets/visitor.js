@@ -67,7 +67,8 @@ async function begin() {
   props.value = key;
   element.dataset.visitor = key.slice(0, 32);
   addEventListener("pagehide", () => keep({ had: hasScan() }));
-  stay(key.slice(0, 32));
+  // A browser has few connections to a server at a time, and the viewer's scripts need them first.
+  setTimeout(() => stay(key.slice(0, 32)), 1000);
   if (key === before.key) trigger("arrive", { had: before.had });
 }
 

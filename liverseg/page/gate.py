@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -28,8 +28,8 @@ MOST_EVENTS_OF_ADDRESS = 300  # of all kinds: five for each of sixty visitors be
 # What the page and `gradio_client` ask for; a test walks all of Gradio's routes.
 SERVED = {
     "GET": re.compile(
-        r"/|/config|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/static/.+|/assets/.+"
-        r"|/(files|scripts|here)/.+|/gradio_api/(info|file=.+|queue/data|app_id|heartbeat/\w+)"
+        r"/|/config|/theme\.css|/favicon\.ico|/static/.+|/assets/.+|/(files|scripts|here)/.+"
+        r"|/gradio_api/(info|file=.+|queue/data)"
     ),
     "POST": re.compile(r"/gradio_api/(upload|queue/join|cancel)"),
 }
@@ -90,7 +90,7 @@ class Trust:
 
     def is_host(self, host: str) -> bool:
         """Whether the page answers under this name; a port may follow it."""
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _split(f"//{host}").hostname or ""
         try:
             ipaddress.ip_address(name)
         except ValueError:
@@ -163,12 +163,12 @@ class Gate:
                 len(fn.inputs),
                 sum(not one.skip_api for one in fn.inputs),
             )
+            event["data"] = without_files(data)
         except (ValueError, KeyError, TypeError, RecursionError):
             well_formed = False
         if not well_formed:
             raise _Refused(say("page.request_not_understood"), 400)
         self._check_room(session, fn, address_of(scope))
-        event["data"] = [without_files(one) for one in data]
         changed = json.dumps(event).encode()
         length = (b"content-length", str(len(changed)).encode())
         others = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
@@ -204,7 +204,15 @@ def _is_foreign(headers: Headers, host: str) -> bool:
     if headers.get("sec-fetch-site") == "cross-site":
         return True
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    return origin is not None and _split(origin).netloc.lower() != host.lower()
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL; none where it is no URL."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def without_files(value: Any) -> Any:

@@ -319,8 +319,9 @@ class Handlers:
             series: which scan, where there are several; None otherwise.
 
         Returns:
-            the report as JSON (while the call waits for its turn, its place in the queue), and the
-            labels (0 background, 1 liver, 2 tumor) as NIfTI, or as a zip of PNG for pictures.
+            the report as JSON, and the labels (0 background, 1 liver, 2 tumor) as NIfTI, or as a
+            zip of PNG for pictures. Before, in place of the report: {"place", "of"} while the call
+            waits for its turn, {"stage", "done", "total"} while the networks work.
         """
         service, visitor, address = self.service, caller.visitor, caller.address
         if truth:
@@ -331,8 +332,9 @@ class Handlers:
         with service.segmenting.turn(address) as turn:
             for place, count in turn.places():
                 yield {"report": {"place": place, "of": count}}
-            for _ in service.segment(visitor, API_PAUSE_S):
-                yield {"report": None}
+            for step in service.segment(visitor, API_PAUSE_S):
+                done = {"stage": step.stage, "done": step.done, "total": step.total}
+                yield {"report": done}
         service.score(visitor, address)
         study = service.score_surfaces(visitor, address)
         labels = "png" if "png" in offered(study) else "nifti"

@@ -2,7 +2,8 @@
 
 The page runs as on a Space, `python app.py` in a process of its own. Every visitor brings a scan of
 his own; most are programs, some are people in browsers, and one of these closes his tab while he
-waits. Every answer is compared with what the package says about that scan.
+waits. Every answer is compared with what the package says about that scan. With `--hostile 5`, five
+strangers at another address do meanwhile all that `tests.helpers.strangers` can think of.
 """
 
 import argparse
@@ -13,14 +14,13 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel
 import numpy as np
 from gradio_client import Client, handle_file
-from gradio_client.utils import Status
 from playwright.sync_api import Page, expect, sync_playwright
 
 from liverseg.network.cascade import segment
@@ -33,10 +33,11 @@ from liverseg.volume import Spacing, Volume
 from tests.benchmarks.speed import keep
 from tests.helpers.browser import open_browser
 from tests.helpers.page_server import files_below, served_apart, wait_until
+from tests.helpers.strangers import NO_ANSWER, Strangers
 
-WAITING = (Status.STARTING, Status.JOINING_QUEUE, Status.IN_QUEUE, Status.QUEUE_FULL)
 LONGEST_S = 3600
-FREED_AFTER_S = 60  # grace for a connection that comes back, and the sweep
+FREED_AFTER_S = 60  # the grace of 45 s for a connection that comes back, and the sweep
+RESULTS = ("report.json", "segmentation.")  # of programs: served for an hour
 LOOK_S = 0.1
 HAS_ASKED = """() => document.querySelector("#status").innerText.trim() ||
     document.querySelector('.lv[data-phase="result"]')"""
@@ -80,17 +81,25 @@ class Load:
 
     Attributes:
         programs, browsers: who stayed to the end.
+        hostile: how many strangers there were besides.
+        answers: how many of their requests were answered with each status.
         seconds: from the first question to the last answer.
-        rest_mb, peak_mb: memory of the page's processes before and at most.
-        open_studies, files: what was there a minute after all had left.
+        rest_mb, peak_mb: memory of the page's own process before and at most.
+        readers_mb: of all processes that read uploads, at most.
+        open_studies, files: what was there a minute after all had left: folders of visitors; and
+            files in them, uploads, and what was being read. Not what is kept on purpose: results of
+            programs, and uploads that a program may still ask for.
     """
 
     shape: tuple[int, int, int]
     programs: list[Visit]
     browsers: list[Visit]
+    hostile: int
+    answers: dict[int, int]
     seconds: float
     rest_mb: float
     peak_mb: float
+    readers_mb: float
     open_studies: int
     files: int
 
@@ -105,28 +114,45 @@ class Load:
         return all(visit.places == sorted(visit.places, reverse=True) for visit in self.visits)
 
     @property
+    def begun(self) -> list[float]:
+        """When the turns of the programs came."""
+        return [visit.begun for visit in self.programs]
+
+    @property
+    def refused(self) -> int:
+        """How many requests of strangers were refused."""
+        return sum(count for status, count in self.answers.items() if 400 <= status < 500)
+
+    @property
     def rows(self) -> list[tuple[str, str]]:
         """What was found, in words."""
-        begun = [visit.begun for visit in self.programs]
         done = [visit.done for visit in self.visits]
         shown = sum(bool(visit.places) for visit in self.visits)
+        most = max((place for visit in self.visits for place in visit.places), default=0)
         z, y, x = self.shape
         found = {
             "visitors at once": f"{len(self.programs)} programs, {len(self.browsers)} browsers, "
             "1 who leaves",
             "scan of each": f"{x}×{y}×{z}",
             "right results": f"{sum(visit.right for visit in self.visits)} of {len(self.visits)}",
-            "shown their place": f"{shown}, up to {max(p for v in self.visits for p in v.places)}",
+            "shown their place": f"{shown}, up to {most}",
             "places only went down": "yes" if self.in_order else "no",
             "cases a minute": f"{60 * len(self.visits) / self.seconds:.1f}",
-            "waiting, median": f"{statistics.median(begun):.0f} s",
-            "waiting, p95": f"{np.percentile(begun, 95):.0f} s",
+            "waiting, median": f"{statistics.median(self.begun):.0f} s",
+            "waiting, p95": f"{np.percentile(self.begun, 95):.0f} s",
             "result after, median": f"{statistics.median(done):.0f} s",
             "result after, p95": f"{np.percentile(done, 95):.0f} s",
-            "memory at rest": f"{self.rest_mb:.0f} MB",
-            "memory at most": f"{self.peak_mb:.0f} MB",
+            "the page's memory at rest": f"{self.rest_mb:.0f} MB",
+            "the page's memory at most": f"{self.peak_mb:.0f} MB",
+            "the readers' memory at most": f"{self.readers_mb:.0f} MB",
             "left a minute later": f"{self.open_studies} scans, {self.files} files",
         }
+        if self.hostile:
+            found["strangers"] = f"{self.hostile}, {sum(self.answers.values())} requests"
+            found["answered to them"] = ", ".join(
+                f"{'nothing' if status == NO_ANSWER else status}: {count}"
+                for status, count in self.answers.items()
+            )
         return list(found.items())
 
 
@@ -135,23 +161,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--programs", type=int, default=26)
     parser.add_argument("--browsers", type=int, default=4)
+    parser.add_argument("--hostile", type=int, default=0, help="strangers who attack meanwhile")
     parser.add_argument("--slices", type=int, default=40)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--out", type=Path, help="a JSON file for `publish`")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         shape = (arguments.slices, arguments.side, arguments.side)
-        load = run(Path(folder), arguments.programs, arguments.browsers, shape)
+        visitors = arguments.programs, arguments.browsers
+        load = run(Path(folder), *visitors, shape, hostile=arguments.hostile)
     keep(arguments.out, "Visitors at once", ("load", "found"), load.rows)
 
 
-def run(folder: Path, programs: int, browsers: int, shape: tuple[int, int, int]) -> Load:
+def run(
+    folder: Path, programs: int, browsers: int, shape: tuple[int, int, int], hostile: int = 0
+) -> Load:
     """Lets them come, and looks after everyone.
 
     Args:
         folder: an empty one.
         programs, browsers: how many; one more browser comes and leaves again.
         shape: (z, y, x) of the scans.
+        hostile: strangers who attack as long as one of the others waits.
     """
     engine = load_engine()
     abdomen, _ = make_phantom(3, shape=shape)
@@ -159,29 +190,58 @@ def run(folder: Path, programs: int, browsers: int, shape: tuple[int, int, int])
     cases = [written_case(folder / "cases", abdomen, k, engine) for k in numbers]
     (folder / "page").mkdir()
     with served_apart(folder / "page") as served, memory_of(served.process.pid) as memory:
-        wait_until(lambda: memory, 30)
-        rest_mb = memory[-1]
+        wait_until(lambda: memory.own, 30)
+        rest_mb = memory.own[-1]
         clients = [Client(served.url, verbose=False, httpx_kwargs=PATIENT) for _ in range(programs)]
-        start = time.monotonic()
-        jobs = [
-            client.submit([handle_file(case.path)], None, None, api_name="/segment")
-            for client, case in zip(clients, cases[:programs], strict=True)
+        with Strangers(served, hostile) as strangers:
+            start = time.monotonic()
+            jobs = [
+                client.submit([handle_file(case.path)], None, None, api_name="/segment")
+                for client, case in zip(clients, cases[:programs], strict=True)
+            ]
+            visits = [Visit() for _ in jobs]
+            watcher = threading.Thread(target=watch, args=(jobs, visits, cases, start))
+            watcher.start()
+            people = browse(served.url, cases[programs:-1], cases[-1])
+            watcher.join()
+            seconds = time.monotonic() - start
+        left = what_is_left(served.scratch, kept=set(strangers.handles))
+        return Load(
+            shape,
+            visits,
+            people,
+            hostile,
+            strangers.answers,
+            seconds,
+            rest_mb,
+            max(memory.own),
+            max(memory.readers),
+            *left,
+        )
+
+
+def what_is_left(scratch: Path, kept: set[str]) -> tuple[int, int]:
+    """Folders of visitors and files that are still there when they should be gone.
+
+    Args:
+        scratch: the page's temporary folder.
+        kept: names of uploads that may wait for longer.
+    """
+
+    def look() -> tuple[int, int]:
+        of_visitors = [
+            folder
+            for folder in scratch.glob("liverseg-*/served/*")
+            if not any(path.name.startswith(RESULTS) for path in folder.glob("*"))
         ]
-        visits = [Visit() for _ in jobs]
-        watcher = threading.Thread(target=watch, args=(jobs, visits, cases, start))
-        watcher.start()
-        people = browse(served.url, cases[programs:-1], cases[-1])
-        watcher.join()
-        seconds = time.monotonic() - start
+        waiting = [*scratch.glob("liverseg-*/arrived"), *scratch.glob("liverseg-*/reading")]
+        files = (path for folder in (*of_visitors, *waiting) for path in files_below(folder))
+        return len(of_visitors), sum(path.name not in kept for path in files)
 
-        def open_studies() -> int:
-            return sum(1 for _ in served.scratch.glob("liverseg-*/visitors/*"))
-
-        end = time.monotonic() + FREED_AFTER_S
-        while open_studies() and time.monotonic() < end:
-            time.sleep(LOOK_S)
-        left = [path for path in files_below(served.scratch) if path.suffix in (".bin", ".dcm")]
-        return Load(shape, visits, people, seconds, rest_mb, max(memory), open_studies(), len(left))
+    end = time.monotonic() + FREED_AFTER_S
+    while any(look()) and time.monotonic() < end:
+        time.sleep(LOOK_S)
+    return look()
 
 
 def written_case(folder: Path, abdomen: Volume, number: int, engine) -> Case:
@@ -202,15 +262,17 @@ def written_case(folder: Path, abdomen: Volume, number: int, engine) -> Case:
 
 def watch(jobs: list, visits: list[Visit], cases: list[Case], start: float) -> None:
     """Notes places and times of all programs until the last has its result."""
-    open_jobs = set(range(len(jobs)))
+    open_jobs, seen = set(range(len(jobs))), [0] * len(jobs)
     while open_jobs and time.monotonic() - start < LONGEST_S:
         for k in sorted(open_jobs):
-            status, now, visit = jobs[k].status(), time.monotonic() - start, visits[k]
-            note_place(visit, status.rank if status.code == Status.IN_QUEUE else None)
-            if not visit.begun and status.code not in WAITING:
-                visit.begun = now
+            now, visit = time.monotonic() - start, visits[k]
+            for report, _ in jobs[k].outputs()[seen[k] :]:
+                seen[k] += 1
+                note_place(visit, (report or {}).get("place"))
+                if "stage" in (report or {}) and not visit.begun:
+                    visit.begun = now
             if jobs[k].done():
-                visit.done = now
+                visit.begun, visit.done = visit.begun or now, now
                 visit.right = is_right(jobs[k], cases[k])
                 open_jobs.remove(k)
         time.sleep(LOOK_S)
@@ -225,10 +287,10 @@ def is_right(job, case: Case) -> bool:
     return report["measurements"]["liver_ml"] == case.liver_ml and labels.tolist() == case.labels
 
 
-def note_place(visit: Visit, rank: int | None) -> None:
+def note_place(visit: Visit, place: int | None) -> None:
     """Notes a place in the queue, the first being 1, where it is new."""
-    if rank is not None and visit.places[-1:] != [rank + 1]:
-        visit.places.append(rank + 1)
+    if place is not None and visit.places[-1:] != [place]:
+        visit.places.append(place)
 
 
 def browse(url: str, cases: list[Case], of_leaver: Case) -> list[Visit]:
@@ -262,7 +324,7 @@ def browse(url: str, cases: list[Case], of_leaver: Case) -> list[Visit]:
 def look_at(page: Page, visit: Visit, case: Case, now: float) -> None:
     """Notes what a person's page shows now."""
     place = re.search(r"Place (\d+) of", page.inner_text("#status"))
-    note_place(visit, int(place[1]) - 1 if place else None)
+    note_place(visit, int(place[1]) if place else None)
     shown = page.locator("#numbers th[scope=row]", has_text=re.compile("^Liver volume$"))
     if page.locator('.lv[data-phase="result"]').count() and shown.count():
         visit.done = now
@@ -270,35 +332,61 @@ def look_at(page: Page, visit: Visit, case: Case, now: float) -> None:
         visit.right = abs(float(re.sub("[^0-9.]", "", text)) - case.liver_ml) < 1
 
 
+@dataclass
+class Memory:
+    """Samples of megabytes that processes hold.
+
+    Attributes:
+        own: of the page's own process.
+        readers: of those that it has started, and of theirs; what they share is counted once.
+    """
+
+    own: list[float] = field(default_factory=list)
+    readers: list[float] = field(default_factory=list)
+
+
 @contextmanager
-def memory_of(pid: int) -> Iterator[list[float]]:
-    """Collects the megabytes that a process and its children hold."""
-    samples: list[float] = []
-    stop = threading.Event()
+def memory_of(pid: int) -> Iterator[Memory]:
+    """Collects what a process and those that it starts hold."""
+    memory, stop = Memory(), threading.Event()
 
     def sample() -> None:
         while not stop.wait(LOOK_S):
-            samples.append(sum(map(resident_mb, [pid, *children(pid)])))
+            memory.readers.append(sum(shared_mb(one) for one in descendants(pid)))
+            memory.own.append(resident_mb(pid))
 
     thread = threading.Thread(target=sample)
     thread.start()
     try:
-        yield samples
+        yield memory
     finally:
         stop.set()
         thread.join()
 
 
-def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and theirs."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it has ended
+            for child in map(int, task.read_text().split()):
+                found += [child, *descendants(child)]
+    return found
 
 
 def resident_mb(pid: int) -> float:
     """Memory that a process holds; 0 for one that is gone."""
+    return _told_mb(f"/proc/{pid}/status", "VmRSS")
+
+
+def shared_mb(pid: int) -> float:
+    """Its part of the memory that processes share, and what is its own."""
+    return _told_mb(f"/proc/{pid}/smaps_rollup", "Pss")
+
+
+def _told_mb(path: str, name: str) -> float:
     try:
-        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        found = re.search(rf"^{name}:\s+(\d+)", Path(path).read_text(), re.MULTILINE)
     except OSError:
         return 0.0
     return int(found[1]) / 1024 if found else 0.0

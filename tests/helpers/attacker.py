@@ -11,13 +11,17 @@ class Attacker:
 
     Args:
         served: the page, as `page_server` serves it.
+        source: the address to ask from; the system's choice by default.
         headers: of all requests.
     """
 
-    def __init__(self, served, **headers: str):
+    def __init__(self, served, source: str | None = None, **headers: str):
         # a refusal can end a connection, so each request has its own
-        apart = httpx.Limits(max_keepalive_connections=0)
-        self.http = httpx.Client(base_url=served.url, timeout=60, headers=headers, limits=apart)
+        apart = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        way = httpx.HTTPTransport(limits=apart, local_address=source)
+        self.http = httpx.Client(
+            base_url=served.url, timeout=60, headers=headers, transport=way, trust_env=False
+        )
         config = self.http.get("config").json()
         self._events = {one["api_name"]: one for one in config["dependencies"]}
         self._sessions = itertools.count()

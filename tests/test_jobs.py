@@ -1,7 +1,7 @@
 """Work that goes on whoever watches, and turns that are given in the order of coming."""
 
 import threading
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 import pytest
 
@@ -183,3 +183,45 @@ def test_too_many_who_wait_are_refused_first_those_of_one_address(monkeypatch):
             lane.turn("attacker").__enter__()
         with lane.turn("school"), pytest.raises(Busy):
             lane.turn("home").__enter__()
+
+
+class Clock:
+    """Time as a test wants it."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_an_address_that_took_much_time_lets_others_go_first(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(jobs.time, "monotonic", clock)
+    lane, order = Lane(1), []
+    with ExitStack() as waiting:
+        first = waiting.enter_context(ExitStack())
+        first.enter_context(lane.turn("attacker"))
+        turns = {}
+        for name in ("attacker 2", "attacker 3", "school 1", "school 2", "school 3"):
+            left = waiting.enter_context(ExitStack())
+            turns[name] = left.enter_context(lane.turn(name.split()[0])), left
+        clock.now = 10
+        first.close()
+        while turns:
+            (name,) = [one for one, (turn, _) in turns.items() if lane._place(turn) is None]
+            order.append(name)
+            clock.now += 5 if "school" in name else 10
+            turns.pop(name)[1].close()
+    assert order == ["school 1", "school 2", "attacker 2", "school 3", "attacker 3"]
+    assert not lane._used
+
+
+def test_who_comes_anew_has_saved_nothing(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(jobs.time, "monotonic", clock)
+    lane = Lane(1)
+    with lane.turn("school"):
+        clock.now = 100
+        with lane.turn("school") as waits, lane.turn("new"):
+            assert lane._place(waits) == (1, 2)
+            assert lane._seconds("new") == lane._seconds("school")

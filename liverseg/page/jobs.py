@@ -6,6 +6,7 @@ How much work runs at once is bounded by lanes, which give out turns in the orde
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -151,6 +152,9 @@ class Jobs:
 class Lane:
     """Work of one kind, of which only so much runs at once.
 
+    Those who wait at one address are called in the order of coming. Between addresses the time is
+    shared, so that nobody takes more than half of it from a class, whatever they send.
+
     Args:
         at_once: how much.
     """
@@ -158,6 +162,8 @@ class Lane:
     def __init__(self, at_once: int):
         self._free = at_once
         self._waiting: list[Turn] = []
+        self._running: list[Turn] = []
+        self._used: dict[str, float] = {}  # seconds, by address, while anybody is here
         self._changed = threading.Condition()
 
     @contextmanager
@@ -175,6 +181,10 @@ class Lane:
             waiting = Counter(one.address for one in self._waiting)
             if waiting.total() >= MOST_WAITING or waiting[address] >= MOST_WAITING_OF_ADDRESS:
                 raise Busy(say("page.busy"))
+            here = {one.address for one in (*self._waiting, *self._running)}
+            if address not in here:  # who was away has saved nothing
+                least = min(map(self._seconds, here), default=0.0)
+                self._used[address] = max(self._used.get(address, 0.0), least)
             self._waiting.append(mine)
             self._call()
         try:
@@ -184,15 +194,28 @@ class Lane:
                 if mine in self._waiting:
                     self._waiting.remove(mine)
                 else:
+                    self._running.remove(mine)
+                    self._used[address] += time.monotonic() - mine.begun
                     self._free += 1
                 self._call()
+                if not self._running:
+                    self._used.clear()
 
     def _call(self) -> None:
         """Lets as many begin as may; called with the lock held."""
         while self._waiting and self._free:
-            self._waiting.pop(0)
+            called = min(self._waiting, key=lambda one: self._seconds(one.address))
+            self._waiting.remove(called)
+            called.begun = time.monotonic()
+            self._running.append(called)
             self._free -= 1
         self._changed.notify_all()
+
+    def _seconds(self, address: str) -> float:
+        """How long work of this address has taken, also what is under way."""
+        now = time.monotonic()
+        under_way = sum(now - one.begun for one in self._running if one.address == address)
+        return self._used[address] + under_way
 
     def _place(self, turn: "Turn") -> tuple[int, int] | None:
         if turn not in self._waiting:
@@ -209,7 +232,7 @@ class Turn:
     """
 
     def __init__(self, lane: Lane, address: str):
-        self._lane, self.address = lane, address
+        self._lane, self.address, self.begun = lane, address, 0.0
 
     def places(self) -> Iterator[tuple[int, int]]:
         """The place in the line, from 1, and how many wait, at each change; ends when called.

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import NothingOpen, NotSegmented, Replaced, SeveralSeries, TooLarge
 from ..reading.limits import LIMITS
-from ..reading.workers import Readers
+from ..reading.workers import PLACES, Readers
 from ..scores.findings import Findings, find
 from ..sentences import say
 from ..volume import Segmentation, Volume
@@ -52,7 +52,8 @@ class Service:
         self.readers = Readers()
         self.visitors, self.served, self._folder = Visitors(served), served, folder
         self.uploads, self.jobs, self.results = Uploads(arrived), Jobs(), ResultCache()
-        self.making, self.segmenting, self.measuring = Lane(2), Lane(1), Lane(2)
+        self.decoding, self.making = Lane(PLACES), Lane(2)
+        self.segmenting, self.measuring = Lane(1), Lane(2)
         self._engine = engine
 
     @property
@@ -274,7 +275,8 @@ class Service:
     def _read_scan(self, visitor: str, files: Path, series: int | None) -> OpenedStudy:
         waits = False
         try:
-            volume = self.readers.read_scan(sorted(files.iterdir()), series, wanted=is_wanted)
+            with self._turn_to_read(visitor):
+                volume = self.readers.read_scan(sorted(files.iterdir()), series, wanted=is_wanted)
         except SeveralSeries:
             self._forget_waiting(visitor, except_for=files)
             self.visitors.begun(visitor)
@@ -286,13 +288,21 @@ class Service:
                 _remove(files)
         return self._opened(visitor, volume)
 
+    @contextmanager
+    def _turn_to_read(self, visitor: str) -> Iterator[None]:
+        with self.decoding.turn(self.visitors.address(visitor)) as turn:
+            turn.wait()
+            yield
+
     def _read_truth(self, visitor: str, study: OpenedStudy, files: Path) -> OpenedStudy:
         def wanted() -> bool:
             now = self.visitors.of(visitor)
             return is_wanted() and now is not None and now.scan is study.volume
 
         try:
-            truth = self.readers.read_truth(sorted(files.iterdir()), study.volume, wanted=wanted)
+            with self._turn_to_read(visitor):
+                paths = sorted(files.iterdir())
+                truth = self.readers.read_truth(paths, study.volume, wanted=wanted)
         finally:
             _remove(files)
             self.visitors.update(visitor, lambda now: replace(now, waiting_truth=None))

@@ -250,6 +250,11 @@ class Visitors:
                 for key, one in self._known.items()
             )
 
+    def address(self, key: str) -> str:
+        """That the visitor comes from; empty where nobody knows."""
+        with self._lock:
+            return self._known[key].address if key in self._known else ""
+
     # What they have open
 
     def of(self, key: str) -> Study | None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from liverseg.page.visitors import MAX_STUDY_BYTES
 from tests.benchmarks.load import run
 
 pytestmark = pytest.mark.slow
@@ -11,13 +12,13 @@ def check(load):
     """What has to be so, whoever else comes."""
     assert all(visit.right for visit in load.visits)
     assert all(0 < visit.begun < visit.done for visit in load.programs)
-    assert load.peak_mb < load.rest_mb + 1000
     assert (load.open_studies, load.files) == (0, 0)
 
 
 def test_visitors_at_once_all_get_their_own_result_and_leave_nothing(tmp_path):
     load = run(tmp_path, programs=4, browsers=1, shape=(12, 96, 96))
     check(load)
+    assert load.peak_mb < load.rest_mb + 1000
     assert load.in_order
     assert max(place for visit in load.programs for place in visit.places) >= 2
     assert ("right results", "5 of 5") in load.rows
@@ -26,5 +27,6 @@ def test_visitors_at_once_all_get_their_own_result_and_leave_nothing(tmp_path):
 def test_strangers_who_do_their_worst_take_nothing_from_the_others(tmp_path):
     load = run(tmp_path, programs=3, browsers=1, shape=(12, 96, 96), hostile=1)
     check(load)
+    assert load.peak_mb < load.rest_mb + 1500 + MAX_STUDY_BYTES / 2**20  # theirs count, too
     assert load.refused >= 50
     assert load.answers.keys() >= {200, 403, 404, 429}

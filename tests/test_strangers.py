@@ -4,6 +4,7 @@ import errno
 import json
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from gradio_client import Client, handle_file
 from starlette.routing import Mount, Route
 
+from liverseg.page import events
 from liverseg.page.gate import MOST_BODY_BYTES, SERVED, Trust
 from liverseg.page.synthetic_case import SyntheticCase
 from liverseg.page.visitors import id_of, new_key
@@ -170,6 +172,25 @@ def test_more_than_two_events_of_a_kind_are_refused_at_once_in_words(served, att
     may_end.set()
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert "being done already" in answers[-1].json()["detail"]
+
+
+def test_a_call_whose_answer_nobody_takes_is_ended(served, attacker, slices, monkeypatch):
+    monkeypatch.setattr(events, "GRACE_S", 1)
+    lane = served.service.segmenting
+    with lane.turn() as mine:  # nothing goes on
+        mine.wait()
+        handles = [attacker.upload(path.read_bytes()) for path in slices]
+        attacker.join("segment", handles, None, None)
+        wait_until(lambda: lane._waiting, 60)
+        wait_until(lambda: not lane._waiting, 60)
+        client = Client(served.url, verbose=False)
+        files = [handle_file(path) for path in slices]
+        taken = client.submit(files, None, None, api_name="/segment")
+        wait_until(lambda: lane._waiting, 60)
+        time.sleep(4)
+        assert lane._waiting
+    report, _ = taken.result()
+    assert report["measurements"]
 
 
 # From any web site

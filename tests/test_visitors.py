@@ -1,3 +1,4 @@
+import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -210,10 +211,26 @@ def test_a_visitor_is_here_while_a_tab_or_an_event_says_so(visitors):
             pass
         assert here.sweep() == []
     assert here.sweep() == [ANN]
-    with here.event(BOB):  # of a program, which has no tab
+    with here.event(BOB, is_program=True):  # which has no tab
         here.begun(BOB)
         assert here.sweep() == []
     assert here.sweep() == [BOB]
+
+
+def test_work_for_a_tab_that_never_says_it_is_there_is_swept(visitors):
+    here = visitors(grace_s=-1)
+    with here.event(ANN):
+        here.begun(ANN)
+        assert here.sweep() == [ANN]
+
+
+def test_work_does_not_keep_a_tab_here_that_was_closed(visitors):
+    here = visitors(grace_s=0.2)
+    with here.event(ANN):
+        here.begun(ANN)
+        time.sleep(0.3)
+        here.of(ANN)
+        assert here.sweep() == [ANN]
 
 
 def test_a_connection_that_breaks_for_a_moment_frees_nothing(visitors):

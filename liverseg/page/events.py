@@ -14,8 +14,8 @@ from ..errors import NothingOpen, Replaced, UploadError, WeightsError
 from ..sentences import say
 from .handlers import Caller, Handlers, Properties, full_disk
 from .jobs import Values
-from .routes import address_of
-from .visitors import KEY
+from .routes import LISTENS, address_of
+from .visitors import GRACE_S, KEY
 
 # Where one answer follows another at once, a browser can lose what only the first one changes. So
 # there is a pause between them, and each repeats what the last ones said; but for the panel, which
@@ -83,14 +83,24 @@ def answering_program(handlers: Handlers, handler: Callable, widgets: dict[str, 
                 caller = Caller(visitor, address)
                 here = service.visitors.event(visitor, address)
                 job = service.jobs.start(visitor, "program", handler(caller, *inputs), here)
+                heard = time.monotonic()
                 # at each pulse Gradio sees whether the program is still there
                 for step in job.follow(PULSE_S):
+                    if _listens(request):
+                        heard = time.monotonic()
+                    elif time.monotonic() - heard > GRACE_S:
+                        return  # it never asked for the answer
                     shown |= step
                     yield _as_gradio_wants(shown, widgets)
         except Exception as error:
             raise _sentence(handler, error) from None
 
     return _described(stream, handler, "request")
+
+
+def _listens(request: gr.Request) -> bool:
+    """Whether anybody takes the answer; the gate knows."""
+    return request.request.scope[LISTENS]() if request.request else True
 
 
 def _address(request: gr.Request) -> str:

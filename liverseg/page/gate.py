@@ -9,16 +9,19 @@ import ipaddress
 import json
 import os
 import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..sentences import Sentence, say
-from .routes import address_of
+from .routes import LISTENS, address_of
 
 HOSTS_SETTING, PROXIES_SETTING = "LIVERSEG_HOSTS", "LIVERSEG_PROXIES"
 MOST_BODY_BYTES = 2_000_000  # of an event; 5000 handles with names are less than half of that
@@ -109,6 +112,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, blocks: Any, trust: Trust):
         self._app, self._blocks, self._trust = app, blocks, trust
+        self._listening = Counter[str]()  # streams of answers, by session
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -126,7 +130,22 @@ class Gate:
                 receive = await self._checked_event(scope, receive)
             except _Refused as refused:
                 refusal = refused.response
-        await (refusal or self._app)(scope, receive, labelled)
+        with self._listens(scope):
+            await (refusal or self._app)(scope, receive, labelled)
+
+    @contextmanager
+    def _listens(self, scope: Scope) -> Iterator[None]:
+        """While somebody takes the answers of a session, their events can know."""
+        if scope["path"] != "/gradio_api/queue/data":
+            yield
+            return
+        session = QueryParams(scope["query_string"]).get("session_hash", "")
+        self._listening[session] += 1
+        try:
+            yield
+        finally:
+            self._listening[session] -= 1
+            self._listening += Counter()  # forgets what is zero
 
     def _believed(self, scope: Scope) -> Scope:
         """The request without what nobody vouches for, from the address that it came from."""
@@ -173,6 +192,7 @@ class Gate:
         length = (b"content-length", str(len(changed)).encode())
         others = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         scope["headers"] = [*others, length]
+        scope[LISTENS] = lambda: session in self._listening
         return _again(changed, receive)
 
     def _check_room(self, session: str, fn: Any, address: str) -> None:

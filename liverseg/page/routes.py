@@ -23,6 +23,7 @@ from .viewer import scripts
 if TYPE_CHECKING:
     from .service import Service
 
+LISTENS = "liverseg.listens"  # in an event's scope: tells whether anybody takes its answer
 VISITOR_HEADER = "x-visitor"  # the public half of a visitor's key
 ID = re.compile(r"[0-9a-f]{32}")
 PLACE = re.compile(r"(?:.*/)?([0-9a-f]{64})/([\w-]+(?:\.[\w-]+)+)")

@@ -240,7 +240,7 @@ class Service:
         """A visitor for one call of a program; what was theirs is freed at the end."""
         visitor = new_key()
         try:
-            with self.visitors.event(visitor, address):
+            with self.visitors.event(visitor, address, is_program=True):
                 yield visitor
         finally:
             self.jobs.stop(visitor)

@@ -160,14 +160,18 @@ class Visitor:
     Attributes:
         address: that they come from.
         study: None until something of theirs has to be kept.
-        used: when an event of theirs last did anything, on the monotonic clock.
+        seen: when an event of theirs last came, on the monotonic clock.
+        used: when an event or a job of theirs last did anything.
         busy: events and jobs of theirs that are under way.
+        is_program: whether they keep no stream open, but wait for the answer.
     """
 
     address: str = ""
     study: Study | None = None
+    seen: float = field(default_factory=time.monotonic)
     used: float = field(default_factory=time.monotonic)
     busy: int = 0
+    is_program: bool = False
 
 
 @dataclass
@@ -208,17 +212,19 @@ class Visitors:
     # Who is here
 
     @contextmanager
-    def event(self, key: str, address: str = "") -> Iterator[None]:
+    def event(self, key: str, address: str = "", *, is_program: bool = False) -> Iterator[None]:
         """While an event or a job of a visitor is under way they are here, and in use.
 
         Args:
             key: the visitor's.
             address: that they come from.
+            is_program: see `Visitor`.
         """
         with self._lock:
-            visitor = self._known.setdefault(key, Visitor())
+            visitor = self._known.setdefault(key, Visitor(is_program=is_program))
             visitor.address = address or visitor.address
             visitor.busy += 1
+            visitor.seen = time.monotonic()
             self._touch(key, visitor)
         try:
             yield
@@ -246,7 +252,7 @@ class Visitors:
             if stream and (stream.open or time.monotonic() - stream.ended <= self._grace_s):
                 return True
             return any(
-                id_of(key) == visitor_id and time.monotonic() - one.used <= self._grace_s
+                id_of(key) == visitor_id and time.monotonic() - one.seen <= self._grace_s
                 for key, one in self._known.items()
             )
 
@@ -325,7 +331,7 @@ class Visitors:
                 key
                 for key, one in self._known.items()
                 if now - one.used > self._max_age_s
-                or not ((one.busy and id_of(key) not in self._streams) or self.is_here(id_of(key)))
+                or not ((one.busy and one.is_program) or self.is_here(id_of(key)))
             ]
             old = [
                 one

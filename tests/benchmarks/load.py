@@ -64,11 +64,13 @@ class Visit:
     """What happened to one visitor; times are seconds since he asked.
 
     Attributes:
+        opened: when a person saw his scan, since he chose it.
         begun, done: when his turn came, and when he had the result.
         places: in the queue, as he was shown them.
         right: whether the result was that of his scan.
     """
 
+    opened: float = 0.0
     begun: float = 0.0
     done: float = 0.0
     places: list[int] = field(default_factory=list)
@@ -128,6 +130,7 @@ class Load:
         """What was found, in words."""
         done = [visit.done for visit in self.visits]
         shown = sum(bool(visit.places) for visit in self.visits)
+        opened = max((visit.opened for visit in self.browsers), default=0.0)
         most = max((place for visit in self.visits for place in visit.places), default=0)
         z, y, x = self.shape
         found = {
@@ -137,6 +140,7 @@ class Load:
             "right results": f"{sum(visit.right for visit in self.visits)} of {len(self.visits)}",
             "shown their place": f"{shown}, up to {most}",
             "places only went down": "yes" if self.in_order else "no",
+            "scan shown to a person after, at most": f"{opened:.0f} s",
             "cases a minute": f"{60 * len(self.visits) / self.seconds:.1f}",
             "waiting, median": f"{statistics.median(self.begun):.0f} s",
             "waiting, p95": f"{np.percentile(self.begun, 95):.0f} s",
@@ -301,17 +305,18 @@ def browse(url: str, cases: list[Case], of_leaver: Case) -> list[Visit]:
         for page in pages:
             page.set_default_timeout(1000 * LONGEST_S)
             page.goto(url)
+        visits, start = [Visit() for _ in pages], time.monotonic()
         for page, case in zip(pages, (*cases, of_leaver), strict=True):
             page.set_input_files("#scan input.files", str(case.path))
-        for page in pages:
+        for page, visit in zip(pages, visits, strict=True):
             expect(page.locator("#scan .ready")).to_be_visible(timeout=1000 * LONGEST_S)
+            visit.opened = time.monotonic() - start
         start = time.monotonic()
         for page in pages:
             page.click("#segment")
-        leaver = pages.pop()
+        leaver, _ = pages.pop(), visits.pop()
         leaver.wait_for_function(HAS_ASKED)
         leaver.context.close()
-        visits = [Visit() for _ in pages]
         while not all(visit.done for visit in visits):
             for page, visit, case in zip(pages, visits, cases, strict=True):
                 if not visit.done:

@@ -6,11 +6,13 @@ import sys
 import threading
 import time
 import traceback
+from copy import copy
 from typing import Any, TextIO
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from gradio.state_holder import SessionState, StateHolder
 
 from ..errors import CannotStart
 from ..sentences import say
@@ -34,8 +36,35 @@ def application(blocks: gr.Blocks, routes: Routes, **settings: Any) -> FastAPI:
     quiet = {"footer_links": [], "run_history": False, "enable_monitoring": False}
     quiet |= {"show_error": False, "ssr_mode": False, "pwa": False}
     gr.mount_gradio_app(app, blocks, path="/", **quiet, **settings)
+    blocks.app.state_holder = _Sessions()
+    blocks.app.state_holder.set_blocks(blocks)
     blocks.is_running = True  # else the streams of events give no sign of life
     return app
+
+
+class _Sessions(StateHolder):
+    """What Gradio keeps of each session, copied from a fresh one.
+
+    Gradio describes every widget anew for each session, while nobody else is answered; strangers
+    who come with fresh sessions kept the page busy with nothing else.
+    """
+
+    def set_blocks(self, blocks: gr.Blocks) -> None:
+        """See `StateHolder`."""
+        super().set_blocks(blocks)
+        self._fresh = SessionState(blocks)
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        if session_id not in self.session_data:
+            session = copy(self._fresh)
+            session.blocks_config = copy(self._fresh.blocks_config)
+            session.config_values = {
+                key: {**config, "props": dict(config.get("props", {}))}
+                for key, config in self._fresh.config_values.items()
+            }
+            session.state_data, session._state_ttl = {}, {}
+            self.session_data[session_id] = session
+        return super().__getitem__(session_id)
 
 
 class Server:

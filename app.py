@@ -45,7 +45,7 @@ BANNER = f"<p><strong>{TITLE}</strong> <span>{say('label.warning')}</span></p>"
 SWEEP_PAUSE_S = 5
 HOST = "127.0.0.1"
 # Events and threads that follow the work; how much is done at once is bounded by the service.
-MOST_EVENTS, MOST_SESSIONS = 600, 1000
+MOST_EVENTS = 600
 
 # The panel is a sidebar of Gradio's, which a click on its button opens.
 OPEN_PANEL = """() => {
@@ -183,7 +183,7 @@ def serve(folder: TempFolder, host: str, port: int) -> tuple[Page, Server]:
     """
     os.environ["GRADIO_TEMP_DIR"] = str(folder.gradio)
     page = Page(Service(folder.reading, folder.served, folder.arrived))
-    page.blocks.max_threads, page.blocks.state_session_capacity = MOST_EVENTS, MOST_SESSIONS
+    page.blocks.max_threads = MOST_EVENTS
     page.blocks.queue(max_size=MOST_EVENTS)
     server = Server(page.blocks, page.service, host, port, theme=theme(), css=CSS)
     server.start()

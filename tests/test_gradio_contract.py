@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import gradio as gr
-from fastapi import FastAPI
 from gradio.queueing import Event
 
 from liverseg.page.gate import SERVED
@@ -28,14 +27,12 @@ def test_an_event_in_the_queue_can_be_counted_as_the_gate_counts_it():
     assert [one.skip_api for one in blocks.fns[0].inputs] == []
 
 
-def test_the_places_for_events_and_sessions_can_be_set_before_the_page_is_served():
+def test_the_places_for_events_can_be_set_before_the_page_is_served():
     with gr.Blocks() as blocks:
         gr.Button().click(lambda: None)
-    blocks.max_threads, blocks.state_session_capacity = 7, 8
+    blocks.max_threads = 7
     blocks.queue()
-    app = gr.mount_gradio_app(FastAPI(), blocks, path="/", ssr_mode=False, run_history=False)
     assert blocks._queue.max_thread_count == 7
-    assert app.routes[-1].app.state_holder.capacity == 8
 
 
 def test_every_address_that_the_page_asks_for_is_let_through():

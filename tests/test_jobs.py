@@ -1,6 +1,7 @@
 """Work that goes on whoever watches, and turns that are given in the order of coming."""
 
 import threading
+import time
 from contextlib import ExitStack, nullcontext
 
 import pytest
@@ -225,3 +226,45 @@ def test_who_comes_anew_has_saved_nothing(monkeypatch):
         with lane.turn("school") as waits, lane.turn("new"):
             assert lane._place(waits) == (1, 2)
             assert lane._seconds("new") == lane._seconds("school")
+
+
+def test_time_is_shared_between_addresses_and_in_order_at_each():
+    lane, called = Lane(1), []
+
+    def work(address, name):
+        with lane.turn(address) as turn:
+            turn.wait()
+            called.append(name)
+            time.sleep(0.05)
+
+    threads = []
+    with lane.turn("attacker") as first:
+        first.wait()
+        time.sleep(0.1)
+        for address, name in (*[("attacker", f"a{k}") for k in range(6)], ("school", "s1")):
+            threads.append(threading.Thread(target=work, args=(address, name)))
+            threads[-1].start()
+            wait_until(lambda: len(lane._waiting) == len(threads), 10)
+    for thread in threads:
+        thread.join(10)
+    assert called[0] == "s1"
+    assert called[1:] == [f"a{k}" for k in range(6)]
+
+
+def test_an_address_leaves_a_place_free_while_others_are_here():
+    lane = Lane(2)
+    with lane.turn("school") as one, lane.turn("school") as two:
+        one.wait()
+        two.wait()  # alone, a class has both places
+    with lane.turn("school") as one:
+        one.wait()
+        with lane.turn("attacker") as bomb, lane.turn("attacker") as second:
+            bomb.wait()
+            assert next(second.places()) == (1, 1)
+        with lane.turn("attacker") as bomb, lane.turn("attacker") as second:
+            pass
+    with lane.turn("attacker") as bomb:
+        bomb.wait()
+        with lane.turn("school") as one, lane.turn("attacker") as second:
+            one.wait()
+            assert next(second.places()) == (1, 1)

@@ -153,14 +153,15 @@ class Lane:
     """Work of one kind, of which only so much runs at once.
 
     Those who wait at one address are called in the order of coming. Between addresses the time is
-    shared, so that nobody takes more than half of it from a class, whatever they send.
+    shared, so that nobody takes more than half of it from a class, whatever they send; and while
+    others are here, an address leaves one of several places free for them.
 
     Args:
         at_once: how much.
     """
 
     def __init__(self, at_once: int):
-        self._free = at_once
+        self._at_once = self._free = at_once
         self._waiting: list[Turn] = []
         self._running: list[Turn] = []
         self._used: dict[str, float] = {}  # seconds, by address, while anybody is here
@@ -203,13 +204,21 @@ class Lane:
 
     def _call(self) -> None:
         """Lets as many begin as may; called with the lock held."""
-        while self._waiting and self._free:
-            called = min(self._waiting, key=lambda one: self._seconds(one.address))
+        while self._free:
+            may = [one for one in self._waiting if self._may_begin(one.address)]
+            if not may:
+                break
+            called = min(may, key=lambda one: self._seconds(one.address))
             self._waiting.remove(called)
             called.begun = time.monotonic()
             self._running.append(called)
             self._free -= 1
         self._changed.notify_all()
+
+    def _may_begin(self, address: str) -> bool:
+        held = sum(one.address == address for one in self._running)
+        is_alone = self._used.keys() <= {address}  # since the lane was empty
+        return is_alone or held < max(1, self._at_once - 1)
 
     def _seconds(self, address: str) -> float:
         """How long work of this address has taken, also what is under way."""

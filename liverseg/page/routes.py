@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import ipaddress
 import mimetypes
 import re
 from collections.abc import AsyncIterator
@@ -35,8 +36,15 @@ PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
 def address_of(scope: Scope) -> str:
-    """The address that a request came from."""
-    return scope["client"][0] if scope.get("client") else ""
+    """Where a request came from: an IPv4 address, or the /64 network that one IPv6 user has."""
+    address = scope["client"][0] if scope.get("client") else ""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if known.version == 4 or known.ipv4_mapped:
+        return address
+    return str(ipaddress.ip_network((known, 64), strict=False))
 
 
 def script_address(name: str) -> str:

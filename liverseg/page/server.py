@@ -43,10 +43,11 @@ def application(blocks: gr.Blocks, routes: Routes, **settings: Any) -> FastAPI:
 
 
 class _Sessions(StateHolder):
-    """What Gradio keeps of each session, copied from a fresh one.
+    """Nothing is kept of a session: each of its events begins with a copy of a fresh one.
 
     Gradio describes every widget anew for each session, while nobody else is answered; strangers
-    who come with fresh sessions kept the page busy with nothing else.
+    who come with fresh sessions kept the page busy with nothing else. And it keeps the last values
+    of all widgets, of which nothing may be left when a scan is closed. Here nothing hangs on them.
     """
 
     def set_blocks(self, blocks: gr.Blocks) -> None:
@@ -55,16 +56,14 @@ class _Sessions(StateHolder):
         self._fresh = SessionState(blocks)
 
     def __getitem__(self, session_id: str) -> SessionState:
-        if session_id not in self.session_data:
-            session = copy(self._fresh)
-            session.blocks_config = copy(self._fresh.blocks_config)
-            session.config_values = {
-                key: {**config, "props": dict(config.get("props", {}))}
-                for key, config in self._fresh.config_values.items()
-            }
-            session.state_data, session._state_ttl = {}, {}
-            self.session_data[session_id] = session
-        return super().__getitem__(session_id)
+        session = copy(self._fresh)
+        session.blocks_config = copy(self._fresh.blocks_config)
+        session.config_values = {
+            key: {**config, "props": dict(config.get("props", {}))}
+            for key, config in self._fresh.config_values.items()
+        }
+        session.state_data, session._state_ttl = {}, {}
+        return session
 
 
 class Server:

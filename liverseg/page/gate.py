@@ -32,7 +32,7 @@ MOST_EVENTS_OF_ADDRESS = 300  # of all kinds: five for each of sixty visitors be
 SERVED = {
     "GET": re.compile(
         r"/|/config|/theme\.css|/favicon\.ico|/static/.+|/assets/.+|/(files|scripts|here)/.+"
-        r"|/gradio_api/(info|file=.+|queue/data)"
+        r"|/gradio_api/(info|file=.+|queue/data|app_id)"  # app_id: is the server there again?
     ),
     "POST": re.compile(r"/gradio_api/(upload|queue/join|cancel)"),
 }

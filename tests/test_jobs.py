@@ -9,6 +9,7 @@ import pytest
 from liverseg.errors import Busy, Replaced
 from liverseg.page import jobs
 from liverseg.page.jobs import Jobs, Lane, is_wanted
+from liverseg.page.manners import MOST_REFUSALS, Manners
 from tests.helpers.page_server import wait_until
 
 
@@ -268,3 +269,39 @@ def test_an_address_leaves_a_place_free_while_others_are_here():
         with lane.turn("school") as one, lane.turn("attacker") as second:
             one.wait()
             assert next(second.places()) == (1, 1)
+
+
+def test_who_sends_what_is_refused_is_called_when_nobody_else_waits():
+    manners, called = Manners(), []
+    lane = Lane(1, manners.are_bad)
+
+    def work(address):
+        with lane.turn(address) as turn:
+            turn.wait()
+            called.append(address)
+            time.sleep(0.02)
+
+    for _ in range(MOST_REFUSALS + 1):
+        manners.refused("attacker")
+    manners.refused("school")
+    threads = []
+    with lane.turn("school") as first:
+        first.wait()
+        for address in ("attacker", "attacker", "school", "school", "school"):
+            threads.append(threading.Thread(target=work, args=(address,)))
+            threads[-1].start()
+            wait_until(lambda: len(lane._waiting) == len(threads), 10)
+    for thread in threads:
+        thread.join(10)
+    assert called == ["school"] * 3 + ["attacker"] * 2
+
+
+def test_manners_are_forgotten(monkeypatch):
+    manners = Manners()
+    for _ in range(MOST_REFUSALS + 1):
+        manners.refused("attacker")
+    assert manners.are_bad("attacker")
+    monkeypatch.setattr("liverseg.page.manners.WINDOW_S", -1.0)
+    assert not manners.are_bad("attacker")
+    manners.sweep()
+    assert not manners._refused

@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..sentences import Sentence, say
+from .manners import Manners
 from .routes import LISTENS, address_of
 
 HOSTS_SETTING, PROXIES_SETTING = "LIVERSEG_HOSTS", "LIVERSEG_PROXIES"
@@ -108,10 +109,11 @@ class Gate:
         app: the page's.
         blocks: Gradio's, whose events and queue are looked at.
         trust: whom to believe.
+        manners: where refusals are counted.
     """
 
-    def __init__(self, app: ASGIApp, blocks: Any, trust: Trust):
-        self._app, self._blocks, self._trust = app, blocks, trust
+    def __init__(self, app: ASGIApp, blocks: Any, trust: Trust, manners: Manners):
+        self._app, self._blocks, self._trust, self._manners = app, blocks, trust, manners
         self._listening = Counter[str]()  # streams of answers, by session
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,6 +132,8 @@ class Gate:
                 receive = await self._checked_event(scope, receive)
             except _Refused as refused:
                 refusal = refused.response
+        if refusal is not None:
+            self._manners.refused(address_of(scope))
         with self._listens(scope):
             await (refusal or self._app)(scope, receive, labelled)
 

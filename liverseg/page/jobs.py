@@ -8,7 +8,7 @@ How much work runs at once is bounded by lanes, which give out turns in the orde
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -158,9 +158,11 @@ class Lane:
 
     Args:
         at_once: how much.
+        goes_last: whether an address is called only when no other waits.
     """
 
-    def __init__(self, at_once: int):
+    def __init__(self, at_once: int, goes_last: Callable[[str], bool] = lambda address: False):
+        self._goes_last = goes_last
         self._at_once = self._free = at_once
         self._waiting: list[Turn] = []
         self._running: list[Turn] = []
@@ -208,7 +210,9 @@ class Lane:
             may = [one for one in self._waiting if self._may_begin(one.address)]
             if not may:
                 break
-            called = min(may, key=lambda one: self._seconds(one.address))
+            called = min(
+                may, key=lambda one: (self._goes_last(one.address), self._seconds(one.address))
+            )
             self._waiting.remove(called)
             called.begun = time.monotonic()
             self._running.append(called)

@@ -84,7 +84,7 @@ class Server:
         self.url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/"
         self._routes, self._blocks = Routes(service), blocks
         app = application(blocks, self._routes, **settings)
-        gate = Gate(app, blocks, Trust.of_environment())
+        gate = Gate(app, blocks, Trust.of_environment(), service.manners)
         config = uvicorn.Config(
             gate,
             log_config=None,

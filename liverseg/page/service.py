@@ -22,6 +22,7 @@ from ..sentences import say
 from ..volume import Segmentation, Volume
 from .downloads import write_file
 from .jobs import Jobs, Lane, is_wanted
+from .manners import Manners
 from .result_cache import ResultCache, content_key
 from .synthetic_case import SyntheticCase
 from .uploads import Uploads
@@ -52,8 +53,10 @@ class Service:
         self.readers = Readers()
         self.visitors, self.served, self._folder = Visitors(served), served, folder
         self.uploads, self.jobs, self.results = Uploads(arrived), Jobs(), ResultCache()
-        self.decoding, self.making = Lane(PLACES), Lane(2)
-        self.segmenting, self.measuring = Lane(1), Lane(2)
+        self.manners = Manners()
+        self.decoding, self.making, self.segmenting, self.measuring = (
+            Lane(at_once, self.manners.are_bad) for at_once in (PLACES, 2, 1, 2)
+        )
         self._engine = engine
 
     @property
@@ -251,6 +254,7 @@ class Service:
         for visitor in self.visitors.sweep():
             self.jobs.stop(visitor)
         self.jobs.sweep()
+        self.manners.sweep()
         self.uploads.sweep(self.visitors.is_here)
 
     def _received(self, received: Received) -> Path:

@@ -8,10 +8,10 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
 from liverseg.errors import BrokenFile, NoDecoder, TruthMismatch, UploadError
-from liverseg.reading.structure_names import structure_of
+from liverseg.reading.structure_names import Said, said, said_by_path, structures_of
 from liverseg.reading.upload import read_scan, read_truth
 from liverseg.volume import LIVER, TUMOR, Spacing, Volume
-from tests.helpers.make_dicom import body, changed, ct, seg, series, to_bytes, write
+from tests.helpers.make_dicom import body, changed, ct, group, seg, series, to_bytes, write
 
 COUNT = 5
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -89,34 +89,96 @@ def test_masks_of_other_structures_are_ignored(scan, tmp_path):
     folder = write_masks(tmp_path, labels())
     write(mask_slices(np.ones((COUNT, 12, 16))), folder / "livercyst")
     write(mask_slices(np.ones((COUNT, 12, 16))), folder / "spleen")
-    assert np.array_equal(read_truth(folder, scan).labels, labels())
+    truth = read_truth(folder, scan)
+    assert np.array_equal(truth.labels, labels())
+    assert truth.notices == ("2 masks of other structures were ignored.",)
+
+
+@pytest.mark.parametrize("deeper", ["", "dicom"])
+def test_dicom_folders_may_have_any_names_for_liver_and_tumor(scan, tmp_path, deeper):
+    write(mask_slices(labels() > 0), tmp_path / "masks" / "Leber" / deeper)
+    write(mask_slices(labels() == TUMOR), tmp_path / "masks" / "Metastasen" / deeper)
+    truth = read_truth(tmp_path / "masks", scan)
+    assert np.array_equal(truth.labels, labels())
+    assert truth.notices == ()
+
+
+def test_dicom_masks_of_tumors_alone_are_tumors(scan, tmp_path):
+    truth = read_truth(write(mask_slices(labels() == TUMOR), tmp_path / "GTV"), scan)
+    assert np.array_equal(truth.tumor, labels() == TUMOR)
+    assert [notice.code for notice in truth.notices] == ["truth.only_tumors"]
+
+
+NAMES = {
+    Said.LIVER: """
+        liver; Liver; P1_liver; liver_mask; liver (1); liver_gt_final; Whole Liver; Leber; Foie;
+        fegato; hígado; Fígado; lever; liver parenchyma; liver_portal_phase; Liver_minus_Tumor;
+        LiverMinusTumor; liverminustumor; Non-tumor liver; nontumorliver; liver w/o tumor;
+        Tumor-free liver; Liver (without tumor); Liver excluding the lesions; Leber ohne Tumor;
+        Foie sans tumeur; hígado sin tumor; fegato senza lesioni; fígado sem tumor;
+        lever zonder tumor; Liver and tumor; Liver + tumor; Liver incl. tumors; Leber mit Tumor;
+        lever met tumor
+    """,
+    Said.TUMOR: """
+        livertumor; livertumors; livertumor07; livertumour1; liver_tumor; liver_lesions; livermets;
+        HCC; GTVliver; Lebertumor; Leberläsion; Lebermetastasen; Leberkrebs; tumeur du foie;
+        Métastase hépatique; fegato lesione; higado_tumor; Fígado lesão; Cancro do fígado;
+        levertumor; Hepatic metastasis; colorectal liver metastases; hepatocellular carcinoma;
+        liver metastases of colon cancer
+    """,
+    Said.SOME_TUMOR: """
+        tumor; Tumour; GTV; GTV_1; GTVp; mets; metastasis; metastases; cancer; CCC; case01_lesion;
+        Läsion; lésion; lesiones; Tumore; Metastase; metástasis; lesões; uitzaaiingen; Karzinom
+    """,
+    Said.MAYBE_LIVER: "liver_old; smith_liver; cirrhotic liver",
+    Said.OTHER: """
+        livercyst; liverkyste; metastasectomie; leftsurretumor; spleen; liver_vessels; Renal mass;
+        Kidney tumor; Nierentumor; Muscle mass; Splenic lesion; portal vein; Liver segment 4;
+        left lobe of the liver; peritumoral liver; no tumor; CTV; Milz
+    """,
+    Said.NOTHING: "segmentation-0; volume-2; Oliver; delivery; mask; 01; Segment_1; a1b2; пациент",
+}
 
 
 @pytest.mark.parametrize(
-    ("name", "structure"),
+    ("name", "what"),
+    [(name.strip(), what) for what, names in NAMES.items() for name in names.split(";")],
+)
+def test_names_of_structures_in_seven_languages(name, what):
+    assert said(name) == what
+
+
+@pytest.mark.parametrize(
+    ("names", "structures"),
     [
-        ("liver", LIVER),
-        ("Liver", LIVER),
-        ("livertumor", TUMOR),
-        ("livertumors", TUMOR),
-        ("livertumor07", TUMOR),
-        ("livertumour1", TUMOR),
-        ("livercyst", None),
-        ("liverkyste", None),
-        ("tumor", None),  # an adrenal one in case 7
-        ("metastasectomie", None),
-        ("leftsurretumor", None),
-        ("spleen", None),
-        ("liver_old", None),
-        ("P1_liver", LIVER),
-        ("liver_mask", LIVER),
-        ("liver (1)", LIVER),
-        ("liver_lesions", TUMOR),
-        ("liver_vessels", None),
+        (["Liver", "Tumor"], [LIVER, TUMOR]),
+        (["Tumor"], [TUMOR]),
+        (["Liver", "Spleen", "Lesion"], [LIVER, None, TUMOR]),
+        (["liver", "tumor", "venoussystem"], [LIVER, None, None]),  # of 3D-IRCADb: adrenal
+        (["liver", "livertumor", "tumor", "leftsurretumor"], [LIVER, TUMOR, None, None]),
+        (["liver", "liver_old"], [LIVER, None]),
+        (["smith_liver", "smith_tumor"], [LIVER, TUMOR]),
+        (["smith_liver", "jones_liver"], [None, None]),
+        (["mask", "scan"], [None, None]),
     ],
 )
-def test_names_of_3d_ircadb(name, structure):
-    assert structure_of(name) == structure
+def test_names_are_understood_together(names, structures):
+    assert structures_of(names, [said(name) for name in names]) == structures
+
+
+@pytest.mark.parametrize(
+    ("parts", "what"),
+    [
+        (("livertumors", "01"), Said.TUMOR),
+        (("Liver", "dicom", "1"), Said.LIVER),
+        (("liver", "anna_b", "mask"), Said.NOTHING),
+        (("Liver Tumor Segmentation", "segmentation-0"), Said.NOTHING),
+        (("Task03_Liver", "labelsTr", "liver_1"), Said.LIVER),
+        (("liver_project", "spleen"), Said.OTHER),
+    ],
+)
+def test_a_name_that_says_nothing_leaves_it_to_its_folder(parts, what):
+    assert said_by_path(parts) == what
 
 
 def test_tumor_outside_the_liver_mask_is_liver_too(scan, tmp_path):
@@ -220,7 +282,47 @@ def test_seg_is_matched_by_position_and_segment(scan, tmp_path, order, fractiona
     found = seg(masks, order=order, fractional=fractional)
     truth = read_truth(write([found], tmp_path / "seg"), scan)
     assert np.array_equal(truth.labels, labels())
-    assert truth.notices == ()
+    assert truth.notices == ("1 mask of another structure was ignored.",)
+
+
+def coded(found, *concepts):
+    """A SEG whose segments have these types: (code, meaning) and, if any, an anatomic region."""
+    for segment, (code, meaning, *region) in zip(found.SegmentSequence, concepts, strict=True):
+        segment.SegmentedPropertyTypeCodeSequence = [group(CodeValue=code, CodeMeaning=meaning)]
+        if region:
+            segment.AnatomicRegionSequence = [group(CodeValue="", CodeMeaning=region[0])]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("labels_and_codes", "codes"),
+    [
+        ({"Segment_1": ("10200004", "Liver"), "Segment_2": ("108369006", "Neoplasm")}, []),
+        ({"Smith": ("10200004", "Liver"), "2": ("25370001", "Hepatocellular carcinoma")}, []),
+        ({"Leber": ("85756007", "Tissue"), "Tumoren": ("85756007", "Tissue")}, []),
+        ({"Liver": ("10200004", "Liver"), "Liver a": ("4147007", "Mass", "Liver")}, []),
+        (
+            {"Liver": ("10200004", "Liver"), "Liver b": ("108369006", "Neoplasm")},
+            ["truth.code_over_label"],
+        ),
+    ],
+)
+def test_the_coded_concepts_of_a_seg_count_before_its_labels(
+    scan, tmp_path, labels_and_codes, codes
+):
+    masks = (labels() > 0, labels() == TUMOR)
+    found = seg(dict(zip(labels_and_codes, masks, strict=True)))
+    truth = read_truth(write([coded(found, *labels_and_codes.values())], tmp_path / "seg"), scan)
+    assert np.array_equal(truth.labels, labels())
+    assert set(codes) <= {notice.code for notice in truth.notices}
+
+
+def test_a_coded_tumor_of_another_organ_is_ignored(scan, tmp_path):
+    found = seg({"a": labels() > 0, "b": labels() == 0, "Kidney": labels() == 0})
+    codes = ("10200004", "Liver"), ("108369006", "Neoplasm", "Kidney"), ("108369006", "Neoplasm")
+    truth = read_truth(write([coded(found, *codes)], tmp_path / "seg"), scan)
+    assert np.array_equal(truth.labels, (labels() > 0).astype(np.uint8))
+    assert truth.notices[0] == "2 masks of other structures were ignored."
 
 
 def test_seg_frames_may_leave_out_empty_slices(scan, tmp_path):
@@ -377,8 +479,34 @@ def test_nifti_masks_are_joined_by_their_names(scan, tmp_path):
     assert truth.notices == ("Left out: 1 NIfTI file.",)
 
 
+@pytest.mark.parametrize("name", ["liver_tumor", "case01_lesion", "GTV", "HCC_1", "Metastasen"])
+def test_a_lone_nifti_mask_is_what_its_name_says(scan, tmp_path, name):
+    mask = (labels() == TUMOR) * np.uint8(255)
+    truth = read_truth(named_masks(tmp_path / "a", **{name: mask}), scan)
+    assert np.array_equal(truth.labels, (labels() == TUMOR) * np.uint8(TUMOR))
+    assert [notice.code for notice in truth.notices] == ["truth.only_tumors"]
+
+
+@pytest.mark.parametrize("name", ["liver_tumor", "segmentation-1", "liver", "Leber_mit_Tumor"])
+def test_a_lone_label_map_keeps_its_labels_whatever_its_name(scan, tmp_path, name):
+    truth = read_truth(named_masks(tmp_path / "a", **{name: labels()}), scan)
+    assert np.array_equal(truth.labels, labels())
+
+
+def test_a_lone_mask_named_as_another_structure_is_doubted(scan, tmp_path):
+    truth = read_truth(named_masks(tmp_path / "a", spleen=labels() > 0), scan)
+    assert truth.notices[0].code == "truth.other_name"
+
+
 @pytest.mark.parametrize(
-    "names", [("liver", "tumor"), ("liver_mask", "liver_tumor_mask"), ("P1_liver", "P1_livertumor")]
+    "names",
+    [
+        ("liver", "tumor"),
+        ("liver_mask", "liver_tumor_mask"),
+        ("P1_liver", "P1_livertumor"),
+        ("foie_sans_tumeur", "metastases"),
+        ("smith_liver", "smith_gtv"),
+    ],
 )
 def test_nifti_masks_have_many_names(scan, tmp_path, names):
     liver, tumor = names
@@ -537,6 +665,29 @@ def test_pictures_of_liver_and_tumor_in_folders_are_joined(picture_scan, tmp_pat
     save_pictures((labels() == TUMOR) * 255, tmp_path).rename(tmp_path / "livertumor")
     truth = read_truth([tmp_path / "liver", tmp_path / "livertumor"], picture_scan)
     assert np.array_equal(truth.labels, labels())
+
+
+def test_png_masks_say_in_folders_or_names_what_they_show(picture_scan, tmp_path):
+    liver, tumor = labels() > 0, labels() == TUMOR
+    for folder, name, mask in (
+        ("a/Leber", "{}.png", liver),
+        ("a/Läsion 1", "{}.png", tumor & (np.arange(16) < 7)),
+        ("a/Läsion 2", "{}.png", tumor & (np.arange(16) >= 7)),
+        ("a/Milz", "{}.png", labels() == 0),
+        ("b", "liver_{}.png", liver),
+        ("b", "liver_tumor_{}.png", tumor),
+        ("b", "spleen_{}.png", labels() == 0),
+    ):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for k, plane in enumerate(mask):
+            Image.fromarray(plane * np.uint8(255)).save(tmp_path / folder / name.format(k))
+    for folder in ("a", "b"):
+        truth = read_truth(tmp_path / folder, picture_scan)
+        assert np.array_equal(truth.labels, labels())
+        assert truth.notices == ("1 mask of another structure was ignored.",)
+    truth = read_truth(tmp_path / "a" / "Läsion 1", picture_scan)
+    assert truth.tumor.any()
+    assert [notice.code for notice in truth.notices] == ["truth.only_tumors"]
 
 
 def test_another_number_or_size_of_pictures_is_refused_with_both(picture_scan, tmp_path):

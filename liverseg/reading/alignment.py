@@ -194,3 +194,8 @@ def _resampled_planes(placed: list[Placed], volume: Volume) -> Segmentation:
 def resampled_notice(shape: tuple[int, int, int]) -> Sentence:
     """What a person has to know of a ground truth that was on another grid, (z, y, x)."""
     return say("truth.resampled", size=_sizes(shape))
+
+
+def others_ignored(count: int) -> tuple[Sentence, ...]:
+    """Says how many masks of other structures were not used."""
+    return (say("truth.others_ignored", count=count),) if count else ()

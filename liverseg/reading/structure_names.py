@@ -1,38 +1,161 @@
-"""Which structure a mask shows, by the names and codes that people and programs give it."""
+"""Which structure a mask shows, by the names and codes that people and programs give it.
+
+One rule for files, folders and segments, in English, French, German, Spanish, Italian, Portuguese
+and Dutch: `said` reads one name, and `structures_of` all names of an upload together.
+"""
 
 import re
+import unicodedata
+from collections.abc import Sequence
+from enum import Enum, auto
 
 from ..volume import LIVER, TUMOR
 from .hounsfield import MAX_LABELS
 
-TUMOR_NAMES = re.compile("tumo|lesion|metasta|hcc")
-NOT_A_TUMOR = re.compile("cyst|kyst|metastasectom")
-BESIDE_LIVER = {"mask", "masks", "seg", "segmentation", "label", "labels", "truth", "gt"}
-OTHER_ORGANS = re.compile(
-    "aorta|artery|biliary|bladder|bone|colon|duoden|gallbladder|heart|hyperplas|intestin|kidney|"
-    "lung|lymph|metal|metastasectom|cyst|kyst|muscle|niere|pancrea|portal|pulmon|renal|sigmoid|skin|"
-    "spleen|splen|stomach|stone|surretumor|uterus|vein|vena|venous|vessel"
+LONGEST_NAME = 256  # letters that are looked at
+_LIVER = r"(?<!o)(?<!de)liver|(?<![a-z])(?:leber|lever|hepar|foie|fegato|higado|figado|hepat)"
+_LIVER_OWN = r"hcc|crlm|hepatoma|hepatoblast|hepatoc|hepatoz"  # tumors that only livers have
+_TUMOR = (
+    "tumo|tumeur|gezwel|geschwulst|raumforderung|lesion|lesao|lesoe|lasion|laesi|letsel|metasta|"
+    "uitzaai|cancer|cancro|krebs|kanker|carcino|karzino|neoplas|malign|hepatoma|hepatoblast|"
+    "cholangioc|(?:(?<![a-z])|(?<=liver)|(?<=leber)|(?<=lever))"
+    "(?:gtv(?:p|liver)?|hcc|ccc|icc|crlm|mets?|mass|masses|massen)(?![a-z])"
 )
-OTHER_STRUCTURES = re.compile(f"{OTHER_ORGANS.pattern}|^tumor$")
-LIVER_CODES = {"T-62000", "10200004"}  # SNOMED-RT and SNOMED-CT: liver
-TUMOR_CODES = {"M-80003", "M-80000", "108369006", "4147007", "86049000", "52988006"}
-TUMOR_WORDS = re.compile(f"{TUMOR_NAMES.pattern}|neoplasm|mass|carcinoma")
-LIVER_WORDS = ("liver", "leber", "hepar", "foie", "fegato", "higado", "hígado")
-WITHOUT_TUMOR = re.compile(r"(without|minus|excluding|free of|no) (the )?tumou?rs?|tumou?r.free")
+_ARTICLE = "(?:(?:the|its|les?|la|los|las|den|die|i|il|os?|as?|de|any|all) )?"
+_NO = (
+    "without|minus|excluding|excl|except|free of|no|not|non|wo|sans|hors|moins|ohne|nicht|ausser|"
+    "exkl|sin|menos|senza|meno|escluso|sem|exceto|zonder|behalve|min"
+)
+_WITH = (
+    "with|and|plus|including|incl|und|mit|inkl|samt|et|avec|y|con|incluyendo|e|com|incluindo|"
+    "compreso|en|met|inclusief"
+)
+TUMOR_WORDS, LIVER_WORDS = re.compile(_TUMOR), re.compile(_LIVER)
+LIVER_TUMORS = re.compile(rf"(?:{_LIVER})[a-z]*? ?(?:{_TUMOR})|{_LIVER_OWN}")
+WITHOUT_TUMORS = re.compile(
+    rf"(?:(?<![a-z])|(?<=liver))(?:{_NO}) ?{_ARTICLE}(?:{_TUMOR})[a-z]*?"
+    r"(?:(?![a-z])|(?=liver|leber))|"
+    rf"(?:{_TUMOR})[a-z]*? ?(?:free|frei|vrij|subtracted|removed|excluded)(?![a-z])"
+)
+WITH_TUMORS = re.compile(
+    rf"(?<![a-z])(?:{_WITH}) {_ARTICLE}(?:{_TUMOR})[a-z]*|"
+    rf"(?:{_TUMOR})[a-z]* (?:{_WITH}) {_ARTICLE}(?={_LIVER})"
+)
+PHASES = re.compile("(?:portal ?venous|portal|arterial|venous|delayed|late) ?phase|portal ?venous")
+NOT_A_TUMOR = re.compile(
+    "cyst|kyst|zyst|quiste|cisti|cisto|metastasectom|peritumo|ablat|margin|thromb|resect"
+)
+OTHER_ORGANS = re.compile(
+    "adrenal|airway|aorta|artery|biliary|bladder|blase|body|bone|bowel|brain|breast|colon|"
+    "colorect|darm|duoden|gallen|gland|heart|hyperplas|intestin|kidney|lung|lymph|metal|milz|muscle|"
+    "muskel|nier|ovar|pancrea|pankrea|poumon|polmon|portal|prostat|pulm|renal|rinon|sigmoid|skin|"
+    "spleen|splen|stomach|estoma|stomaco|stone|surre|thyroid|trachea|uterus|vein|veine|vena|venous|"
+    "vertebra|vessel|vesic|(?<![a-z])(?:bazo|baco|[cip]tv|herz|maag|magen|milt|rate|reins?|ribs?)"
+    "(?![a-z])"
+)
+PARTS = re.compile("segments?(?![a-z])|lobe|lappen|lobul|caudat|couinaud|contour|bound|dome|box")
+BESIDE = frozenset(
+    re.findall(
+        "[a-z]+",
+        "annotated annotation annotations background binary case complete entire file final full "
+        "gesamte gesamt ground healthy image images img label labels liver manual map mask masker "
+        "maske masken maschera mascara masks masque normal organ parenchym parenchyma patient roi "
+        "scan seg segm segmentation segmentations segmentierung segment total truth uninvolved vol "
+        "volume whole dicom png the gtv del della manually auto reader nii",
+    )
+)
+DATA_SETS = re.compile("challenge|dataset|benchmark|lits|project|task|tumou?rs? segmentation$")
+BARE_TUMOR = "tumor"  # in 3D-IRCADb an adrenal one
+OF_3D_IRCADB = re.compile("venous ?system|surre|^skin$")
+LIVER_CODES = {"T-62000", "10200004"}  # SNOMED-RT and SNOMED-CT
+TUMOR_CODES = {
+    *("M-80003", "M-80000", "M-80006", "108369006", "4147007", "86049000", "52988006"),
+    *("14799000", "25370001", "109841003", "70179006", "94381002"),
+}
 
 
-def structure_of(name: str) -> int | None:
-    """LIVER or TUMOR by names as 3D-IRCADb's folders have, None for every other structure.
+class Said(Enum):
+    """What a name says of a mask."""
 
-    A tumor of the liver has both words in its name; `tumor` alone is an adrenal one there, and
-    cysts and resection beds are no tumors. Beside "liver" there may be a number or "mask".
+    LIVER = auto()
+    MAYBE_LIVER = auto()  # beside the liver there are words of unknown meaning
+    TUMOR = auto()  # of the liver
+    SOME_TUMOR = auto()  # of what, is not said
+    OTHER = auto()
+    NOTHING = auto()
+
+
+def said(name: str) -> Said:
+    """What the name of a file, folder or segment says."""
+    whole = plain(name)
+    text = WITH_TUMORS.sub(" ", WITHOUT_TUMORS.sub(" ", PHASES.sub(" ", whole)))
+    has_liver = bool(LIVER_WORDS.search(text))
+    if not has_liver and WITHOUT_TUMORS.search(whole):
+        return Said.OTHER
+    if not has_liver:
+        text = whole
+    if NOT_A_TUMOR.search(text):
+        return Said.OTHER
+    if LIVER_TUMORS.search(text):
+        return Said.TUMOR
+    if OTHER_ORGANS.search(text):
+        return Said.OTHER
+    if TUMOR_WORDS.search(text):
+        return Said.TUMOR if has_liver else Said.SOME_TUMOR
+    if not has_liver:
+        return Said.NOTHING
+    if PARTS.search(text):
+        return Said.OTHER
+    rest = {w for w in text.split() if len(w) > 2 and not LIVER_WORDS.search(w)}
+    return Said.LIVER if rest <= BESIDE else Said.MAYBE_LIVER
+
+
+def said_by_path(parts: Sequence[str]) -> Said:
+    """What a file's name says, or the nearest folder above that has a name of its own.
+
+    Args:
+        parts: folder names and, last, the file's without its ending, or folders alone.
     """
-    name = name.lower()
-    if "liver" in name and TUMOR_NAMES.search(name) and not NOT_A_TUMOR.search(name):
-        return TUMOR
-    words = re.findall("[a-z]+", name)
-    rest = [word for word in words if word not in BESIDE_LIVER and len(word) > 2]
-    return LIVER if rest == ["liver"] else None
+    for depth, name in enumerate(reversed(parts)):
+        words = [word for word in plain(name).split() if len(word) > 2]
+        if depth and DATA_SETS.search(" ".join(words)):
+            return Said.NOTHING
+        found = said(name)
+        if found != Said.NOTHING:
+            return found
+        if depth and not set(words) <= BESIDE:
+            return Said.NOTHING
+    return Said.NOTHING
+
+
+def structures_of(names: Sequence[str], found: Sequence[Said]) -> list[int | None]:
+    """LIVER, TUMOR or None (another structure, or not said) of each of an upload's masks.
+
+    A tumor of which nothing more is said is one of the liver; only among the masks of 3D-IRCADb a
+    bare `tumor` is an adrenal one. "liver" beside unknown words is the liver where no other is.
+
+    Args:
+        names: of the masks, or of their folders.
+        found: what each says, as `said` and `said_by_path` tell.
+    """
+    meanings: dict[Said, int] = {Said.LIVER: LIVER, Said.TUMOR: TUMOR, Said.SOME_TUMOR: TUMOR}
+    maybe = {name for name, one in zip(names, found, strict=True) if one == Said.MAYBE_LIVER}
+    if len(maybe) == 1 and Said.LIVER not in found:
+        meanings[Said.MAYBE_LIVER] = LIVER
+    words = [plain(name) for name in names]
+    ircadb = any(map(OF_3D_IRCADB.search, words))
+    return [
+        None if ircadb and name == BARE_TUMOR else meanings.get(one)
+        for name, one in zip(words, found, strict=True)
+    ]
+
+
+def plain(name: str) -> str:
+    """Words of the letters a to z, small and without accents."""
+    name = re.sub("(?<=[a-z])(?=[A-Z])", " ", name[:LONGEST_NAME]).lower()
+    name = re.sub("[+&]", " and ", name.replace("w/o", " without ").replace("w/", " with "))
+    letters = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
+    return " ".join(re.findall("[a-z]+", letters))
 
 
 def tumor_value(values: list[int]) -> int | None:

@@ -1,14 +1,16 @@
 """Ground truth of any kind as a Segmentation on the scan's grid."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 
 from ..errors import TruthMismatch
 from ..sentences import Sentence, say
-from ..volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
+from ..volume import LIVER, TUMOR, Segmentation, Volume
 from .alignment import (
     STACKED_AS_STORED,
+    others_ignored,
     resampled,
     resampled_notice,
     same_grid,
@@ -18,7 +20,7 @@ from .archive import Member
 from .limits import LIMITS
 from .nifti import Layout, as_stored, read_labels
 from .pictures import natural_order, read_picture_masks
-from .structure_names import OTHER_ORGANS, TUMOR_NAMES, structure_of, tumor_value
+from .structure_names import Said, plain, said, said_by_path, structures_of, tumor_value
 
 
 def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, int]:
@@ -27,11 +29,16 @@ def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, in
     Of several, those count whose names, or their folders', say liver or its tumors; of two, the
     scan does not.
     """
+    found = [said_by_path((*one.parts[:-1], _stem(one))) for one in members]
+    structures = structures_of([_stem(one) for one in members], found)
     if len(members) == 1:
-        return _one(members[0], volume), 0
-    named = _by_structure(members)
-    if named and len(named.get(LIVER, ())) <= 1:
-        return _joined(named, volume), len(members) - sum(map(len, named.values()))
+        lone = _one(members[0], volume, structures[0])
+        notices = (say("truth.other_name"),) if found[0] == Said.OTHER else ()
+        return replace(lone, notices=(*notices, *lone.notices)), 0
+    named = [pair for pair in zip(members, structures, strict=True) if pair[1]]
+    livers = [plain(_stem(member)) for member, structure in named if structure == LIVER]
+    if named and len(livers) == len(set(livers)):
+        return _joined(named, volume), len(members) - len(named)
     if len(members) == 2:
         maps = [truth for member in members if (truth := _if_labels(member, volume))]
         if len(maps) == 1:
@@ -39,34 +46,19 @@ def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, in
     raise TruthMismatch(say("truth.which_nifti", count=len(members)))
 
 
-def _by_structure(members: list[Member]) -> dict[int, list[Member]]:
-    """Those whose name, or their folder's, says liver or its tumors.
-
-    Beside a file that is named as the liver, "tumor" or "lesion" alone is one of the liver.
-    """
-    named, alone = defaultdict(list), []
-    for member in members:
-        names = member.parts[-1].split(".")[0].lower(), *member.parts[-2:-1]
-        structure = next(filter(None, map(structure_of, names)), None)
-        if structure:
-            named[structure].append(member)
-        elif TUMOR_NAMES.search(names[0]) and not OTHER_ORGANS.search(names[0]):
-            alone.append(member)
-    if named[LIVER] and not named[TUMOR]:
-        named[TUMOR] = alone
-    return {structure: ones for structure, ones in named.items() if ones}
+def _stem(member: Member) -> str:
+    """A file's name without its endings."""
+    return member.parts[-1].split(".")[0]
 
 
-def _joined(named: dict[int, list[Member]], volume: Volume) -> Segmentation:
+def _joined(named: list[tuple[Member, int | None]], volume: Volume) -> Segmentation:
     """Masks of the liver and of its tumors as one segmentation."""
     labels = np.zeros(volume.shape, np.uint8)
     notices: list[str] = []
-    for structure, members in named.items():
-        for member in members:
-            truth = _one(member, volume)
-            found = truth.labels if truth.tumor.any() else truth.liver * np.uint8(structure)
-            np.maximum(labels, found, out=labels)
-            notices += truth.notices
+    for member, structure in named:
+        truth = _one(member, volume, structure)
+        np.maximum(labels, truth.labels, out=labels)
+        notices += truth.notices
     return Segmentation(labels, notices=tuple(dict.fromkeys(notices)))
 
 
@@ -77,12 +69,19 @@ def _if_labels(member: Member, volume: Volume) -> Segmentation | None:
         return None
 
 
-def _one(member: Member, volume: Volume) -> Segmentation:
-    """NIfTI labels: 0/1/2, or one mask."""
+def _one(member: Member, volume: Volume, structure: int | None = None) -> Segmentation:
+    """NIfTI labels: 0/1/2, or one mask, of the liver unless its name says tumor."""
     labels, layout = read_labels(member, LIMITS.truth_voxels_for(volume.hu.size))
     labels = as_labels(labels)
     placed, notices = _on_grid(labels, layout, volume)
-    return Segmentation(np.ascontiguousarray(placed), notices=notices)
+    return Segmentation(_of_structure(np.ascontiguousarray(placed), structure), notices=notices)
+
+
+def _of_structure(labels: np.ndarray, structure: int | None) -> np.ndarray:
+    """Labels, where a lone mask is what its name says."""
+    if structure == TUMOR and labels.max() < TUMOR:
+        return np.where(labels, np.uint8(TUMOR), np.uint8(0))
+    return labels
 
 
 def as_labels(values: np.ndarray) -> np.ndarray:
@@ -129,18 +128,40 @@ def _on_grid(
 def picture_truth(members: list[Member], volume: Volume) -> Segmentation:
     """PNG or JPEG masks, in the order of their names, one per slice of the scan.
 
-    Masks of liver and tumor may come as separate pictures whose folder says which.
+    Masks of liver and tumor may come as separate pictures whose names or folders say which.
     """
-    by_structure = defaultdict(list)
-    for member in natural_order(members):
-        structure = structure_of(member.parts[-2] if len(member.parts) > 1 else "")
-        by_structure[structure or BACKGROUND].append(member)
-    labels = np.zeros(volume.shape, np.uint8)
-    if by_structure.keys() <= {LIVER, TUMOR}:
-        for structure, ones in by_structure.items():
-            mask = read_picture_masks(ones, volume) > 0
-            labels[mask] = np.maximum(labels[mask], structure)
+    groups, others = _picture_groups(members)
+    if not any(structure for structure, _ in groups):
+        if others and not groups:
+            raise TruthMismatch(say("truth.no_liver"))
+        groups = [(None, [one for _, ones in groups for one in ones])]
     else:
-        labels = as_labels(read_picture_masks(members, volume))
+        others += sum(not structure for structure, _ in groups)
+        groups = [group for group in groups if group[0]]
+    labels = np.zeros(volume.shape, np.uint8)
+    for structure, ones in groups:
+        found = as_labels(read_picture_masks(natural_order(ones), volume))
+        np.maximum(labels, _of_structure(found, structure), out=labels)
     notices = () if volume.windowed else (STACKED_AS_STORED,)
-    return Segmentation(labels, notices=notices)
+    return Segmentation(labels, notices=(*others_ignored(others), *notices))
+
+
+def _picture_groups(members: list[Member]) -> tuple[list[tuple[int | None, list[Member]]], int]:
+    """Pictures by what they show, folder by folder, and how many groups show something else."""
+    groups = defaultdict(list)
+    for member in members:
+        found = said(_stem(member))
+        if found == Said.NOTHING:
+            name, found = member.parts[-2:-1], said_by_path(member.parts[:-1])
+        else:
+            name = (plain(_stem(member)),)
+        groups[member.parts[:-1], name, found].append(member)
+    names = [" ".join(name) for _, name, _ in groups]
+    structures = structures_of(names, [found for *_, found in groups])
+    kept, others = [], 0
+    for structure, ((*_, found), ones) in zip(structures, groups.items(), strict=True):
+        if structure is None and found != Said.NOTHING:
+            others += 1
+        else:
+            kept.append((structure, ones))
+    return kept, others

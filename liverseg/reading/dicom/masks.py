@@ -10,11 +10,11 @@ from pydicom.dataset import Dataset
 from ...errors import TruthMismatch
 from ...sentences import Sentence, say
 from ...volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
-from ..alignment import MaskPlane, assembled, few_values
+from ..alignment import MaskPlane, assembled, few_values, others_ignored
 from ..archive import Member, natural_key
 from ..geometry import AS_STORED, orientation_of
 from ..kinds import LeftOut
-from ..structure_names import OTHER_STRUCTURES, structure_of, tumor_value
+from ..structure_names import Said, said_by_path, structures_of, tumor_value
 from .file import DAMAGE
 from .kind import MODALITIES, NotASlice
 from .pixels import stored_values
@@ -43,29 +43,31 @@ def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
     Raises:
         TruthMismatch: no liver among the structures, a scan instead of masks, or another grid.
     """
-    structures: Sequence[int | None] = [structure_of(one.member.parts[-2]) for one in slices]
+    names = [one.member.parts[-2] if len(one.member.parts) > 1 else "" for one in slices]
+    by_name = {one.member.parts[:-1]: said_by_path(one.member.parts[:-1]) for one in slices}
+    found = [by_name[one.member.parts[:-1]] for one in slices]
+    structures: Sequence[int | None] = structures_of(names, found)
     notices: tuple[Sentence, ...] = ()
-    if LIVER not in structures and TUMOR not in structures:
-        structures = _unnamed(slices)
+    if not any(structures):
+        structures = _unnamed(slices, found)
         notices = (UNNAMED,)
-    named = [
-        (one, structure) for one, structure in zip(slices, structures, strict=True) if structure
-    ]
+    pairs = list(zip(slices, structures, strict=True))
+    notices += others_ignored(len({one.member.parts[:-1] for one, what in pairs if not what}))
+    named = [(one, structure) for one, structure in pairs if structure]
     named.sort(key=lambda pair: (pair[0].number or 0, natural_key(pair[0].member)))
     budget, voxels = slices[0].member.budget, sum(math.prod(one.shape) for one, _ in named)
     budget.spend("truth_voxels", voxels)
     budget.allow(voxels)
     planes = [_plane(one, structure) for one, structure in named]
-    if TUMOR not in structures:
+    if LIVER not in structures or TUMOR not in structures:
         planes = _with_tumors(planes)
     truth = assembled(planes, volume)
     return replace(truth, notices=(*notices, *truth.notices))
 
 
-def _unnamed(slices: list[CtSlice]) -> list[int]:
+def _unnamed(slices: list[CtSlice], found: list[Said]) -> list[int]:
     """Every slice as liver, where no name says otherwise and no place has two masks."""
-    names = {one.member.parts[-2].lower() for one in slices}
-    if any(OTHER_STRUCTURES.search(name) for name in names):
+    if Said.OTHER in found:
         raise TruthMismatch(say("truth.no_liver"))
     places = {None if one.plane is None else tuple(one.plane.position_mm) for one in slices}
     if None not in places and len(places) < len(slices):
@@ -79,7 +81,8 @@ def _with_tumors(planes: list[MaskPlane]) -> list[MaskPlane]:
     tumor = tumor_value(sorted(values - {BACKGROUND}))
     if tumor is None:
         return planes
-    return planes + [replace(one, structure=TUMOR, mask=one.mask == tumor) for one in planes]
+    livers = [replace(one, structure=LIVER) for one in planes]
+    return livers + [replace(one, structure=TUMOR, mask=one.mask == tumor) for one in planes]
 
 
 def _plane(one: CtSlice, structure: int) -> MaskPlane:

@@ -9,18 +9,11 @@ from pydicom.dataset import Dataset
 from ...errors import BrokenFile, TooLarge, TruthMismatch
 from ...sentences import Sentence, say
 from ...volume import LIVER, TUMOR, Segmentation, Volume
-from ..alignment import MaskPlane, assembled
+from ..alignment import MaskPlane, assembled, others_ignored
 from ..archive import Member
 from ..geometry import grid_of, orientation_of
 from ..limits import LIMITS
-from ..structure_names import (
-    LIVER_CODES,
-    LIVER_WORDS,
-    OTHER_STRUCTURES,
-    TUMOR_CODES,
-    TUMOR_WORDS,
-    WITHOUT_TUMOR,
-)
+from ..structure_names import LIVER_CODES, TUMOR_CODES, Said, said, structures_of
 from .file import DAMAGE, HEAD_BYTES, read_dataset, read_header
 from .masks import UNNAMED
 from .pixels import decoded
@@ -38,21 +31,25 @@ def read_seg(members: list[Member], volume: Volume) -> Segmentation:
         BrokenFile, NoDecoder: a file cannot be read.
     """
     planes: list[MaskPlane] = []
-    notices: tuple[Sentence, ...] = ()
+    notices: dict[Sentence, None] = {}
+    others = 0
     for member in members:
         try:
             header, _ = read_header(member, member.head(HEAD_BYTES))
-            structures = _structures(header)
+            structures, ignored, contradicts = _structures(header)
             if not structures and len(members) == 1 and _is_unnamed(header):
-                structures = {int(header.SegmentSequence[0].SegmentNumber): LIVER}
-                notices = (UNNAMED,)
+                structures, ignored = {int(header.SegmentSequence[0].SegmentNumber): LIVER}, 0
+                notices[UNNAMED] = None
+            if contradicts:
+                notices[say("truth.code_over_label")] = None
+            others += ignored
             planes += _planes(member, header, structures)
         except (*DAMAGE, StopIteration):
             raise BrokenFile(say("truth.seg_damaged")) from None
     if not planes:
         raise TruthMismatch(say("truth.seg_without_liver"))
     truth = assembled(planes, volume)
-    return replace(truth, notices=(*notices, *truth.notices))
+    return replace(truth, notices=(*notices, *others_ignored(others), *truth.notices))
 
 
 def _planes(member: Member, header: Dataset, structures: dict[int, int]) -> Iterator[MaskPlane]:
@@ -95,21 +92,48 @@ def _planes(member: Member, header: Dataset, structures: dict[int, int]) -> Iter
             yield MaskPlane(structure, values >= threshold, grid)
 
 
-def _structures(dataset: Dataset) -> dict[int, int]:
-    """Segment number to LIVER or TUMOR, by code and label."""
-    found = {}
+def _structures(dataset: Dataset) -> tuple[dict[int, int], int, bool]:
+    """Segment number to LIVER or TUMOR; how many are something else; whether a label contradicts.
+
+    A coded concept decides, and where it names no structure ("tissue") the label does. Of which
+    organ a tumor is, both may say.
+    """
+    numbers, labels, found, contradicts = [], [], [], False
     for segment in dataset.SegmentSequence:
-        types = segment.get("SegmentedPropertyTypeCodeSequence") or [Dataset()]
-        code, words = str(types[0].get("CodeValue", "")), str(types[0].get("CodeMeaning", ""))
-        words = f"{words} {segment.get('SegmentLabel', '')}".lower()
-        if OTHER_STRUCTURES.search(words):  # "kidney tumor"
-            continue
-        words = WITHOUT_TUMOR.sub("", words)
-        if code in TUMOR_CODES or TUMOR_WORDS.search(words):
-            found[int(segment.SegmentNumber)] = TUMOR
-        elif code in LIVER_CODES or any(word in words for word in LIVER_WORDS):
-            found[int(segment.SegmentNumber)] = LIVER
+        label = str(segment.get("SegmentLabel", ""))
+        code, by_label = _coded(segment), said(label)
+        if code == Said.SOME_TUMOR:  # of what?
+            code = by_label if by_label in (Said.OTHER, Said.TUMOR) else code
+        contradicts = contradicts or {LIVER, TUMOR} <= {
+            *structures_of([label] * 2, [code, by_label])
+        }
+        numbers.append(int(segment.SegmentNumber))
+        labels.append(label)
+        found.append(by_label if code == Said.NOTHING else code)
+    structures = dict(zip(numbers, structures_of(labels, found), strict=True))
+    named = {number: structure for number, structure in structures.items() if structure}
+    return named, len(structures) - len(named), contradicts
+
+
+def _coded(segment: Dataset) -> Said:
+    """What a segment's coded concepts say, by their codes, else by their meanings."""
+    code, meaning = _concept(segment, "SegmentedPropertyTypeCodeSequence")
+    region_code, region = _concept(segment, "AnatomicRegionSequence")
+    in_liver = region_code in LIVER_CODES or said(region) == Said.LIVER
+    if code in LIVER_CODES:
+        return Said.LIVER
+    found = (
+        Said.SOME_TUMOR if code in TUMOR_CODES and said(meaning) != Said.TUMOR else said(meaning)
+    )
+    if found == Said.SOME_TUMOR and region:
+        return Said.TUMOR if in_liver else Said.OTHER if said(region) == Said.OTHER else found
     return found
+
+
+def _concept(segment: Dataset, keyword: str) -> tuple[str, str]:
+    """The code and the meaning of a segment's first concept of a kind."""
+    items = segment.get(keyword) or [Dataset()]
+    return str(items[0].get("CodeValue", "")), str(items[0].get("CodeMeaning", ""))
 
 
 def _is_unnamed(dataset: Dataset) -> bool:

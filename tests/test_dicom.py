@@ -635,6 +635,68 @@ def test_junk_above_bits_stored_is_ignored(tmp_path):
     assert np.array_equal(read_scan(write(slices, tmp_path / "scan")).hu, expected(3))
 
 
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", RLELossless])
+@pytest.mark.parametrize("signed", [0, 1])
+def test_values_that_begin_at_the_highest_bit_are_moved_down(tmp_path, syntax, signed):
+    slices = []
+    for k in range(3):
+        values = body(k).astype(np.int64) if signed else body(k).astype(np.int64) + 1024
+        stored = (values << 4 & 0xFFFF).astype(np.uint16)
+        bits = {"BitsStored": 12, "HighBit": 15, "PixelRepresentation": signed}
+        dataset = changed(ct(5.0 * k, stored=stored), **bits)
+        dataset.RescaleIntercept = 0 if signed else -1024
+        slices.append(in_syntax(dataset, syntax))
+    assert np.array_equal(read_scan(write(slices, tmp_path / "scan")).hu, expected(3))
+
+
+@pytest.mark.parametrize(
+    ("bits_stored", "high_bit", "left", "good"),
+    [
+        (12, 15, 0, True),  # as most files are, and only the header is wrong
+        (16, 11, 0, True),
+        (12, 11, 4, False),
+        (16, 11, 4, False),
+        (12, 13, 4, False),
+        (12, 13, 2, True),
+    ],
+)
+def test_a_header_that_is_wrong_about_bits_gives_the_right_hu_or_a_refusal(
+    tmp_path, bits_stored, high_bit, left, good
+):
+    slices = [
+        ct(
+            5.0 * k,
+            stored=(body(k).astype(np.uint16) + 1024) << left,
+            BitsStored=bits_stored,
+            HighBit=high_bit,
+        )
+        for k in range(3)
+    ]
+    if good:
+        assert np.array_equal(read_scan(write(slices, tmp_path / "scan")).hu, expected(3))
+    else:
+        with pytest.raises(NotAScan, match="which bits"):
+            read_scan(write(slices, tmp_path / "scan"))
+
+
+def test_sixteen_bits_whose_header_says_twelve_are_refused(tmp_path):
+    """Moved down by four bits they would look like a CT of low contrast."""
+    slices = [
+        ct(5.0 * k, stored=body(k), BitsStored=12, HighBit=15, RescaleIntercept=0) for k in range(3)
+    ]
+    for dataset in slices:
+        dataset.PixelRepresentation = 1
+        dataset.PixelData = (np.frombuffer(dataset.PixelData, np.int16) * 3 + 1).tobytes()
+    with pytest.raises(NotAScan, match="which bits"):
+        read_scan(write(slices, tmp_path / "scan"))
+
+
+def test_compressed_images_whose_header_is_wrong_about_bits_are_refused(tmp_path):
+    dataset = changed(in_syntax(ct(), "1.2.840.10008.1.2.4.90"), BitsStored=12, HighBit=15)
+    with pytest.raises(NotAScan, match="which bits"):
+        read_scan(write([dataset], tmp_path / "scan"))
+
+
 def test_twelve_bit_signed_values_are_sign_extended(tmp_path):
     stored = (body().astype(np.int64) & 0x0FFF).astype(np.uint16)
     dataset = ct(

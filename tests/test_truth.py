@@ -217,6 +217,53 @@ def test_a_label_map_saved_as_dicom_keeps_its_tumors(scan, tmp_path, nowhere):
     assert np.array_equal(read_truth(write(slices, tmp_path / "any"), scan).labels, labels())
 
 
+@pytest.mark.parametrize(
+    ("values", "attributes"),
+    [
+        ((1024, 1025, 1026), {"RescaleIntercept": -1024}),  # as ITK's writer stores labels
+        ((0, 1, 2), {"RescaleIntercept": -1024}),  # the rescale is the scan's
+        ((0, 2, 4), {"RescaleIntercept": 0, "RescaleSlope": 0.5}),
+        ((0, 10, 20), {"RescaleIntercept": -0.0, "RescaleSlope": "0.1"}),
+        ((0, 1000, 2000), {"RescaleIntercept": 0}),
+        ((0, 1, 2), {"RescaleIntercept": 0, "RescaleSlope": 0}),
+        ((0, 16, 32), {"BitsStored": 12, "HighBit": 15, "RescaleIntercept": 0}),
+    ],
+)
+@pytest.mark.parametrize("name", ["labels", "liver"])
+def test_the_rescale_of_dicom_labels_counts(scan, tmp_path, values, attributes, name):
+    stored = np.array(values, np.uint16)[labels()]
+    images = [ct(5.0 * k, stored=plane, **attributes) for k, plane in enumerate(stored)]
+    truth = read_truth(write(images, tmp_path / name), scan)
+    assert np.array_equal(truth.labels, labels())
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ((0, 1, 5), "truth.two_values"),  # organs
+        ((0, 3, 2), "truth.two_values"),
+        ((7, 8, 9), "truth.no_background"),
+    ],
+)
+@pytest.mark.parametrize("name", ["labels", "liver"])
+def test_dicom_labels_of_unknown_meaning_are_refused(scan, tmp_path, values, code, name):
+    stored = np.array(values, np.uint8)[labels()]
+    images = [ct(5.0 * k, stored=plane, RescaleIntercept=0) for k, plane in enumerate(stored)]
+    with pytest.raises(TruthMismatch) as refusal:
+        read_truth(write(images, tmp_path / name), scan)
+    assert refusal.value.code == code
+
+
+def test_dicom_labels_of_many_organs_are_refused(scan, tmp_path):
+    """Each slice has three values, and all together have more."""
+    images = [
+        ct(5.0 * k, stored=np.uint8(plane + k * (plane > 0)), RescaleIntercept=0)
+        for k, plane in enumerate(labels())
+    ]
+    with pytest.raises(TruthMismatch, match="6 different values"):
+        read_truth(write(images, tmp_path / "labels"), scan)
+
+
 def test_masks_outside_the_scan_are_left_out_and_said(tmp_path):
     scan = read_scan(write(series(3), tmp_path / "scan"))
     truth = read_truth(write(mask_slices(labels() > 0), tmp_path / "liver"), scan)

@@ -252,6 +252,7 @@ def test_what_is_announced_counts_for_the_whole_upload(tmp_path, monkeypatch, co
 def test_the_voxels_of_a_truth_count_together(tmp_path, monkeypatch, kind):
     scan = read_scan(write(series(3), tmp_path / "scan"))
     mask = np.ones((3, 12, 16), np.uint8)
+    mask[:, 0] = 0
     folder = tmp_path / "liver"
     if kind == "seg":
         write([seg({"Liver": mask}), seg({"Liver": mask})], folder)

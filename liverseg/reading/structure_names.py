@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Sequence
 from enum import Enum, auto
 
+from ..errors import TruthMismatch
+from ..sentences import say
 from ..volume import LIVER, TUMOR
 from .hounsfield import MAX_LABELS
 
@@ -156,6 +158,26 @@ def plain(name: str) -> str:
     name = re.sub("[+&]", " and ", name.replace("w/o", " without ").replace("w/", " with "))
     letters = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
     return " ".join(re.findall("[a-z]+", letters))
+
+
+def labels_by_value(values: Sequence[int]) -> dict[int, int]:
+    """What each value of a mask means: 1/2 stay; one other value is the liver; of two grays the
+    higher is the tumor.
+
+    Args:
+        values: distinct, all but 0.
+
+    Raises:
+        TruthMismatch: they may be the numbers of organs.
+    """
+    found = sorted(values)
+    if set(found) <= {LIVER, TUMOR}:
+        return {value: value for value in found}
+    if len(found) > 2:
+        raise TruthMismatch(say("truth.many_values", count=len(found)))
+    if len(found) == 2 and tumor_value(found) is None:
+        raise TruthMismatch(say("truth.two_values", first=found[0], second=found[1]))
+    return dict(zip(found, (LIVER, TUMOR), strict=False))
 
 
 def tumor_value(values: list[int]) -> int | None:

@@ -20,7 +20,7 @@ from .archive import Member
 from .limits import LIMITS
 from .nifti import Layout, as_stored, read_labels
 from .pictures import natural_order, read_picture_masks
-from .structure_names import Said, plain, said, said_by_path, structures_of, tumor_value
+from .structure_names import Said, labels_by_value, plain, said, said_by_path, structures_of
 
 
 def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, int]:
@@ -85,26 +85,15 @@ def _of_structure(labels: np.ndarray, structure: int | None) -> np.ndarray:
 
 
 def as_labels(values: np.ndarray) -> np.ndarray:
-    """Values of a mask as background, liver and tumor.
-
-    0/1/2 stay; of one other value the mask is the liver; of two the higher is the tumor, if it is
-    a gray value and not the number of an organ.
-
-    Args:
-        values: uint8, any shape.
-    """
+    """Values of a mask, uint8 of any shape, as background, liver and tumor."""
     seen = np.zeros(256, bool)
     for part in values:
         seen[part] = True
-    found = [int(value) for value in np.flatnonzero(seen) if value]
-    if set(found) <= {LIVER, TUMOR}:
+    labels = labels_by_value([int(value) for value in np.flatnonzero(seen) if value])
+    if all(value == label for value, label in labels.items()):
         return values
-    if len(found) > 2:
-        raise TruthMismatch(say("truth.many_values", count=len(found)))
-    if len(found) == 2 and tumor_value(found) is None:
-        raise TruthMismatch(say("truth.two_values", first=found[0], second=found[1]))
     lookup = np.zeros(256, np.uint8)
-    lookup[found] = (LIVER, TUMOR)[: len(found)]
+    lookup[list(labels)] = list(labels.values())
     return lookup[values]
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -13,14 +13,16 @@ from ...volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
 from ..alignment import MaskPlane, assembled, few_values, others_ignored
 from ..archive import Member, natural_key
 from ..geometry import AS_STORED, orientation_of
+from ..hounsfield import Rescale
 from ..kinds import LeftOut
-from ..structure_names import Said, said_by_path, structures_of, tumor_value
+from ..structure_names import Said, labels_by_value, said_by_path, structures_of, tumor_value
 from .file import DAMAGE
 from .kind import MODALITIES, NotASlice
 from .pixels import stored_values
 from .slice import CtSlice, image_slice
 
 MASK_VALUES = 3  # distinct values that a mask may have
+AS_WHOLE = 0.01  # from a whole number, after slope and intercept
 UNNAMED = say("truth.unnamed")
 
 
@@ -58,9 +60,8 @@ def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
     budget, voxels = slices[0].member.budget, sum(math.prod(one.shape) for one, _ in named)
     budget.spend("truth_voxels", voxels)
     budget.allow(voxels)
-    planes = [_plane(one, structure) for one, structure in named]
-    if LIVER not in structures or TUMOR not in structures:
-        planes = _with_tumors(planes)
+    masks = [_mask(one, structure) for one, structure in named]
+    planes = _meant(masks)
     truth = assembled(planes, volume)
     return replace(truth, notices=(*notices, *truth.notices))
 
@@ -75,19 +76,79 @@ def _unnamed(slices: list[CtSlice], found: list[Said]) -> list[int]:
     return [LIVER] * len(slices)
 
 
-def _with_tumors(planes: list[MaskPlane]) -> list[MaskPlane]:
-    """Adds the tumors of label maps, 0/1/2 or two gray values, saved as DICOM images."""
-    values = {value for plane in planes for value in few_values(plane.mask, MASK_VALUES)}
-    tumor = tumor_value(sorted(values - {BACKGROUND}))
-    if tumor is None:
-        return planes
-    livers = [replace(one, structure=LIVER) for one in planes]
-    return livers + [replace(one, structure=TUMOR, mask=one.mask == tumor) for one in planes]
+@dataclass(frozen=True, eq=False)
+class _Mask:
+    """A decoded slice.
+
+    Attributes:
+        structure: by its name.
+        stored: its distinct stored values.
+        ranks: (y, x) uint8 in LPS, where which of them is.
+        source: its header.
+    """
+
+    structure: int
+    stored: list[int]
+    ranks: np.ndarray
+    source: CtSlice
+
+    @property
+    def rescaled(self) -> Sequence[float]:
+        """Its distinct values after slope and intercept."""
+        rescale = self.source.rescale
+        if rescale is None or not rescale.plausible:
+            rescale = Rescale(1, 0)
+        return [rescale.slope * value + rescale.intercept for value in self.stored]
+
+    def plane(self, structure: int, values: list[int]) -> MaskPlane:
+        """Where it has one of its distinct values that are set, as a mask of a structure."""
+        return MaskPlane(structure, np.array(values, np.uint8)[self.ranks], self.source.grid)
 
 
-def _plane(one: CtSlice, structure: int) -> MaskPlane:
+def _mask(one: CtSlice, structure: int) -> _Mask:
     pixels = next(stored_values([one]))
-    if len(few_values(pixels, MASK_VALUES)) > MASK_VALUES:
+    stored = sorted(few_values(pixels, MASK_VALUES))
+    if len(stored) > MASK_VALUES:
         raise TruthMismatch(say("truth.images_not_masks"))
+    ranks = np.zeros(pixels.shape, np.uint8)
+    for rank, value in enumerate(stored):
+        ranks[pixels == value] = rank
     orientation = orientation_of(one.plane) if one.plane is not None else AS_STORED
-    return MaskPlane(structure, orientation.apply(pixels.clip(0, 255).astype(np.uint8)), one.grid)
+    return _Mask(structure, stored, orientation.apply(ranks), one)
+
+
+def _meant(masks: list[_Mask]) -> list[MaskPlane]:
+    """What the values of masks mean; label maps, 0/1/2 or two grays, have tumors too."""
+    planes = []
+    has_liver = any(mask.structure == LIVER for mask in masks)
+    for structure in (LIVER, TUMOR):
+        ones = [mask for mask in masks if mask.structure == structure]
+        values = _values(ones)
+        found = sorted({value for ends in values for value in ends} - {BACKGROUND})
+        if structure == LIVER or (not has_liver and tumor_value(found) is not None):
+            labels = labels_by_value(found)
+        else:
+            labels = dict.fromkeys(found, TUMOR)
+        for mask, its in zip(ones, values, strict=True):
+            meant = [labels.get(value, BACKGROUND) for value in its]
+            if LIVER in labels.values():
+                planes.append(mask.plane(LIVER, [label > BACKGROUND for label in meant]))
+            if TUMOR in labels.values():
+                planes.append(mask.plane(TUMOR, [label == TUMOR for label in meant]))
+            if not labels:
+                planes.append(mask.plane(structure, [0] * len(its)))
+    return planes
+
+
+def _values(masks: list[_Mask]) -> list[list[int]]:
+    """The distinct values of each mask: rescaled, or as stored where the rescale is of the scan.
+
+    In the right reading the background is 0, and nothing is below.
+    """
+    for values in ([mask.rescaled for mask in masks], [mask.stored for mask in masks]):
+        rounded = [[round(value) for value in ends] for ends in values]
+        everything = [value for ends in values for value in ends]
+        is_whole = all(abs(value - round(value)) <= AS_WHOLE for value in everything)
+        if is_whole and round(min(everything, default=BACKGROUND)) == BACKGROUND:
+            return rounded
+    raise TruthMismatch(say("truth.no_background"))

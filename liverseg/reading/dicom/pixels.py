@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -11,7 +12,7 @@ from pydicom.pixels import get_decoder, iter_pixels
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import JPEGLSTransferSyntaxes, RLELossless
 
-from ...errors import BrokenFile, NoDecoder
+from ...errors import BrokenFile, NoDecoder, NotAScan
 from ...sentences import say
 from ..archive import Member
 from ..budget import Budget
@@ -120,9 +121,14 @@ def _frames(
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax == RLELossless:
         _check_runs(dataset, shape)
+    bits = _Bits.of(dataset)
     if not syntax.is_encapsulated or syntax == RLELossless:  # by pydicom, in Python
-        yield from iter_pixels(dataset, indices=list(frames), raw=True)
+        dataset.BitsStored = bits.allocated  # it would not know where they begin
+        for pixels in iter_pixels(dataset, indices=list(frames), raw=True):
+            yield bits.values(pixels)
         return
+    if bits.high >= bits.stored:
+        raise NotAScan(say("dicom.bits"))
     options = as_pixel_options(dataset, pixel_keyword="PixelData")
     compressed = _compressed(dataset, options, shape)
     options["number_of_frames"] = 1
@@ -137,6 +143,66 @@ def _frames(
                 raise
             raise broken_pixels() from None
         yield pixels
+
+
+@dataclass(frozen=True)
+class _Bits:
+    """Which of a pixel's bits hold its value, as the header says."""
+
+    allocated: int
+    stored: int
+    high: int
+    signed: bool
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "_Bits":
+        """Of a whole file."""
+        allocated = int(dataset.BitsAllocated)
+        stored = int(dataset.get("BitsStored") or allocated)
+        high = dataset.get("HighBit")
+        high = stored - 1 if high is None else int(high)
+        if not 1 <= stored <= allocated or not 0 <= high < allocated:
+            raise broken_pixels()
+        return cls(allocated, stored, high, bool(dataset.get("PixelRepresentation")))
+
+    def values(self, pixels: np.ndarray) -> np.ndarray:
+        """The values of whole pixels.
+
+        Raises:
+            NotAScan: the pixels contradict the header, so that there are two ways to read them.
+        """
+        if self.allocated not in (8, 16) or self.stored == self.allocated == self.high + 1:
+            return pixels
+        if self.high < self.stored - 1:  # the bits above may hold anything
+            _check_bits(np.array_equal(self._lowest(pixels, self.high + 1), pixels))
+            return self._lowest(pixels, self.stored)
+        shift = self.high + 1 - self.stored
+        low_bits = shift or self.allocated - self.stored
+        below = bool((pixels & ((1 << low_bits) - 1)).any())
+        right = self._lowest(pixels, self.stored)
+        above = not np.array_equal(right, pixels)
+        if shift:
+            if below and not above:  # as values are mostly stored, whatever the header says
+                return right
+            _check_bits(not below and np.array_equal(self._lowest(pixels, self.high + 1), pixels))
+            return self._lowest(pixels >> shift, self.stored)
+        # Values that begin at the highest bit, whatever the header says, leave the lowest empty.
+        _check_bits(below or not above or self._is_constant_above(pixels))
+        return right
+
+    def _lowest(self, pixels: np.ndarray, count: int) -> np.ndarray:
+        """The lowest bits as numbers."""
+        unused = self.allocated - count
+        return (pixels << unused) >> unused
+
+    def _is_constant_above(self, pixels: np.ndarray) -> bool:
+        top = pixels >> self.stored
+        return bool((top == top.flat[0]).all())
+
+
+def _check_bits(good: bool) -> None:
+    if not good:
+        raise NotAScan(say("dicom.bits"))
 
 
 def _check_runs(dataset: Dataset, shape: tuple[int, int]) -> None:

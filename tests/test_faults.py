@@ -16,7 +16,7 @@ from liverseg.__main__ import main
 FAULTS = Path(__file__).resolve().parents[2] / "shared" / "faults"
 NEAR = 0.03  # of an area, where pictures were saved with loss
 
-RIGHT_COUNTS = ("names_of_tumor_masks", "dicom_labels_with_rescale")
+RIGHT_COUNTS = ("names_of_tumor_masks", "dicom_labels_with_rescale", "labels_scaled_by_nibabel")
 NEARLY_RIGHT_OR_REFUSED = ()
 
 

@@ -490,6 +490,57 @@ def test_nifti_labels_are_read(scan, tmp_path, dtype):
     assert truth.notices == ()
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.int32])
+def test_labels_scaled_by_a_header_are_rounded(scan, tmp_path, dtype):
+    """nibabel scales floats under the header of an integer image: 1.0000153, or 1.0039."""
+    path = save_nifti(labels(), tmp_path, dtype=np.float64)
+    image = nibabel.load(path)
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(dtype)
+    nibabel.save(nibabel.Nifti1Image(image.get_fdata(), image.affine, header), tmp_path / "b.nii")
+    truth = read_truth(tmp_path / "b.nii", scan)
+    assert np.array_equal(truth.labels, labels())
+
+
+@pytest.mark.parametrize("error", [1e-7, -1e-7, 2e-4, 0.01])
+def test_labels_but_for_rounding_are_labels(scan, tmp_path, error):
+    found = labels() + error * (np.arange(16) % 3 - 1)
+    truth = read_truth(save_nifti(found, tmp_path, dtype=np.float64), scan)
+    assert np.array_equal(truth.labels, labels())
+
+
+@pytest.mark.parametrize("error", [0.1, 0.5, np.nan])
+def test_what_is_between_labels_is_refused(scan, tmp_path, error):
+    found = labels() + error * (np.arange(16) == 7)
+    with pytest.raises(TruthMismatch, match="other values than labels"):
+        read_truth(save_nifti(found, tmp_path, dtype=np.float64), scan)
+
+
+@pytest.mark.parametrize("sizes", [(0.8, 0.7, 5.0), (1.0, 1.0, 1.0)])
+@pytest.mark.parametrize("origin", [(0, 0, 0), (1, 1, 1), (-1, -1, 1)])
+def test_labels_without_a_true_place_are_laid_on_with_a_notice(scan, tmp_path, sizes, origin):
+    affine = np.diag([*sizes, 1.0])
+    affine[:3, 3] = origin
+    truth = read_truth(save_nifti(labels(), tmp_path, affine), scan)
+    assert np.array_equal(truth.labels, labels())
+    assert truth.notices[0].code == "truth.file_order"
+
+
+def test_labels_that_lost_only_their_origin_keep_their_axes(scan, tmp_path):
+    """dcm2niix stores rows from the back to the front, and says so."""
+    affine = np.diag([0.8, -0.7, 5.0, 1.0])
+    truth = read_truth(save_nifti(labels()[:, ::-1], tmp_path, affine), scan)
+    assert np.array_equal(truth.labels, labels())
+
+
+def test_labels_in_place_of_a_scan_that_lost_its_own_are_laid_on(tmp_path):
+    hu = np.stack([body(k) for k in range(COUNT)])
+    scan = read_scan(save_nifti(hu, tmp_path, np.diag([0.8, 0.7, 5.0, 1.0]), np.int16))
+    truth = read_truth(save_nifti(labels(), tmp_path), scan)
+    assert np.array_equal(truth.labels, labels())
+    assert truth.notices[0].code == "truth.file_order"
+
+
 @pytest.mark.parametrize(
     ("stored", "meant"), [((0, 1), (0, 1)), ((0, 255), (0, 1)), ((0, 127, 255), (0, 1, 2))]
 )

@@ -12,6 +12,7 @@ from .geometry import Grid, gaps_of, repeated
 
 SAME_PLACE = 0.5  # of a pixel, and of the distance to the next slice
 SAME_SIZE = 0.01  # of a pixel's size
+NO_PLACE_MM = 1.0  # of an origin that says nothing
 STACKED_AS_STORED = say("truth.file_order")
 ENOUGH_INSIDE = 0.5  # of what is labelled has to lie inside the scan
 
@@ -32,10 +33,42 @@ def same_grid(affine: np.ndarray, shape: tuple[int, int, int], volume: Volume) -
     """Whether two grids of one size lie within half a voxel of one another at all corners."""
     if shape != volume.shape or volume.affine is None:
         return False
-    z, y, x = (count - 1 for count in shape)
-    corners = np.array(np.meshgrid([0, x], [0, y], [0, z], [1])).reshape(4, -1)
+    corners = _corners(shape)
     to_scan = np.linalg.inv(volume.affine) @ affine
     return bool((np.abs((to_scan @ corners - corners)[:3]) < SAME_PLACE).all())
+
+
+def place_is_lost(affine: np.ndarray, shape: tuple[int, int, int], volume: Volume) -> bool:
+    """Whether two grids of one size lie apart only because one of them lost its place.
+
+    Their voxels have one size too, or 1 mm. Programs that do not know an origin write 0 or, as in
+    LiTS, 1.
+
+    Args:
+        affine: (4, 4) voxel (x, y, z, 1) to LPS mm, of `shape` (z, y, x).
+        shape: of one grid.
+        volume: the other.
+    """
+    if volume.affine is None or sorted(shape) != sorted(volume.shape):
+        return False
+    sizes, needed = (
+        np.sort(np.linalg.norm(one[:3, :3], axis=0)) for one in (affine, volume.affine)
+    )
+    if not np.allclose(sizes, needed, rtol=SAME_SIZE) and not (sizes == 1).all():
+        return False
+    return _begins_at_nothing(affine, shape) or _begins_at_nothing(volume.affine, volume.shape)
+
+
+def _begins_at_nothing(affine: np.ndarray, shape: tuple[int, int, int]) -> bool:
+    """Whether one of a grid's corners is where programs put it that do not know better."""
+    corners = (affine @ _corners(shape))[:3]
+    return bool((np.abs(corners).max(axis=0) <= NO_PLACE_MM).any())
+
+
+def _corners(shape: tuple[int, int, int]) -> np.ndarray:
+    """(4, 8) the voxels (x, y, z, 1) at the corners."""
+    z, y, x = (count - 1 for count in shape)
+    return np.array(np.meshgrid([0, x], [0, y], [0, z], [1])).reshape(4, -1)
 
 
 def resampled(labels: np.ndarray, affine: np.ndarray, volume: Volume) -> np.ndarray:

@@ -11,6 +11,7 @@ from ..volume import LIVER, TUMOR, Segmentation, Volume
 from .alignment import (
     STACKED_AS_STORED,
     others_ignored,
+    place_is_lost,
     resampled,
     resampled_notice,
     same_grid,
@@ -21,6 +22,9 @@ from .limits import LIMITS
 from .nifti import Layout, as_stored, read_labels
 from .pictures import natural_order, read_picture_masks
 from .structure_names import Said, labels_by_value, plain, said, said_by_path, structures_of
+
+# What programs write that save an array without the scan's header; other axes were known to them.
+UNKNOWN_AXES = {tuple("RAS"), tuple("LPS")}
 
 
 def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, int]:
@@ -101,12 +105,14 @@ def _on_grid(
     labels: np.ndarray, layout: Layout, volume: Volume
 ) -> tuple[np.ndarray, tuple[Sentence, ...]]:
     is_placed = layout.is_oriented and layout.is_sized
+    lost = not is_placed or layout.is_identity
     if is_placed and volume.affine is not None:
         if same_grid(layout.affine, layout.shape, volume):
             return labels, ()
-        if not layout.is_identity:
+        lost = layout.is_identity or place_is_lost(layout.affine, layout.shape, volume)
+        if not lost:
             return resampled(labels, layout.affine, volume), (resampled_notice(layout.shape),)
-    if not is_placed or layout.is_identity:  # as arrays are saved without the scan's header
+    if lost and (not is_placed or layout.is_identity or layout.axcodes in UNKNOWN_AXES):
         axcodes = volume.source.axcodes if volume.source else None
         labels = as_stored(labels, layout, axcodes)
     if labels.shape != volume.shape:

@@ -1,5 +1,8 @@
 """Ground truth of every kind, on the scan's grid or refused."""
 
+import struct
+import zlib
+
 import nibabel
 import numpy as np
 import pytest
@@ -8,9 +11,13 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
 from liverseg.errors import BrokenFile, NoDecoder, TruthMismatch, UploadError
+from liverseg.reading.picture_masks import OUR_COLORS
 from liverseg.reading.structure_names import Said, said, said_by_path, structures_of
 from liverseg.reading.upload import read_scan, read_truth
-from liverseg.volume import LIVER, TUMOR, Spacing, Volume
+from liverseg.volume import LIVER, TUMOR, Segmentation, Spacing, Volume
+from liverseg.writing import colors
+from liverseg.writing.colors import rgb
+from liverseg.writing.labels import write_png
 from tests.helpers.make_dicom import body, changed, ct, group, seg, series, to_bytes, write
 
 COUNT = 5
@@ -729,11 +736,96 @@ def test_png_masks_are_liver(picture_scan, tmp_path, value):
     assert np.array_equal(truth.labels, (labels() > 0).astype(np.uint8))
 
 
-def test_colors_are_liver_and_the_smaller_tumor(picture_scan, tmp_path):
-    colors = np.array([(0, 0, 0), (0, 200, 0), (200, 0, 0)], np.uint8)
-    folder = save_pictures(colors[labels()], tmp_path, "truth_{}.png")
+COLORS = [
+    [(0, 0, 0), (0, 200, 0), (200, 0, 0)],
+    [(0, 0, 0), (200, 0, 0), (0, 200, 0)],
+    [(0, 0, 0), (0, 0, 255), (255, 255, 255)],
+]
+
+
+@pytest.mark.parametrize("colors", COLORS)
+def test_of_two_colors_the_one_inside_the_other_is_the_tumor_and_that_is_said(
+    picture_scan, tmp_path, colors
+):
+    folder = save_pictures(np.array(colors, np.uint8)[labels()], tmp_path, "truth_{}.png")
     truth = read_truth(sorted(folder.glob("truth_*")), picture_scan)
     assert np.array_equal(truth.labels, labels())
+    assert truth.notices[0].code == "truth.color_inside"
+
+
+@pytest.mark.parametrize("colors", COLORS)
+def test_two_colors_side_by_side_are_refused(picture_scan, tmp_path, colors):
+    """A liver and another organ, whichever is larger."""
+    found = np.where(np.arange(16) < 7, LIVER, TUMOR) * (labels() > 0)
+    folder = save_pictures(np.array(colors, np.uint8)[found], tmp_path, "truth_{}.png")
+    with pytest.raises(TruthMismatch, match="neither inside the other"):
+        read_truth(sorted(folder.glob("truth_*")), picture_scan)
+
+
+def test_one_color_is_the_liver(picture_scan, tmp_path):
+    for color in ((255, 0, 0), (0, 0, 200), (255, 128, 0)):
+        colors = np.array([(0, 0, 0), color], np.uint8)[(labels() > 0).astype(int)]
+        folder = save_pictures(colors, tmp_path, "truth_{}.png")
+        truth = read_truth(sorted(folder.glob("truth_*")), picture_scan)
+        assert np.array_equal(truth.labels, (labels() > 0).astype(np.uint8))
+
+
+def test_the_colors_of_our_own_export_are_known():
+    known = {int.from_bytes(rgb(colors.LIVER)): LIVER, int.from_bytes(rgb(colors.TUMOR)): TUMOR}
+    assert known == OUR_COLORS
+
+
+@pytest.mark.parametrize("as_rgb", [False, True])
+@pytest.mark.parametrize("kept", [(1, 2), (1,), (2,), ()])
+def test_our_own_pictures_come_back_exactly(picture_scan, tmp_path, kept, as_rgb):
+    found = np.where(np.isin(labels(), kept), labels(), 0).astype(np.uint8)
+    found[1] = 0
+    found[2] *= found[2] == TUMOR
+    (tmp_path / "export").mkdir()
+    for path in write_png(Segmentation(found), tmp_path / "export"):
+        if as_rgb:
+            Image.open(path).convert("RGB").save(path)
+    truth = read_truth(tmp_path / "export", picture_scan)
+    assert np.array_equal(truth.labels, found)
+
+
+def save_palette(found: np.ndarray, folder, palette: list[int], **options):
+    """Pictures whose indices are given."""
+    folder.mkdir()
+    for k, plane in enumerate(found):
+        image = Image.fromarray(plane.astype(np.uint8), "P")
+        image.putpalette(palette)
+        image.save(folder / f"{k}.png", **options)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "palette",
+    [
+        [0, 0, 0, 10, 250, 10, 250, 10, 10],
+        [0, 0, 0, 128, 0, 0, 0, 128, 0],
+        [68, 1, 84, 33, 145, 140, 253, 231, 37],  # the background has a color too
+        [0, 0, 0, 1, 1, 1, 2, 2, 2],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"bits": 2}, {"bits": 4}, {"bits": 8}])
+def test_the_index_of_a_palette_is_the_label(picture_scan, tmp_path, palette, options):
+    folder = save_palette(labels(), tmp_path / "masks", palette, **options)
+    assert np.array_equal(read_truth(folder, picture_scan).labels, labels())
+    lone = save_palette((labels() == TUMOR) * 2, tmp_path / "lone", palette, **options)
+    assert np.array_equal(read_truth(lone, picture_scan).tumor, labels() == TUMOR)
+
+
+def test_indices_in_the_order_of_colors_are_no_labels(picture_scan, tmp_path):
+    """As programs number the colors that they find in a picture."""
+    order = np.array([2, 0, 1])[labels()]  # black last
+    palette = [10, 250, 10, 250, 10, 10, 0, 0, 0]
+    truth = read_truth(save_palette(order, tmp_path / "a", palette), picture_scan)
+    assert np.array_equal(truth.labels, labels())
+    swapped = np.array([0, 2, 1])[labels()]
+    with pytest.raises(TruthMismatch, match="inside its tumors"):
+        read_truth(save_palette(swapped, tmp_path / "b", palette[-3:] + palette[:6]), picture_scan)
 
 
 def test_palette_and_alpha_masks_are_understood(picture_scan, tmp_path):
@@ -750,7 +842,141 @@ def test_palette_and_alpha_masks_are_understood(picture_scan, tmp_path):
     assert np.array_equal(read_truth(folder, picture_scan).labels, labels())
 
 
-def test_jpeg_masks_count_from_half(picture_scan, tmp_path):
+def gray_png(plane: np.ndarray, bits: int) -> bytes:
+    """A gray PNG of 1, 2, 4 or 16 bits, some of which Pillow does not write."""
+    shifts = np.arange(8 - bits, -1, -bits) if bits < 8 else [0]
+    rows = np.zeros((len(plane), -(-plane.shape[1] * bits // 8)), np.uint8)
+    if bits < 8:
+        for index, shift in enumerate(shifts):
+            part = plane[:, index :: len(shifts)].astype(np.uint8) << shift
+            rows[:, : part.shape[1]] |= part.astype(np.uint8)
+        stored = [row.tobytes() for row in rows]
+    else:
+        stored = [row.astype(">u2").tobytes() for row in plane]
+    head = struct.pack(">IIBBBBB", plane.shape[1], len(plane), bits, 0, 0, 0, 0)
+    content = zlib.compress(b"".join(b"\0" + row for row in stored))
+    chunks = ((b"IHDR", head), (b"IDAT", content), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+
+
+@pytest.mark.parametrize(
+    ("bits", "values"),
+    [
+        (1, (0, 1, 1)),
+        (2, (0, 1, 2)),
+        (2, (0, 1, 3)),
+        (2, (0, 3, 3)),
+        (4, (0, 1, 2)),
+        (4, (0, 7, 15)),
+        (4, (0, 1, 1)),
+        (4, (0, 0, 2)),
+        (16, (0, 1, 2)),
+        (16, (0, 1000, 2000)),
+        (16, (0, 65535, 65535)),
+    ],
+)
+def test_gray_masks_may_have_any_number_of_bits(picture_scan, tmp_path, bits, values):
+    stored = np.array(values)[labels()]
+    for k, plane in enumerate(stored):
+        (tmp_path / f"truth_{k}").write_bytes(gray_png(plane, bits))
+    truth = read_truth(sorted(tmp_path.glob("truth_*")), picture_scan)
+    meant = np.array([0, LIVER, LIVER if values[1] == values[2] else TUMOR])
+    meant[1] *= values[1] > 0
+    assert np.array_equal(truth.labels, meant[labels()])
+
+
+def test_a_darker_gray_inside_a_brighter_one_is_refused(picture_scan, tmp_path):
+    folder = save_pictures(np.array([0, 255, 128])[labels()], tmp_path, "truth_{}.png")
+    with pytest.raises(TruthMismatch, match="inside its tumors"):
+        read_truth(sorted(folder.glob("truth_*")), picture_scan)
+
+
+SIZE = 160
+
+
+@pytest.fixture(scope="module")
+def discs():
+    """(2, y, x) 0, 1, 2: a liver with a tumor, and below it a liver without."""
+    y, x = np.indices((SIZE, SIZE))
+    found = ((y - 70) ** 2 + (x - 60) ** 2 < 40**2).astype(np.uint8)
+    return np.stack([found + ((y - 60) ** 2 + (x - 50) ** 2 < 14**2), found])
+
+
+@pytest.fixture(scope="module")
+def wide_scan():
+    return Volume(np.zeros((2, SIZE, SIZE), np.int16), windowed=(-40, 160))
+
+
+def smoothed(image: Image.Image) -> Image.Image:
+    wider = image.resize((221, 221), Image.Resampling.BILINEAR)
+    return wider.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+
+
+@pytest.mark.parametrize(
+    ("values", "has_tumor"),
+    [
+        ((0, 127, 255), True),
+        ((0, 100, 200), True),
+        ((0, 60, 180), True),
+        ((0, 255, 255), False),
+        ((0, 100, 100), False),
+        ((0, 20, 20), False),
+        (((0, 0, 0), (255, 0, 0), (0, 255, 0)), True),
+        (((0, 0, 0), (0, 255, 0), (255, 0, 0)), True),
+        (((0, 0, 0), (0, 0, 255), (0, 0, 255)), False),
+        (((0, 0, 0), (86, 180, 233), (230, 159, 0)), True),
+        (((0, 0, 0), (120, 60, 0), (120, 60, 0)), False),
+    ],
+)
+@pytest.mark.parametrize("how", ["jpeg 75", "jpeg 95", "smoothed"])
+def test_masks_after_jpeg_or_smoothing_keep_their_areas(
+    discs, wide_scan, tmp_path, values, has_tumor, how
+):
+    for k, plane in enumerate(np.array(values, np.uint8)[discs]):
+        image = Image.fromarray(plane)
+        if how == "smoothed":
+            smoothed(image).save(tmp_path / f"{k}.png")
+        else:
+            image.save(tmp_path / f"{k}.jpg", quality=int(how.split()[1]))
+    if how == "jpeg 75" and values[1] == (86, 180, 233):  # so small and pale, it is too coarse
+        with pytest.raises(TruthMismatch):
+            read_truth(tmp_path, wide_scan)
+        return
+    truth = read_truth(tmp_path, wide_scan)
+    meant = discs if has_tumor else np.minimum(discs, LIVER)
+    for structure in (LIVER, TUMOR):
+        found, right = (np.count_nonzero(one >= structure) for one in (truth.labels, meant))
+        assert found == pytest.approx(right, rel=0.03)
+    wrong = np.count_nonzero(truth.labels != meant)
+    assert wrong < 0.04 * np.count_nonzero(meant)
+
+
+@pytest.mark.parametrize("values", [(0, 1, 2), (0, 1, 1), (0, 3, 6)])
+def test_labels_too_faint_for_jpeg_are_refused(discs, wide_scan, tmp_path, values):
+    for k, plane in enumerate(np.array(values, np.uint8)[discs]):
+        Image.fromarray(plane).save(tmp_path / f"{k}.jpg", quality=90)
+    with pytest.raises(TruthMismatch, match="so faintly"):
+        read_truth(tmp_path, wide_scan)
+
+
+def test_many_grays_and_photographs_are_no_masks(discs, wide_scan, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 60, discs.shape)
+    for name, planes in (
+        ("organs", np.array([0, 80, 160])[discs] + 60 * (np.arange(SIZE) > 110)),
+        ("noise", discs * 60 + (discs > 0) * noise),
+        ("slope", discs.astype(bool) * (np.arange(SIZE) + 60)),
+    ):
+        (tmp_path / name).mkdir()
+        for k, plane in enumerate(planes.astype(np.uint8)):
+            Image.fromarray(plane).save(tmp_path / name / f"{k}.jpg", quality=95)
+        with pytest.raises(TruthMismatch):
+            read_truth(tmp_path / name, wide_scan)
+
+
+def test_a_small_jpeg_mask_is_read(picture_scan, tmp_path):
     mask = np.zeros((COUNT, 12, 16), np.uint8)
     mask[:, :8, :8] = 255  # JPEG's own blocks, so that it stays exact
     folder = save_pictures(mask, tmp_path, "truth_{}.jpg", quality=95)

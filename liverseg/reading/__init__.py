@@ -7,6 +7,7 @@ archive       the files of an upload, also inside zips; limits says how much tha
 filetype      what a file is, by its first bytes
 dicom/        CT series, masks and SEG;  nifti, pictures: the other formats
 hounsfield    stored values to HU;  geometry: slices to one grid in space
-truth         NIfTI and picture masks;  alignment: masks onto the scan's grid
+truth         NIfTI and picture masks;  picture_masks: what grays and colors mean;
+              alignment: masks onto the scan's grid
 left_out      what could not be used, in words;  structure_names: liver, tumor, or neither
 """

@@ -6,7 +6,6 @@ A picture's gray values are no Hounsfield units and its pixels have no size; bot
 import math
 import struct
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from ..errors import BrokenFile, NotAScan, TooLarge, TruthMismatch
+from ..errors import BrokenFile, NotAScan, TooLarge
 from ..sentences import say
 from ..volume import Source, Volume
-from .alignment import few_values, size_mismatch
 from .archive import BIG, Member, natural_key
 from .limits import LIMITS
 
@@ -30,8 +28,8 @@ MOSTLY = 0.5  # share of colored pixels from which a picture is no CT slice
 MASK_SHARE = 0.95  # of a mask's pixels are black or white, even after JPEG
 NEAR = 12  # gray values around black and white that JPEG makes of them
 MASK_VALUES = 3  # distinct grays a mask may have
-HALF = 128  # from here on a blurred mask is set
-AS_COLOR = 0x010101  # times a gray value is the code of that gray as a color
+DEPTH_AT = 24  # byte of a PNG that says its bits
+GRAY_STEPS = {2: 85, 4: 17}  # which Pillow makes of the steps of so many bits
 BAND = 2**20  # pixels that are looked at together, so that no step multiplies a picture's size
 NEXT_SCAN = b"\xff\xda"  # in a JPEG only where another pass over its pixels begins
 WHOLE_RANGE_16 = (8192, 32768)  # grays of 16-bit pictures must begin below and end above
@@ -50,16 +48,19 @@ _DAMAGED = (
 
 
 @dataclass(frozen=True, eq=False)
-class _Picture:
+class Picture:
     """A decoded picture.
 
     Attributes:
         pixels: (y, x) uint8 or uint16 gray, or (y, x, 3) uint8 colors; transparent is black.
-        is_jpeg: whether its values are approximate.
+        gray_step: what one step of a gray PNG of 2 or 4 bits became, else 1.
+        palette: the colors of the indices that the pixels are, where they were asked for;
+            transparent is black.
     """
 
     pixels: np.ndarray
-    is_jpeg: bool
+    gray_step: int = 1
+    palette: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -121,7 +122,7 @@ def read_pictures(members: list[Member]) -> Volume:
     ends_16: list[tuple[int, int]] = []
     masks, colored = True, 0.0
     for z, member in enumerate(members):
-        picture = _read(member)
+        picture = read_picture(member)
         colored = max(colored, picture.colored)
         masks = masks and picture.looks_like_mask
         if picture.pixels.dtype == np.uint16:
@@ -132,81 +133,6 @@ def read_pictures(members: list[Member]) -> Volume:
     if colored:
         notices.append(say("picture.colored_parts"))
     return Volume(hu, windowed=PICTURE_WINDOW_HU, notices=tuple(notices), source=Source("picture"))
-
-
-def read_picture_masks(members: list[Member], volume: Volume) -> np.ndarray:
-    """Masks in the order of their names, (z, y, x) uint8 on the scan's grid.
-
-    Returns:
-        Gray values of PNG masks; colors numbered from the largest area to the smallest; 0 and 1 of
-        JPEG and of blurred masks.
-
-    Raises:
-        TruthMismatch: another number or size of pictures, or no masks.
-    """
-    if len(members) != len(volume.hu):
-        raise TruthMismatch(say("truth.picture_count", found=len(members), needed=len(volume.hu)))
-    members = natural_order(members)
-    is_jpeg = False
-    for member in members:
-        with _opened(member) as image:
-            shape, is_jpeg = image.size[::-1], is_jpeg or image.format == "JPEG"
-        if shape != volume.shape[1:]:
-            raise size_mismatch(shape, volume)
-    budget = members[0].budget
-    budget.spend("truth_voxels", volume.hu.size)
-    budget.allow(volume.hu.size)
-    if not is_jpeg:
-        values = _distinct_values(members, volume.shape)
-        if values is not None:
-            return values
-    masks = np.empty(volume.shape, np.uint8)
-    for z, picture in enumerate(map(_read, members)):
-        if not picture.looks_like_mask:
-            raise TruthMismatch(say("truth.pictures_not_masks"))
-        masks[z] = picture.gray >= HALF
-    return masks
-
-
-def _distinct_values(members: list[Member], shape: tuple[int, int, int]) -> np.ndarray | None:
-    """(z, y, x) uint8 of at most two values besides 0; None where there are more."""
-    codes = np.empty(shape, np.int32)
-    areas: dict[bool, Counter[int]] = {True: Counter(), False: Counter()}
-    gray_planes = []
-    for plane, picture in zip(codes, map(_read, members), strict=True):
-        is_color = picture.pixels.ndim == 3
-        _write_codes(picture.pixels, plane)
-        areas[is_color].update(few_values(plane, MASK_VALUES))
-        if not is_color:
-            gray_planes.append(plane)
-    is_color = bool(areas[True])
-    found = areas[is_color]
-    if is_color:
-        for plane in gray_planes:
-            plane *= AS_COLOR
-        for gray, area in areas[False].items():
-            found[gray * AS_COLOR] += area
-    if len(found) > MASK_VALUES or max(found) >= 1 << 24:
-        return None
-    found.pop(0, None)
-    if not is_color and max(found, default=0) <= 255:
-        return codes.astype(np.uint8)
-    ranked = sorted(found, key=lambda code: -found[code] if is_color else code)
-    values = np.zeros(codes.shape, np.uint8)
-    for rank, code in enumerate(ranked, start=1):
-        values[codes == code] = rank
-    return values
-
-
-def _write_codes(pixels: np.ndarray, plane: np.ndarray) -> None:
-    """Fills (y, x) int32 with one number per gray or color."""
-    if pixels.ndim == 2:
-        plane[...] = pixels
-        return
-    plane[...] = 0
-    for channel in range(3):
-        plane <<= 8
-        plane |= pixels[..., channel]
 
 
 def natural_order(members: list[Member]) -> list[Member]:
@@ -230,7 +156,7 @@ def _announced_shape(members: list[Member]) -> tuple[int, int, int]:
     """(z, y, x) of pictures of one size, by their headers; refuses what is too much in all."""
     first = None
     for member in members:
-        with _opened(member) as image:
+        with opened_picture(member) as image:
             first = first or image.size
             if image.size != first:
                 raise NotAScan(
@@ -250,20 +176,35 @@ def _check_size(image: Image.Image, count: int) -> None:
         raise TooLarge(say("picture.too_large", size=_size(image.size), limits=LIMITS.sentence))
 
 
-def _read(member: Member) -> _Picture:
-    """Decodes a picture."""
-    with _opened(member) as image:
+def read_picture(member: Member, *, as_indices: bool = False) -> Picture:
+    """Decodes a picture.
+
+    Args:
+        member: the file.
+        as_indices: for a palette picture.
+    """
+    with opened_picture(member) as image:
         _check_size(image, 1)
         channels = len(image.getbands())
         member.budget.spend("decoded_bytes", math.prod(image.size) * channels)
-        is_jpeg = image.format == "JPEG"
-        if is_jpeg and member.read().count(NEXT_SCAN) > LIMITS.jpeg_scans:
+        if image.format == "JPEG" and member.read().count(NEXT_SCAN) > LIMITS.jpeg_scans:
             raise ValueError
+        if as_indices:
+            return Picture(np.asarray(image), palette=_palette(image))
         if image.mode.startswith("I"):
-            return _Picture(np.clip(np.asarray(image), 0, 65535).astype(np.uint16), is_jpeg)
+            return Picture(np.clip(np.asarray(image), 0, 65535).astype(np.uint16))
         if image.mode in ("1", "L"):
-            return _Picture(np.asarray(image.convert("L")), is_jpeg)
-        return _Picture(_on_black(np.asarray(image.convert("RGBA"))), is_jpeg)
+            bits = member.head(DEPTH_AT + 1)[DEPTH_AT] if image.format == "PNG" else 8
+            return Picture(np.asarray(image.convert("L")), GRAY_STEPS.get(bits, 1))
+        return Picture(_on_black(np.asarray(image.convert("RGBA"))))
+
+
+def _palette(image: Image.Image) -> tuple[tuple[int, int, int], ...]:
+    """256 colors; those that are not given, and those that are transparent, are black."""
+    image.load()
+    flat = (image.getpalette("RGBA") or []) + [0] * 1024
+    colors = (flat[start : start + 4] for start in range(0, 1024, 4))
+    return tuple((r, g, b) if alpha else (0, 0, 0) for r, g, b, alpha in colors)
 
 
 def _on_black(rgba: np.ndarray) -> np.ndarray:
@@ -281,7 +222,8 @@ def _on_black(rgba: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _opened(member: Member) -> Iterator[Image.Image]:
+def opened_picture(member: Member) -> Iterator[Image.Image]:
+    """A picture whose header was read and whose pixels were not; refuses what breaks meanwhile."""
     try:
         with member.open() as stream, Image.open(stream, formats=("PNG", "JPEG")) as image:
             yield image

@@ -20,7 +20,7 @@ from .alignment import (
 from .archive import Member
 from .limits import LIMITS
 from .nifti import Layout, as_stored, read_labels
-from .pictures import natural_order, read_picture_masks
+from .picture_masks import read_picture_masks
 from .structure_names import Said, labels_by_value, plain, said, said_by_path, structures_of
 
 # What programs write that save an array without the scan's header; other axes were known to them.
@@ -134,11 +134,14 @@ def picture_truth(members: list[Member], volume: Volume) -> Segmentation:
         others += sum(not structure for structure, _ in groups)
         groups = [group for group in groups if group[0]]
     labels = np.zeros(volume.shape, np.uint8)
+    notices: list[str] = [*others_ignored(others)]
     for structure, ones in groups:
-        found = as_labels(read_picture_masks(natural_order(ones), volume))
+        found, said_of_colors = read_picture_masks(ones, volume)
         np.maximum(labels, _of_structure(found, structure), out=labels)
-    notices = () if volume.windowed else (STACKED_AS_STORED,)
-    return Segmentation(labels, notices=(*others_ignored(others), *notices))
+        notices += said_of_colors
+    if not volume.windowed:
+        notices.append(STACKED_AS_STORED)
+    return Segmentation(labels, notices=tuple(dict.fromkeys(notices)))
 
 
 def _picture_groups(members: list[Member]) -> tuple[list[tuple[int | None, list[Member]]], int]:

@@ -453,6 +453,17 @@ def test_a_lone_segment_without_a_name_is_taken_as_liver_and_that_is_said(scan, 
     assert "taken as liver" in truth.notices[0]
 
 
+@pytest.mark.parametrize(
+    ("liver", "tumor"), [("liver_{}.dcm", "tumor_{}.dcm"), ("Leber{}", "Lebermetastase{}")]
+)
+def test_dicom_masks_in_one_folder_may_be_named_by_their_files(scan, tmp_path, liver, tumor):
+    write(mask_slices(labels() > 0), tmp_path / "masks", liver)
+    write(mask_slices(labels() == TUMOR), tmp_path / "masks", tumor)
+    truth = read_truth(tmp_path / "masks", scan)
+    assert np.array_equal(truth.labels, labels())
+    assert truth.notices == ()
+
+
 def test_two_segments_without_names_are_refused(scan, tmp_path):
     found = seg({"Segment_1": labels() > 0, "Segment_2": labels() == TUMOR})
     with pytest.raises(TruthMismatch, match="Name the segments"):
@@ -647,6 +658,32 @@ def test_the_scan_beside_its_labels_is_left_out(scan, tmp_path):
     truth = read_truth(folder, scan)
     assert np.array_equal(truth.labels, labels())
     assert truth.notices == ("Left out: 1 NIfTI file.",)
+
+
+@pytest.mark.parametrize(
+    ("ct", "mask"), [("liver_ct", "liver_mask"), ("liver_tumor_ct", "segmentation")]
+)
+def test_a_scan_that_is_named_after_what_it_shows_is_left_out(scan, tmp_path, ct, mask):
+    hu = np.stack([body(k) for k in range(COUNT)])
+    folder = tmp_path / "both"
+    folder.mkdir()
+    save_nifti(hu, folder, dtype=np.int16).rename(folder / f"{ct}.nii.gz")
+    save_nifti(labels(), folder).rename(folder / f"{mask}.nii.gz")
+    truth = read_truth(folder, scan)
+    assert np.array_equal(truth.labels, labels())
+    assert truth.notices == ("Left out: 1 NIfTI file.",)
+
+
+def test_labels_without_a_background_are_refused(scan, tmp_path):
+    with pytest.raises(TruthMismatch, match="no background"):
+        read_truth(save_nifti(np.minimum(labels() + 1, 2), tmp_path), scan)
+
+
+def test_a_truth_that_fills_the_border_is_doubted(picture_scan, tmp_path):
+    folder = save_pictures((labels() == 0) * 255, tmp_path, "truth_{}.png")
+    truth = read_truth(sorted(folder.glob("truth_*")), picture_scan)
+    codes = [notice.code for notice in truth.notices]
+    assert codes == ["truth.touches_border", "truth.no_tumors"]
 
 
 @pytest.mark.parametrize("axcodes", ["LPS", "LAS", "RAS", "PIR"])

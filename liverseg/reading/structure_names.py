@@ -141,10 +141,10 @@ def structures_of(names: Sequence[str], found: Sequence[Said]) -> list[int | Non
         found: what each says, as `said` and `said_by_path` tell.
     """
     meanings: dict[Said, int] = {Said.LIVER: LIVER, Said.TUMOR: TUMOR, Said.SOME_TUMOR: TUMOR}
-    maybe = {name for name, one in zip(names, found, strict=True) if one == Said.MAYBE_LIVER}
+    words = [plain(name) for name in names]
+    maybe = {name for name, one in zip(words, found, strict=True) if one == Said.MAYBE_LIVER}
     if len(maybe) == 1 and Said.LIVER not in found:
         meanings[Said.MAYBE_LIVER] = LIVER
-    words = [plain(name) for name in names]
     ircadb = any(map(OF_3D_IRCADB.search, words))
     return [
         None if ircadb and name == BARE_TUMOR else meanings.get(one)

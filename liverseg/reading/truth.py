@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import TruthMismatch
 from ..sentences import Sentence, say
-from ..volume import LIVER, TUMOR, Segmentation, Volume
+from ..volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
 from .alignment import (
     STACKED_AS_STORED,
     others_ignored,
@@ -42,9 +42,11 @@ def nifti_truth(members: list[Member], volume: Volume) -> tuple[Segmentation, in
     named = [pair for pair in zip(members, structures, strict=True) if pair[1]]
     livers = [plain(_stem(member)) for member, structure in named if structure == LIVER]
     if named and len(livers) == len(set(livers)):
-        return _joined(named, volume), len(members) - len(named)
+        truth, count = _joined(named, volume)
+        if truth is not None:
+            return truth, len(members) - count
     if len(members) == 2:
-        maps = [truth for member in members if (truth := _if_labels(member, volume))]
+        maps = [one for member in members if (one := _if_labels(member, volume))]
         if len(maps) == 1:
             return maps[0], 1
     raise TruthMismatch(say("truth.which_nifti", count=len(members)))
@@ -55,15 +57,27 @@ def _stem(member: Member) -> str:
     return member.parts[-1].split(".")[0]
 
 
-def _joined(named: list[tuple[Member, int | None]], volume: Volume) -> Segmentation:
-    """Masks of the liver and of its tumors as one segmentation."""
+def _joined(
+    named: list[tuple[Member, int | None]], volume: Volume
+) -> tuple[Segmentation | None, int]:
+    """Masks of the liver and of its tumors as one segmentation, and how many these were.
+
+    A scan may be named after what it shows; it is left out.
+    """
     labels = np.zeros(volume.shape, np.uint8)
     notices: list[str] = []
+    count = 0
     for member, structure in named:
-        truth = _one(member, volume, structure)
+        try:
+            truth = _one(member, volume, structure)
+        except TruthMismatch as refusal:
+            if refusal.code != "truth.not_labels":
+                raise
+            continue
+        count += 1
         np.maximum(labels, truth.labels, out=labels)
         notices += truth.notices
-    return Segmentation(labels, notices=tuple(dict.fromkeys(notices)))
+    return Segmentation(labels, notices=tuple(dict.fromkeys(notices))) if count else None, count
 
 
 def _if_labels(member: Member, volume: Volume) -> Segmentation | None:
@@ -93,6 +107,8 @@ def as_labels(values: np.ndarray) -> np.ndarray:
     seen = np.zeros(256, bool)
     for part in values:
         seen[part] = True
+    if not seen[BACKGROUND]:
+        raise TruthMismatch(say("truth.no_background"))
     labels = labels_by_value([int(value) for value in np.flatnonzero(seen) if value])
     if all(value == label for value, label in labels.items()):
         return values

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from ..errors import (
@@ -35,6 +36,7 @@ from .pictures import read_pictures
 from .truth import nifti_truth, picture_truth
 
 MOST_NIFTIS = 2  # of the largest size: a scan and its label map
+MOST_OF_BORDER = 0.5
 Paths = str | Path | Iterable[str | Path]
 Classify = Callable[[Dataset, bool, Member], list[CtSlice]]
 
@@ -128,9 +130,17 @@ def _lacks(truth: Segmentation) -> tuple[Sentence, ...]:
     highest = truth.labels.max()
     if highest < LIVER:
         return (say("truth.empty"),)
+    found = (say("truth.touches_border"),) if _touches_border(truth.labels) else ()
     if highest < TUMOR:
-        return (say("truth.no_tumors"),)
-    return () if (truth.labels == LIVER).any() else (say("truth.only_tumors"),)
+        return (*found, say("truth.no_tumors"))
+    return found if (truth.labels == LIVER).any() else (*found, say("truth.only_tumors"))
+
+
+def _touches_border(labels: np.ndarray) -> bool:
+    """Whether most of the border of the slices is set, which no liver does but its surroundings."""
+    border = labels[:, [0, -1], :], labels[:, :, [0, -1]]
+    set_there = sum(np.count_nonzero(one) for one in border)
+    return bool(set_there > MOST_OF_BORDER * sum(one.size for one in border))
 
 
 def _survey(members: list[Member], classify: Classify) -> _Contents:

@@ -15,7 +15,7 @@ from ..archive import Member, natural_key
 from ..geometry import AS_STORED, orientation_of
 from ..hounsfield import Rescale
 from ..kinds import LeftOut
-from ..structure_names import Said, labels_by_value, said_by_path, structures_of, tumor_value
+from ..structure_names import Said, labels_by_value, said, said_by_path, structures_of, tumor_value
 from .file import DAMAGE
 from .kind import MODALITIES, NotASlice
 from .pixels import stored_values
@@ -45,16 +45,15 @@ def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
     Raises:
         TruthMismatch: no liver among the structures, a scan instead of masks, or another grid.
     """
-    names = [one.member.parts[-2] if len(one.member.parts) > 1 else "" for one in slices]
-    by_name = {one.member.parts[:-1]: said_by_path(one.member.parts[:-1]) for one in slices}
-    found = [by_name[one.member.parts[:-1]] for one in slices]
+    names, found = _said(slices)
     structures: Sequence[int | None] = structures_of(names, found)
     notices: tuple[Sentence, ...] = ()
     if not any(structures):
         structures = _unnamed(slices, found)
         notices = (UNNAMED,)
     pairs = list(zip(slices, structures, strict=True))
-    notices += others_ignored(len({one.member.parts[:-1] for one, what in pairs if not what}))
+    ignored = {one.member.parts[:-1] for one, structure in pairs if not structure}
+    notices += others_ignored(len(ignored))
     named = [(one, structure) for one, structure in pairs if structure]
     named.sort(key=lambda pair: (pair[0].number or 0, natural_key(pair[0].member)))
     budget, voxels = slices[0].member.budget, sum(math.prod(one.shape) for one, _ in named)
@@ -64,6 +63,21 @@ def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
     planes = _meant(masks)
     truth = assembled(planes, volume)
     return replace(truth, notices=(*notices, *truth.notices))
+
+
+def _said(slices: list[CtSlice]) -> tuple[list[str], list[Said]]:
+    """The names of masks, which are those of their folders, else their own; and what they say."""
+    names, found = [], []
+    of_folders = {
+        folders: said_by_path(folders) for folders in {s.member.parts[:-1] for s in slices}
+    }
+    for one in slices:
+        *folders, file = one.member.parts
+        by_folder = of_folders[tuple(folders)]
+        stem = file.split(".")[0]
+        names.append(stem if by_folder == Said.NOTHING else folders[-1])
+        found.append(said(stem) if by_folder == Said.NOTHING else by_folder)
+    return names, found
 
 
 def _unnamed(slices: list[CtSlice], found: list[Said]) -> list[int]:

@@ -124,14 +124,15 @@ NAMES = {
         Tumor-free liver; Liver (without tumor); Liver excluding the lesions; Leber ohne Tumor;
         Foie sans tumeur; hígado sin tumor; fegato senza lesioni; fígado sem tumor;
         lever zonder tumor; Liver and tumor; Liver + tumor; Liver incl. tumors; Leber mit Tumor;
-        lever met tumor
+        lever met tumor; tumorfreie Leber; gesunde Leber; foie sain; parenchyme hépatique;
+        Liver-GTV; LiverMinusGTV; liver less tumor; liver_no_mets; non-lesional liver
     """,
     Said.TUMOR: """
         livertumor; livertumors; livertumor07; livertumour1; liver_tumor; liver_lesions; livermets;
         HCC; GTVliver; Lebertumor; Leberläsion; Lebermetastasen; Leberkrebs; tumeur du foie;
         Métastase hépatique; fegato lesione; higado_tumor; Fígado lesão; Cancro do fígado;
         levertumor; Hepatic metastasis; colorectal liver metastases; hepatocellular carcinoma;
-        liver metastases of colon cancer
+        liver metastases of colon cancer; Liver_GTV; tumor_in_liver; GT_liver_tumor; lésions du foie
     """,
     Said.SOME_TUMOR: """
         tumor; Tumour; GTV; GTV_1; GTVp; mets; metastasis; metastases; cancer; CCC; case01_lesion;
@@ -182,6 +183,8 @@ def test_names_are_understood_together(names, structures):
         (("Liver Tumor Segmentation", "segmentation-0"), Said.NOTHING),
         (("Task03_Liver", "labelsTr", "liver_1"), Said.LIVER),
         (("liver_project", "spleen"), Said.OTHER),
+        (("body", "masks", "1"), Said.NOTHING),
+        (("HCC_001", "segmentation"), Said.NOTHING),
     ],
 )
 def test_a_name_that_says_nothing_leaves_it_to_its_folder(parts, what):

@@ -21,12 +21,12 @@ _TUMOR = (
     "tumo|tumeur|gezwel|geschwulst|raumforderung|lesion|lesao|lesoe|lasion|laesi|letsel|metasta|"
     "uitzaai|cancer|cancro|krebs|kanker|carcino|karzino|neoplas|malign|hepatoma|hepatoblast|"
     "cholangioc|(?:(?<![a-z])|(?<=liver)|(?<=leber)|(?<=lever))"
-    "(?:gtv(?:p|liver)?|hcc|ccc|icc|crlm|mets?|mass|masses|massen)(?![a-z])"
+    "(?:gtv(?:p|liver)?|hcc|ccc|cca|icc|crlm|mets?|mass|masses|massen)(?![a-z])"
 )
 _ARTICLE = "(?:(?:the|its|les?|la|los|las|den|die|i|il|os?|as?|de|any|all) )?"
 _NO = (
-    "without|minus|excluding|excl|except|free of|no|not|non|wo|sans|hors|moins|ohne|nicht|ausser|"
-    "exkl|sin|menos|senza|meno|escluso|sem|exceto|zonder|behalve|min"
+    "without|minus|less|excluding|excl|except|free of|no|not|non|wo|sans|hors|moins|ohne|nicht|"
+    "ausser|exkl|sin|menos|senza|meno|escluso|sem|exceto|zonder|behalve|min"
 )
 _WITH = (
     "with|and|plus|including|incl|und|mit|inkl|samt|et|avec|y|con|incluyendo|e|com|incluindo|"
@@ -35,9 +35,9 @@ _WITH = (
 TUMOR_WORDS, LIVER_WORDS = re.compile(_TUMOR), re.compile(_LIVER)
 LIVER_TUMORS = re.compile(rf"(?:{_LIVER})[a-z]*? ?(?:{_TUMOR})|{_LIVER_OWN}")
 WITHOUT_TUMORS = re.compile(
-    rf"(?:(?<![a-z])|(?<=liver))(?:{_NO}) ?{_ARTICLE}(?:{_TUMOR})[a-z]*?"
-    r"(?:(?![a-z])|(?=liver|leber))|"
-    rf"(?:{_TUMOR})[a-z]*? ?(?:free|frei|vrij|subtracted|removed|excluded)(?![a-z])"
+    rf"(?:(?<![a-z])|(?<=liver))(?:{_NO}) ?{_ARTICLE}"
+    rf"(?:{_TUMOR}|[cip]tv)[a-z]*?(?:(?![a-z])|(?=liver|leber))|"
+    rf"(?:{_TUMOR})[a-z]*? ?(?:free|frei[a-z]*|vrije?|subtracted|removed|excluded)(?![a-z])"
 )
 WITH_TUMORS = re.compile(
     rf"(?<![a-z])(?:{_WITH}) {_ARTICLE}(?:{_TUMOR})[a-z]*|"
@@ -52,7 +52,7 @@ OTHER_ORGANS = re.compile(
     "colorect|darm|duoden|gallen|gland|heart|hyperplas|intestin|kidney|lung|lymph|metal|milz|muscle|"
     "muskel|nier|ovar|pancrea|pankrea|poumon|polmon|portal|prostat|pulm|renal|rinon|sigmoid|skin|"
     "spleen|splen|stomach|estoma|stomaco|stone|surre|thyroid|trachea|uterus|vein|veine|vena|venous|"
-    "vertebra|vessel|vesic|(?<![a-z])(?:bazo|baco|[cip]tv|herz|maag|magen|milt|rate|reins?|ribs?)"
+    "vertebra|vessel|vesic|(?<![a-z])(?:bazo|baco|[cip]tv|ivc|vci|herz|maag|magen|milt|rate|reins?|ribs?)"
     "(?![a-z])"
 )
 PARTS = re.compile("segments?(?![a-z])|lobe|lappen|lobul|caudat|couinaud|contour|bound|dome|box")
@@ -63,10 +63,13 @@ BESIDE = frozenset(
         "gesamte gesamt ground healthy image images img label labels liver manual map mask masker "
         "maske masken maschera mascara masks masque normal organ parenchym parenchyma patient roi "
         "scan seg segm segmentation segmentations segmentierung segment total truth uninvolved vol "
+        "tissue gewebe sain sano sana gesund gesunde ganze entier intero entero inteiro hele "
+        "gezonde parenchyme parenchima parenquima organo orgao organe non tumoral "
         "volume whole dicom png the gtv del della manually auto reader nii",
     )
 )
 DATA_SETS = re.compile("challenge|dataset|benchmark|lits|project|task|tumou?rs? segmentation$")
+PATIENT = re.compile(r"(?i)(?:hcc|ccc|cca|icc|crlm)[ _-]*\d{2,}")  # named after the disease
 BARE_TUMOR = "tumor"  # in 3D-IRCADb an adrenal one
 OF_3D_IRCADB = re.compile("venous ?system|surre|^skin$")
 LIVER_CODES = {"T-62000", "10200004"}  # SNOMED-RT and SNOMED-CT
@@ -120,11 +123,11 @@ def said_by_path(parts: Sequence[str]) -> Said:
     """
     for depth, name in enumerate(reversed(parts)):
         words = [word for word in plain(name).split() if len(word) > 2]
-        if depth and DATA_SETS.search(" ".join(words)):
+        if depth and (DATA_SETS.search(" ".join(words)) or PATIENT.fullmatch(name)):
             return Said.NOTHING
         found = said(name)
         if found != Said.NOTHING:
-            return found
+            return Said.NOTHING if depth > 1 and found == Said.OTHER else found
         if depth and not set(words) <= BESIDE:
             return Said.NOTHING
     return Said.NOTHING
@@ -155,6 +158,7 @@ def structures_of(names: Sequence[str], found: Sequence[Said]) -> list[int | Non
 def plain(name: str) -> str:
     """Words of the letters a to z, small and without accents."""
     name = re.sub("(?<=[a-z])(?=[A-Z])", " ", name[:LONGEST_NAME]).lower()
+    name = re.sub(" ?- ?(?=[cgip]tv)", " minus ", name)  # as radiotherapists subtract
     name = re.sub("[+&]", " and ", name.replace("w/o", " without ").replace("w/", " with "))
     letters = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
     return " ".join(re.findall("[a-z]+", letters))

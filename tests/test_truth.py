@@ -994,6 +994,14 @@ def test_masks_after_jpeg_or_smoothing_keep_their_areas(
     assert wrong < 0.04 * np.count_nonzero(meant)
 
 
+def test_smoothed_grays_in_a_palette_are_read_as_grays(discs, wide_scan, tmp_path):
+    for k, plane in enumerate(np.array([0, 127, 255], np.uint8)[discs]):
+        smoothed(Image.fromarray(plane)).convert("P").save(tmp_path / f"{k}.png")
+    found = read_truth(tmp_path, wide_scan)
+    assert found.liver.sum() == pytest.approx((discs > 0).sum(), rel=0.03)
+    assert found.tumor.sum() == pytest.approx((discs == TUMOR).sum(), rel=0.03)
+
+
 @pytest.mark.parametrize("values", [(0, 1, 2), (0, 1, 1), (0, 3, 6)])
 def test_labels_too_faint_for_jpeg_are_refused(discs, wide_scan, tmp_path, values):
     for k, plane in enumerate(np.array(values, np.uint8)[discs]):

@@ -78,6 +78,9 @@ def _by_index(members: list[Member], shape: tuple[int, int, int]) -> np.ndarray 
             colors[index].add(picture.palette[index])
     if any(len(ones) > 1 for ones in colors.values()):
         return None
+    is_gray = all(len(set(color)) == 1 for ones in colors.values() for color in ones)
+    if is_gray and len(colors) > MASK_VALUES:  # smoothed
+        return None
     is_black = {index: max(next(iter(ones))) <= DARK for index, ones in colors.items()}
     if any(is_black.values()) and not is_black.get(BACKGROUND):
         return None

@@ -2,9 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from pydicom.dataset import Dataset
 
@@ -13,10 +12,11 @@ from ..errors import (
     NotAScan,
     TooLarge,
     TruthMismatch,
+    UploadError,
 )
 from ..sentences import Sentence, say
 from ..volume import LIVER, TUMOR, Segmentation, Source, Volume
-from .archive import Member, open_upload
+from .archive import Member, Paths, open_upload, too_many
 from .budget import Budget
 from .choice import choose, describe_scan
 from .dicom.file import HEAD_BYTES, read_header
@@ -35,7 +35,7 @@ from .pictures import read_pictures
 from .truth import nifti_truth, picture_truth
 
 MOST_NIFTIS = 2  # of the largest size: a scan and its label map
-Paths = str | Path | Iterable[str | Path]
+TELLS_NOTHING = {LeftOut.ARCHIVE, LeftOut.EMPTY_FILE, LeftOut.OTHER_FILE}  # of what was meant
 Classify = Callable[[Dataset, bool, Member], list[CtSlice]]
 
 
@@ -48,21 +48,34 @@ class _Contents:
     niftis: list[Member] = field(default_factory=list)
     pictures: list[Member] = field(default_factory=list)
     left_out: Counter[LeftOut] = field(default_factory=Counter)
+    refusals: list[UploadError] = field(default_factory=list)  # of archives
+
+    def raise_if_only_archives(self) -> None:
+        """Why the archives cannot be opened, where nothing else says what was meant."""
+        if self.refusals and set(self.left_out) <= TELLS_NOTHING:
+            raise self.refusals[0]
 
 
-def read_scan(paths: Paths, *, series: int | None = None, budget: Budget | None = None) -> Volume:
+def read_scan(
+    paths: Paths,
+    *,
+    series: int | None = None,
+    budget: Budget | None = None,
+    follow_links: bool = False,
+) -> Volume:
     """The one CT scan in an upload.
 
     Args:
         paths: files, folders or zip archives, one or several; names and order do not matter.
         series: which scan, where there are several, as `SeveralSeries.choices` counts them.
         budget: of the upload, where more is counted than by default.
+        follow_links: whether links to files in folders are read, as the command line does.
 
     Raises:
         UploadError: with a sentence for the person.
     """
     budget = budget or Budget()
-    with open_upload(paths, budget) as members:
+    with open_upload(paths, budget, follow_links=follow_links) as members:
         contents = _survey(members, ct_slices)
         contents.left_out += Counter({LeftOut.SEGMENTATION: len(contents.segs)})
         if contents.slices:
@@ -77,19 +90,26 @@ def read_scan(paths: Paths, *, series: int | None = None, budget: Budget | None 
         elif contents.pictures:
             volume, left_out, others = read_pictures(contents.pictures), Counter(), Counter()
         else:
+            contents.raise_if_only_archives()
             raise no_scan(contents.left_out)
     notice = left_out_notice(contents.left_out + left_out + others)
     return replace(volume, notices=(*notice, *volume.notices))
 
 
-def read_truth(paths: Paths, volume: Volume, *, budget: Budget | None = None) -> Segmentation:
+def read_truth(
+    paths: Paths,
+    volume: Volume,
+    *,
+    budget: Budget | None = None,
+    follow_links: bool = False,
+) -> Segmentation:
     """The ground truth in an upload, on the scan's grid.
 
     Args:
         paths: as for `read_scan`: a DICOM SEG, masks as DICOM in folders that name the structure,
             a NIfTI label map, or PNG masks.
         volume: the scan it was drawn on; all but the values of its voxels is looked at.
-        budget: as for `read_scan`.
+        budget, follow_links: as for `read_scan`.
 
     Raises:
         TruthMismatch: it belongs to another grid, or is no ground truth.
@@ -99,7 +119,7 @@ def read_truth(paths: Paths, volume: Volume, *, budget: Budget | None = None) ->
         volume = replace(volume, source=Source("picture"))
     budget = budget or Budget()
     budget.of_truth(volume.hu.size)
-    with open_upload(paths, budget) as members:
+    with open_upload(paths, budget, follow_links=follow_links) as members:
         contents = _survey(members, mask_slices)
         if contents.segs:
             truth = read_seg(contents.segs, volume)
@@ -110,6 +130,7 @@ def read_truth(paths: Paths, volume: Volume, *, budget: Budget | None = None) ->
         elif contents.pictures:
             truth = picture_truth(contents.pictures, volume)
         else:
+            contents.raise_if_only_archives()
             raise _no_truth(contents.left_out)
     left_out = left_out_notice(contents.left_out)
     return replace(truth, notices=(*left_out, *truth.notices, *_lacks(truth)))
@@ -135,11 +156,16 @@ def _lacks(truth: Segmentation) -> tuple[Sentence, ...]:
 
 def _survey(members: list[Member], classify: Classify) -> _Contents:
     """Looks once into every file."""
-    contents = _Contents()
+    contents, readable = _Contents(), 0
     for member in members:
+        if member.left_out:
+            contents.left_out[member.left_out] += 1
+            contents.refusals += [member.refusal] if member.refusal else []
+            continue
         try:
             head = member.head(HEAD_BYTES)
             kind = kind_of(head)
+            readable += isinstance(kind, Readable)
             if kind == Readable.DICOM:
                 _add_dicom(contents, *read_header(member, head), member, classify)
             elif kind == Readable.NIFTI:
@@ -150,6 +176,8 @@ def _survey(members: list[Member], classify: Classify) -> _Contents:
                 contents.left_out[kind] += 1
         except BrokenFile:
             contents.left_out[LeftOut.DAMAGED_FILE] += 1
+        if readable > LIMITS.files:
+            raise too_many()
     return contents
 
 

@@ -250,6 +250,27 @@ def test_a_slice_without_position_among_others_is_left_out(tmp_path):
 # ---------------------------------------------------------------- 3, 4, 5: gaps and duplicates
 
 
+@pytest.mark.parametrize(
+    "pair", [("0.6835", "0.683594"), ("0.6845", "0.68451"), ("0.70049", "0.70051"), ("1", "1.0009")]
+)
+@pytest.mark.parametrize("alone", [False, True], ids=["a series", "a series each"])
+def test_pixel_spacing_that_is_rounded_otherwise_is_one_scan(tmp_path, pair, alone):
+    slices = series(6)
+    for k, dataset in enumerate(slices):
+        dataset.PixelSpacing = [pair[k % 2], pair[k % 2 and k > 2]]
+        if alone:
+            dataset.SeriesInstanceUID = generate_uid()
+    volume = read_scan(write(slices, tmp_path / "scan"))
+    assert np.array_equal(volume.hu, expected(6))
+    assert volume.spacing == pytest.approx((5.0, float(pair[0]), float(pair[0])), rel=1e-3)
+
+
+def test_pixel_spacing_of_another_reconstruction_is_another_scan(tmp_path):
+    slices = [*series(4), *series(5, PixelSpacing=[0.7, 0.803])]
+    with pytest.raises(SeveralSeries):
+        read_scan(write(slices, tmp_path / "scan"))
+
+
 def test_a_missing_slice_names_the_gap_and_withholds_volumes(tmp_path):
     slices = series(8, start_mm=-2)
     del slices[3]

@@ -17,14 +17,16 @@ import pydicom
 import pytest
 
 from liverseg.errors import UploadError
-from liverseg.page.downloads import write_file
+from liverseg.page.downloads import offered, write_file
+from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom.files import lps_affine, write_dicom
 from liverseg.reading.upload import read_scan, read_truth
-from liverseg.scores.findings import find
+from liverseg.scores.findings import Findings, find
 from liverseg.volume import Segmentation, Source, Spacing, Volume
-from liverseg.writing.dicom_seg import write_dicom_seg
+from liverseg.writing.dicom_seg import reason_against, write_dicom_seg
 from liverseg.writing.labels import write_nifti, write_png
 from liverseg.writing.tables import to_csv, to_json
+from tests.helpers.make_dicom import changed, enhanced, series, write
 
 SHAPE = (6, 20, 30)
 SPACING = Spacing(2.5, 0.5, 0.8)
@@ -278,6 +280,88 @@ def test_refusals_are_sentences(tmp_path):
     with pytest.raises(UploadError, match="no liver"):
         write_dicom_seg(empty, uploaded(tmp_path / "ct"), path, IDENTITY)
     assert not path.exists()
+
+
+NO_REFERENCE = {
+    "a frame of reference each": lambda k: {"FrameOfReferenceUID": f"1.2.{k}"},
+    "a study each": lambda k: {"StudyInstanceUID": f"1.2.{k}"},
+    "a series each": lambda k: {"SeriesInstanceUID": f"1.2.{k}"},
+    "one UID for all": lambda k: {"SOPInstanceUID": "1.2.3"},
+    "one without UID": lambda k: {"SOPInstanceUID": None} if k == 1 else {},
+    "empty study": lambda k: {"StudyInstanceUID": ""},
+    "empty series": lambda k: {"SeriesInstanceUID": ""},
+    "missing series": lambda k: {"SeriesInstanceUID": None},
+    "missing class": lambda k: {"SOPClassUID": None},
+    "words": lambda k: {"StudyInstanceUID": "anonymous"},
+    "long": lambda k: {"SeriesInstanceUID": "1." * 40 + "1"},
+}
+
+
+def dicom_scan(folder, odd) -> Volume:
+    """Read from files, the k-th of which has some odd attributes."""
+    slices = series(4)
+    for k, dataset in enumerate(slices):
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        changed(dataset, **odd(k))
+    return read_scan(write(slices, folder))
+
+
+def labels_of(volume: Volume) -> Segmentation:
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[1:3, 3:9, 7:12] = 1
+    return Segmentation(labels)
+
+
+@pytest.mark.parametrize("odd", NO_REFERENCE)
+def test_a_seg_is_not_offered_where_it_cannot_refer_to_its_slices(tmp_path, odd):
+    volume = dicom_scan(tmp_path / "ct", NO_REFERENCE[odd])
+    assert volume.shape[0] == 4
+    labels, path = labels_of(volume), tmp_path / "s.dcm"
+    reason = reason_against(labels, volume)
+    assert reason.code == "seg.no_reference"
+    with pytest.raises(UploadError) as refused:
+        write_dicom_seg(labels, volume, path, IDENTITY)
+    assert refused.value.args == (reason,)
+    assert not path.exists()
+    assert "seg" not in offered_for(volume, labels)
+    assert "nifti" in offered_for(volume, labels)
+
+
+def offered_for(volume: Volume, labels: Segmentation) -> list[str]:
+    findings = Findings(volume, labels, IDENTITY, None)
+    study = SegmentedStudy(served=Path(), volume=volume, prediction=labels, findings=findings)
+    return offered(study)
+
+
+SOME_REFERENCE = {
+    "no frame of reference": lambda k: {"FrameOfReferenceUID": None},
+    "an empty frame of reference": lambda k: {"FrameOfReferenceUID": ""},
+    "a frame of reference on some": lambda k: {"FrameOfReferenceUID": None} if k else {},
+    "rounded spacing": lambda k: {"PixelSpacing": ["0.7", "0.8001" if k % 2 else "0.8"]},
+    "rounded orientation": lambda k: {"ImageOrientationPatient": [1, k * 1e-5, 0, 0, 1, 0]},
+    "tilted": lambda k: {"ImageOrientationPatient": [1, 0, 0, 0, 0.99027, 0.13917]},
+    "capture": lambda k: {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
+    "no patient": lambda k: {"PatientID": None, "SliceThickness": None},
+}
+
+
+@pytest.mark.parametrize("odd", SOME_REFERENCE)
+def test_a_seg_is_made_for_all_others_and_comes_back(tmp_path, odd):
+    volume = dicom_scan(tmp_path / "ct", SOME_REFERENCE[odd])
+    labels, path = labels_of(volume), tmp_path / "s.dcm"
+    assert "seg" in offered_for(volume, labels)
+    write_dicom_seg(labels, volume, path, IDENTITY)
+    np.testing.assert_array_equal(read_truth(path, volume).labels, labels.labels)
+
+
+def test_a_seg_of_nothing_or_of_a_multi_frame_file_is_not_offered(tmp_path):
+    volume = dicom_scan(tmp_path / "ct", lambda k: {})
+    empty = Segmentation(np.zeros(volume.shape, np.uint8))
+    assert "seg" not in offered_for(volume, empty)
+    assert reason_against(empty, volume).code == "seg.nothing_found"
+    multi = read_scan(write([enhanced(4)], tmp_path / "multi"))
+    assert "seg" not in offered_for(multi, labels_of(multi))
 
 
 # --- and back again -----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from .pixels import broken_pixels, each_decoded
 from .slice import CtSlice
 
 SAME_DIRECTION = 0.01  # in each coordinate of the unit vectors along rows and columns
+SAME_PIXEL = 0.001  # of a pixel's size: half a pixel across a slice; writers round differently
 
 
 def choose_series(
@@ -61,15 +62,27 @@ def _groups(slices: list[CtSlice]) -> list[list[CtSlice]]:
     """Slices of one series, one size, one pixel spacing and one orientation."""
     alike = defaultdict(list)
     for one in slices:
-        pixel_mm = one.pixel_mm and tuple(round(mm, 3) for mm in one.pixel_mm)
-        alike[one.series, one.shape, pixel_mm, one.plane is None].append(one)
+        alike[one.series, one.shape, one.pixel_mm is None, one.plane is None].append(one)
     groups: list[list[CtSlice]] = []
     for similar in alike.values():
-        if similar[0].plane is None:
-            groups.append(similar)
-        else:
-            groups += _parallel(similar)
+        for same in _of_one_pixel_size(similar):
+            groups += [same] if same[0].plane is None else _parallel(same)
     return groups
+
+
+def _of_one_pixel_size(slices: list[CtSlice]) -> list[list[CtSlice]]:
+    """Slices by the size of their pixels, whose ends may differ by more than neighbors."""
+    sizes = np.array([one.pixel_mm or (1.0, 1.0) for one in slices])
+    numbers = np.zeros(len(slices), int)
+    for axis in (0, 1):
+        order = np.argsort(sizes[:, axis], kind="stable")
+        ordered = sizes[order, axis]
+        is_new = np.diff(ordered, prepend=ordered[:1]) > SAME_PIXEL * ordered
+        numbers[order] += np.cumsum(is_new) * (1 if axis else len(slices))
+    groups: dict[int, list[CtSlice]] = defaultdict(list)
+    for one, number in zip(slices, numbers.tolist(), strict=True):
+        groups[number].append(one)
+    return list(groups.values())
 
 
 def _parallel(slices: list[CtSlice]) -> list[list[CtSlice]]:
@@ -104,9 +117,11 @@ def _joined(groups: list[list[CtSlice]]) -> list[list[CtSlice]]:
 
 def _are_alike(first: CtSlice, second: CtSlice) -> bool:
     """Whether two slices with positions could be neighbors in a stack."""
-    kinds = ((one.shape, one.pixel_mm, one.eight_bit) for one in (first, second))
+    kinds = ((one.shape, one.pixel_mm is None, one.eight_bit) for one in (first, second))
     known = first.plane is not None and second.plane is not None
-    return known and len(set(kinds)) == 1 and len(_parallel([first, second])) == 1
+    both = [first, second]
+    one_size = len(set(kinds)) == 1 and len(_of_one_pixel_size(both)) == 1
+    return known and one_size and len(_parallel(both)) == 1
 
 
 def _reason_against(group: list[CtSlice], some_have_planes: bool) -> LeftOut | None:

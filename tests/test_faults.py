@@ -34,10 +34,17 @@ def is_right_dicom(facts: dict, report: dict) -> bool:
     return is_read(facts, report) and report["hu_range"] == facts["hu_range"]
 
 
+def is_read_or_a_choice(facts: dict, report: dict) -> bool:
+    if facts["slices"] is None:
+        return report["outcome"] == "refused" and "2 scans" in report["message"]
+    return is_read(facts, report)
+
+
 RIGHT: dict[str, Right] = {
     "dicom_odd_headers": is_right_dicom,
     "disc_with_viewer": is_left_out,
     "folder_of_links": is_read,
+    "multiframe_with_places": is_read_or_a_choice,
 }
 
 

@@ -185,7 +185,11 @@ def _add_dicom(
     contents: _Contents, dataset: Dataset, has_pixels: bool, member: Member, classify: Classify
 ) -> None:
     try:
-        contents.slices += classify(dataset, has_pixels, member)
+        for one in classify(dataset, has_pixels, member):
+            if one.left_out:
+                contents.left_out[one.left_out] += 1
+            else:
+                contents.slices.append(one)
     except NotASlice as reason:
         if reason.kind == LeftOut.SEGMENTATION:
             contents.segs.append(member)

@@ -1,18 +1,30 @@
 """Which CT slices of an upload make a scan, and which scan is meant."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 
 from ...errors import NotAScan, UploadError
 from ...sentences import Sentence, say
 from ..choice import choose, describe_scan
-from ..geometry import MAX_OBLIQUE_DEGREES, Plane, gaps_of, has_repeats, repeated
+from ..geometry import (
+    MAX_OBLIQUE_DEGREES,
+    UNIFORM_FRACTION,
+    UNIFORM_MM,
+    Plane,
+    gaps_of,
+    has_repeats,
+    repeated,
+)
 from ..kinds import LeftOut
 from .pixels import broken_pixels, each_decoded
-from .slice import CtSlice
+from .slice import VARIANTS, CtSlice
 
 SAME_DIRECTION = 0.01  # in each coordinate of the unit vectors along rows and columns
+LEAST_OF_PASS = 3  # slices
+MOST_PASSES = 20  # of one series; the phases of a heart are ten or twenty
+THICKNESS = VARIANTS.index("SliceThickness") - len(VARIANTS)  # counted from the end of a variant
 SAME_PIXEL = 0.001  # of a pixel's size: half a pixel across a slice; writers round differently
 
 
@@ -139,28 +151,124 @@ def _reason_against(group: list[CtSlice], some_have_planes: bool) -> LeftOut | N
 
 
 def _separated(group: list[CtSlice]) -> tuple[list[list[CtSlice]], Counter[LeftOut]]:
-    """A group as stacks without two slices at one place, and what was dropped, by kind.
+    """A group as the passes that it consists of, and what was dropped, by kind.
 
-    Phases of one examination may share a series; then the first attribute counts that tells as many
-    stacks apart as there are slices at one place. No stacks where none does.
+    Phases of one examination, and stations, may share a series, at the same places or at others.
+    No passes where two slices lie at one place and nothing tells them apart.
     """
-    if group[0].plane is None or not has_repeats(distances_mm(group)):
+    if group[0].plane is None:
         return [group], Counter()
-    unique, dropped = _without_duplicates(group)
-    if not unique:
-        return [], dropped
-    distances = distances_mm(unique)
-    if not has_repeats(distances):
-        return [unique], dropped
+    dropped: Counter[LeftOut] = Counter()
+    if has_repeats(distances_mm(group)):
+        group, dropped = _without_duplicates(group)
+        if not group:
+            return [], dropped
+    distances = distances_mm(group)
     most = max(Counter(repeated(distances).tolist()).values())
-    for attribute in range(len(unique[0].variant)):
-        parts = defaultdict(list)
-        for one in unique:
-            parts[one.variant[attribute]].append(one)
-        stacks = list(parts.values())
-        if 1 < len(stacks) <= most and not any(has_repeats(distances_mm(one)) for one in stacks):
-            return stacks, dropped
+    if most == 1:
+        return _passes(group) or [group], dropped
+    for stacks in _partitions(group):
+        fits = len(stacks) <= most or all(_is_regular(distances_mm(one)) for one in stacks)
+        if fits and not any(has_repeats(distances_mm(one)) for one in stacks):
+            return [part for one in stacks for part in _passes(one) or [one]], dropped
     return [], dropped
+
+
+def _passes(group: list[CtSlice]) -> list[list[CtSlice]] | None:
+    """Slices at different places as passes that lie between one another, or None.
+
+    Each pass is a regular stack; told apart by an attribute, by the order in which they were made,
+    or, where all of them together are none, by their places alone.
+    """
+    if len(group) < 2 * LEAST_OF_PASS:
+        return None
+    is_regular = _is_regular(distances_mm(group))
+    for stacks in _partitions(group, of_one_stack=is_regular):
+        distances = [distances_mm(one) for one in stacks]
+        if all(map(_is_regular, distances)) and _overlap(distances):
+            return [part for one in stacks for part in _passes(one) or [one]]
+    return None if is_regular else _two_grids(group)
+
+
+def _partitions(group: list[CtSlice], of_one_stack: bool = False) -> Iterator[list[list[CtSlice]]]:
+    """A group by each attribute that tells a few stacks apart, and by the order of its slices.
+
+    Args:
+        group: with positions.
+        of_one_stack: whether it would make a good stack, so that only what passes differ in counts:
+            a thickness may be written in two ways.
+    """
+    for attribute in range(len(group[0].variant)):
+        if of_one_stack and attribute == len(group[0].variant) + THICKNESS:
+            continue
+        parts = defaultdict(list)
+        for one in group:
+            parts[one.variant[attribute]].append(one)
+        if 1 < len(parts) <= MOST_PASSES:
+            yield list(parts.values())
+    for nth in range(len(group[0].numbers)):
+        runs = _runs(group, [one.numbers[nth] for one in group])
+        if 1 < len(runs) <= MOST_PASSES and min(map(len, runs)) >= LEAST_OF_PASS:
+            yield runs
+
+
+def _runs(group: list[CtSlice], numbers: list[float | None]) -> list[list[CtSlice]]:
+    """Slices in the order of distinct numbers, parted where they turn back; none without them."""
+    known = [number for number in numbers if number is not None]
+    if len(set(known)) < len(group):
+        return []
+    distances = distances_mm(group)
+    runs: list[list[int]] = []
+    direction = 0.0
+    for index in np.argsort(known).tolist():
+        step = np.sign(distances[index] - distances[runs[-1][-1]]) if runs else 0.0
+        if not runs or (direction and step != direction):
+            runs.append([index])
+            direction = 0.0
+        else:
+            runs[-1].append(index)
+            direction = step
+    return [[group[index] for index in run] for run in runs]
+
+
+def _two_grids(group: list[CtSlice]) -> list[list[CtSlice]] | None:
+    """An irregular stack as two regular ones that lie between one another, or None."""
+    distances = distances_mm(group)
+    order = np.argsort(distances, kind="stable")
+    ordered = distances[order]
+    for second in range(1, min(MOST_PASSES, len(group))):
+        step = ordered[second] - ordered[0]
+        tolerance = max(UNIFORM_FRACTION * step, UNIFORM_MM)
+        of_first = np.zeros(len(group), bool)
+        at = 0
+        while not of_first[at]:
+            of_first[at] = True
+            at = int(np.abs(ordered - (ordered[at] + step)).argmin())
+            if not of_first[at] and abs(ordered[at] - ordered[of_first][-1] - step) > tolerance:
+                break
+        parts = [order[of_first], order[~of_first]]
+        found = [distances[part] for part in parts]
+        if all(len(one) > LEAST_OF_PASS and _is_regular(one) for one in found) and _overlap(found):
+            return [[group[index] for index in part] for part in parts]
+    return None
+
+
+def _is_regular(distances: np.ndarray) -> bool:
+    """Whether slices at these places, in any order, make a pass."""
+    ordered = np.sort(distances)
+    return len(ordered) >= LEAST_OF_PASS and gaps_of(ordered, ordered).spacing_mm is not None
+
+
+def _overlap(stacks: list[np.ndarray]) -> bool:
+    """Whether each stack lies, at least with one end, inside another."""
+    ends = [(one.min(), one.max()) for one in stacks]
+    return all(
+        any(
+            low < other_high and other_low < high
+            for other_low, other_high in ends[:k] + ends[k + 1 :]
+        )
+        for k, (low, high) in enumerate(ends)
+    )
 
 
 def _without_duplicates(group: list[CtSlice]) -> tuple[list[CtSlice], Counter[LeftOut]]:

@@ -15,6 +15,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 
 from liverseg.errors import UploadError
 from liverseg.page.downloads import offered, write_file
@@ -26,7 +27,7 @@ from liverseg.volume import Segmentation, Source, Spacing, Volume
 from liverseg.writing.dicom_seg import reason_against, write_dicom_seg
 from liverseg.writing.labels import write_nifti, write_png
 from liverseg.writing.tables import to_csv, to_json
-from tests.helpers.make_dicom import changed, enhanced, series, write
+from tests.helpers.make_dicom import body, changed, enhanced, series, write
 
 SHAPE = (6, 20, 30)
 SPACING = Spacing(2.5, 0.5, 0.8)
@@ -92,6 +93,67 @@ def test_nifti_has_both_forms_millimeters_and_no_text(tmp_path):
     assert header.get_xyzt_units()[0] == "mm"
     np.testing.assert_allclose(header.get_sform(), header.get_qform(), atol=1e-5)
     assert all(not header[key].item() for key in ("descrip", "aux_file", "db_name", "intent_name"))
+
+
+def forms_of(path) -> list[tuple[int, np.ndarray]]:
+    header = nibabel.load(path).header
+    return [
+        (int(header[name]), form)
+        for name, form in (("sform_code", header.get_sform()), ("qform_code", header.get_qform()))
+    ]
+
+
+MOVED = np.diag([-0.8, -0.5, 2.5, 1.0])
+MOVED[:3, 3] = (-15, 20, 10)
+
+
+@pytest.mark.parametrize("codes", [(2, 1), (1, 2), (0, 1), (4, 0), (1, 1)])
+@pytest.mark.parametrize("axcodes", ["LPS", "PIR"])
+def test_nifti_labels_keep_both_forms_and_codes_of_the_scan(tmp_path, codes, axcodes):
+    hu = np.stack([body(k) for k in range(6)]).transpose(2, 1, 0)
+    affine = np.diag([-0.8, -0.5, 2.5, 1.0])
+    image = nibabel.Nifti1Image(hu, affine)
+    ornts = [nibabel.orientations.axcodes2ornt(one) for one in ("LPS", axcodes)]
+    turn = nibabel.orientations.ornt_transform(*ornts)
+    back = nibabel.orientations.inv_ornt_aff(turn, hu.shape)
+    image = image.as_reoriented(turn)
+    image.set_sform(affine @ back if codes[0] else None, codes[0])
+    image.set_qform(MOVED @ back if codes[1] else None, codes[1])
+    nibabel.save(image, tmp_path / "scan.nii.gz")
+    volume = read_scan(tmp_path / "scan.nii.gz")
+    path = write_nifti(labels_of(volume), volume, tmp_path / "s.nii.gz")
+    for found, expected in zip(forms_of(path), forms_of(tmp_path / "scan.nii.gz"), strict=True):
+        assert found[0] == expected[0]
+        if found[0]:
+            np.testing.assert_allclose(found[1], expected[1], atol=1e-4)
+    images = [SimpleITK.ReadImage(str(one)) for one in (path, tmp_path / "scan.nii.gz")]
+    for point in ((0, 0, 0), tuple(count - 1 for count in images[0].GetSize())):
+        places = [one.TransformIndexToPhysicalPoint(point) for one in images]
+        np.testing.assert_allclose(*places, atol=1e-3)
+    np.testing.assert_array_equal(read_truth(path, volume).labels, labels_of(volume).labels)
+
+
+@pytest.mark.parametrize("degrees", [0, 0.002, 3, 14, -14])
+def test_no_form_of_a_tilted_scans_labels_contradicts_another(tmp_path, degrees):
+    """The slices of a tilted gantry are shifted against one another, which no qform can say."""
+    tilt = np.radians(degrees)
+    axes = [1, 0, 0, 0, float(np.cos(tilt)), float(np.sin(tilt))]
+    slices = [changed(one, ImageOrientationPatient=axes) for one in series(12)]
+    volume = read_scan(write(slices, tmp_path / "ct"))
+    path = write_nifti(labels_of(volume), volume, tmp_path / "s.nii.gz")
+    (s_code, sform), (q_code, _) = forms_of(path)
+    last = np.array([15, 11, 11, 1.0])
+    expected = (volume.affine @ last)[:3]
+    assert s_code == 1
+    np.testing.assert_allclose((sform @ last)[:3] * (-1, -1, 1), expected, atol=1e-3)
+    if abs(degrees) < 1:
+        assert q_code == 1
+        image = SimpleITK.ReadImage(str(path))
+        found = image.TransformIndexToPhysicalPoint((15, 11, 11))
+        np.testing.assert_allclose(found, expected, atol=0.1)
+    else:
+        assert q_code == 0
+    np.testing.assert_array_equal(read_truth(path, volume).labels, labels_of(volume).labels)
 
 
 def test_nifti_of_uneven_slices_gets_their_mean_distance(tmp_path):

@@ -40,11 +40,25 @@ def is_read_or_a_choice(facts: dict, report: dict) -> bool:
     return is_read(facts, report)
 
 
+def has_right_truth(facts: dict, report: dict) -> bool:
+    found = report.get("truth") or {}
+    counts = ("liver_voxels", "tumor_voxels")
+    return all(found.get(name) == facts[name] for name in counts) and not found["notices"]
+
+
+def is_spaced(facts: dict, report: dict) -> bool:
+    found, expected = report["spacing_zyx_mm"], facts["spacing_zyx_mm"]
+    return is_read(facts, report) and found == pytest.approx(expected, abs=1e-4)
+
+
 RIGHT: dict[str, Right] = {
+    "api_long_picture_names": is_read,
     "dicom_odd_headers": is_right_dicom,
     "disc_with_viewer": is_left_out,
     "folder_of_links": is_read,
     "multiframe_with_places": is_read_or_a_choice,
+    "nifti_two_forms": has_right_truth,
+    "tilted_scan_export": is_spaced,
 }
 
 

@@ -18,6 +18,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from ..errors import BrokenFile, NoDecoder, TooLarge, UploadError
 from ..sentences import say
 from .budget import Budget
@@ -57,6 +59,8 @@ class Member:
         budget: of the upload.
         left_out: as what it is counted without a look into it, or None.
         refusal: why it could not be opened as an archive, for an upload without anything else.
+        place: of a NIfTI that belongs to another, whatever its header prefers: (4, 4) voxel of the
+            stored array to RAS mm.
     """
 
     parts: tuple[str, ...] = field(repr=False)
@@ -65,6 +69,7 @@ class Member:
     budget: Budget = field(repr=False)
     left_out: LeftOut | None = None
     refusal: UploadError | None = field(default=None, repr=False)
+    place: np.ndarray | None = field(default=None, repr=False)
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:

@@ -30,7 +30,7 @@ from .filetype import kind_of
 from .kinds import LeftOut, Readable
 from .left_out import counted, left_out_notice, no_scan
 from .limits import LIMITS
-from .nifti import announced_voxels, read_nifti
+from .nifti import announced_voxels, on_scan, read_nifti
 from .pictures import read_pictures
 from .truth import nifti_truth, picture_truth
 
@@ -126,7 +126,8 @@ def read_truth(
         elif contents.slices:
             truth = read_masks(contents.slices, volume)
         elif contents.niftis:
-            truth, contents.left_out[LeftOut.NIFTI] = nifti_truth(contents.niftis, volume)
+            placed = [on_scan(member, volume) for member in contents.niftis]
+            truth, contents.left_out[LeftOut.NIFTI] = nifti_truth(placed, volume)
         elif contents.pictures:
             truth = picture_truth(contents.pictures, volume)
         else:

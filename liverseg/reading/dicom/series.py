@@ -23,6 +23,7 @@ from .slice import VARIANTS, CtSlice
 
 SAME_DIRECTION = 0.01  # in each coordinate of the unit vectors along rows and columns
 LEAST_OF_PASS = 3  # slices
+MOST_BETWEEN = 5  # slices of one pass between two of another
 MOST_PASSES = 20  # of one series; the phases of a heart are ten or twenty
 THICKNESS = VARIANTS.index("SliceThickness") - len(VARIANTS)  # counted from the end of a variant
 SAME_PIXEL = 0.001  # of a pixel's size: half a pixel across a slice; writers round differently
@@ -236,21 +237,26 @@ def _two_grids(group: list[CtSlice]) -> list[list[CtSlice]] | None:
     distances = distances_mm(group)
     order = np.argsort(distances, kind="stable")
     ordered = distances[order]
-    for second in range(1, min(MOST_PASSES, len(group))):
+    for second in range(1, min(1 + MOST_BETWEEN, len(group))):
         step = ordered[second] - ordered[0]
-        tolerance = max(UNIFORM_FRACTION * step, UNIFORM_MM)
-        of_first = np.zeros(len(group), bool)
-        at = 0
-        while not of_first[at]:
-            of_first[at] = True
-            at = int(np.abs(ordered - (ordered[at] + step)).argmin())
-            if not of_first[at] and abs(ordered[at] - ordered[of_first][-1] - step) > tolerance:
-                break
+        of_first = _steps_from_first(ordered, step)
         parts = [order[of_first], order[~of_first]]
         found = [distances[part] for part in parts]
         if all(len(one) > LEAST_OF_PASS and _is_regular(one) for one in found) and _overlap(found):
             return [[group[index] for index in part] for part in parts]
     return None
+
+
+def _steps_from_first(ordered: np.ndarray, step: float) -> np.ndarray:
+    """Which places lie at equal steps from the first, until one is missing."""
+    tolerance = max(UNIFORM_FRACTION * step, UNIFORM_MM)
+    found = np.zeros(len(ordered), bool)
+    at, target = 0, ordered[0]
+    while at < len(ordered) and ordered[at] <= target + tolerance:
+        found[at] = True
+        target = ordered[at] + step
+        at = int(np.searchsorted(ordered, target - tolerance))
+    return found
 
 
 def _is_regular(distances: np.ndarray) -> bool:

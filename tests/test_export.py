@@ -354,6 +354,8 @@ NO_REFERENCE = {
     "empty series": lambda k: {"SeriesInstanceUID": ""},
     "missing series": lambda k: {"SeriesInstanceUID": None},
     "missing class": lambda k: {"SOPClassUID": None},
+    "another class": lambda k: {"SOPClassUID": "1.2.3"},
+    "a class of multi-frame files": lambda k: {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"},
     "words": lambda k: {"StudyInstanceUID": "anonymous"},
     "long": lambda k: {"SeriesInstanceUID": "1." * 40 + "1"},
 }
@@ -404,6 +406,7 @@ SOME_REFERENCE = {
     "rounded orientation": lambda k: {"ImageOrientationPatient": [1, k * 1e-5, 0, 0, 1, 0]},
     "tilted": lambda k: {"ImageOrientationPatient": [1, 0, 0, 0, 0.99027, 0.13917]},
     "capture": lambda k: {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
+    "two thicknesses": lambda k: {"SliceThickness": ["5", "5"]},
     "no patient": lambda k: {"PatientID": None, "SliceThickness": None},
 }
 

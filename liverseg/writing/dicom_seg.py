@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 SERIES_NUMBER = 900  # far from what scanners count
+CLASSES = {"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.7"}  # CT, secondary capture
 UIDS = ("FrameOfReferenceUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 UID_FORM = re.compile(r"(?=.{0,64}$)(\d+(\.\d+)*)?")  # some writers begin a part with 0
 NEEDED = (
@@ -48,6 +49,8 @@ def reason_against(segmentation: Segmentation, volume: Volume) -> Sentence | Non
     if len(headers) != volume.shape[0] or source.positions_mm is None:
         return say("seg.no_reference")
     if not all(header.get(keyword) for header in headers for keyword in NEEDED):
+        return say("seg.no_reference")
+    if not all(str(header.SOPClassUID) in CLASSES for header in headers):
         return say("seg.no_reference")
     frames, studies, series, images = (
         {str(header.get(keyword) or "") for header in headers} for keyword in UIDS
@@ -163,7 +166,8 @@ def _reference(header: "Dataset", first: "Dataset", frame_of_reference: str) -> 
     reference.PixelSpacing = first.PixelSpacing
     reference.ImageOrientationPatient = first.ImageOrientationPatient
     reference.FrameOfReferenceUID = frame_of_reference
-    reference.SliceThickness = header.get("SliceThickness")
+    thickness = header.get("SliceThickness")
+    reference.SliceThickness = thickness if isinstance(thickness, int | float) else None
     reference.PatientID = header.get("PatientID", "")
     reference.Modality = "CT"
     for keyword in ("PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"):

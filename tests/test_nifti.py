@@ -103,8 +103,9 @@ def test_the_sform_counts_before_the_qform(tmp_path):
 
 
 SCANNER = LPS_TO_RAS @ np.diag([*SPACING_MM[::-1], 1.0])
+SCANNER[:3, 3] = (100, 200, -50)
 MOVED = SCANNER.copy()
-MOVED[:3, 3] = (15, -20, 10)
+MOVED[:3, 3] = (115, 180, -40)
 TURNED = MOVED @ np.diag([-1.0, 1, 1, 1])  # as a left-handed program says it
 ELSEWHERE = SCANNER.copy()
 ELSEWHERE[:3, 3] = (500, 500, 500)
@@ -164,7 +165,7 @@ def test_a_truth_of_another_matrix_or_place_is_put_by_its_own_form(tmp_path):
     assert np.array_equal(truth.labels, half_labelled())
     assert truth.notices
     near = SCANNER.copy()
-    near[2, 3] = -5.0  # a slice lower
+    near[2, 3] -= 5.0  # a slice lower
     path = save(two_forms(half_labelled(), near, near, np.uint8), tmp_path, "truth.nii.gz")
     assert np.array_equal(read_truth(path, volume).labels[:-1], half_labelled()[1:])
 

@@ -72,7 +72,7 @@ def inspect(args: argparse.Namespace) -> int:
     from .reading.upload import read_scan, read_truth
 
     try:
-        volume = read_scan(args.paths, series=args.series)
+        volume = read_scan(args.paths, series=args.series, follow_links=True)
         report: dict[str, Any] = {
             "outcome": "accepted",
             "kind": volume.kind,
@@ -83,7 +83,7 @@ def inspect(args: argparse.Namespace) -> int:
             "truth": None,
         }
         if args.truth:
-            truth = read_truth(args.truth, volume)
+            truth = read_truth(args.truth, volume, follow_links=True)
             report["truth"] = {
                 "liver_voxels": int(truth.liver.sum()),
                 "tumor_voxels": int(truth.tumor.sum()),
@@ -106,8 +106,8 @@ def segment(args: argparse.Namespace) -> int:
     from .writing.tables import to_json
 
     try:
-        volume = read_scan(args.paths, series=args.series)
-        truth = read_truth(args.truth, volume) if args.truth else None
+        volume = read_scan(args.paths, series=args.series, follow_links=True)
+        truth = read_truth(args.truth, volume, follow_links=True) if args.truth else None
         engine = load_engine(args.engine)
         with _ProgressBar() as bar:
             prediction = run_networks(volume, progress=bar.update, engine=engine)

@@ -26,6 +26,18 @@ class Spacing(NamedTuple):
     x: float
 
 
+class Form(NamedTuple):
+    """One of the two places that a NIfTI header gives.
+
+    Attributes:
+        code: of the header: 1 the scanner's coordinates, 2 aligned with another file, and so on.
+        affine: (4, 4) voxel (i, j, k, 1) of the stored array to RAS mm.
+    """
+
+    code: int
+    affine: np.ndarray
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """Where a volume came from, kept so that results can be put back in the right place.
@@ -37,6 +49,7 @@ class Source:
         positions_mm: (z, 3) float, LPS mm of voxel (x=0, y=0) of each slice; None as above but
             known for uneven slices too.
         axcodes: the axis codes in which a NIfTI was stored, e.g. ("R", "A", "S").
+        forms: a NIfTI's sform and qform, each None where the header has no usable one.
         headers: for DICOM, one pydicom Dataset without pixels per slice, in the order of z: only
             what a DICOM SEG must refer to. Never shown, logged or exported otherwise.
     """
@@ -45,6 +58,7 @@ class Source:
     affine: np.ndarray | None = None
     positions_mm: np.ndarray | None = None
     axcodes: tuple[str, str, str] | None = None
+    forms: tuple[Form | None, Form | None] = (None, None)
     headers: tuple[Any, ...] = field(default=(), repr=False)
 
 

@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -43,6 +44,18 @@ def test_inspect_says_what_was_found(case, capsys):
     assert report["hu_range"] == [int(volume.hu.min()), int(volume.hu.max())]
     assert report["truth"]["liver_voxels"] == truth.liver.sum()
     assert report["truth"]["tumor_voxels"] == truth.tumor.sum()
+
+
+def test_inspect_follows_links_to_files(case, tmp_path, capsys):
+    folder, _, truth = case
+    for file in filter(Path.is_file, sorted(folder.rglob("*"))):
+        link = tmp_path / file.relative_to(folder)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file)
+    scan, masks = tmp_path / "PATIENT_DICOM", tmp_path / "MASKS_DICOM"
+    code, report = run_inspect(capsys, scan, "--truth", masks)
+    assert code == ACCEPTED
+    assert report["truth"]["liver_voxels"] == truth.liver.sum()
 
 
 def test_inspect_refuses_with_a_sentence_and_exit_code_2(tmp_path):

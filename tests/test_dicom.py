@@ -180,6 +180,116 @@ def test_two_phases_or_reconstructions_in_one_series_are_told_apart(tmp_path, at
     assert len(refusal.value.choices) == 2
 
 
+# ---------------------------------------------------------------- passes of one series
+
+
+def phase(count: int, start_mm: float, first: int, gap_mm: float = 5.0, **attributes) -> list:
+    """Slices that show `body(first)` and following, numbered from there."""
+    return [
+        ct(start_mm + k * gap_mm, hu=body(first + k), **{"InstanceNumber": first + k, **attributes})
+        for k in range(count)
+    ]
+
+
+TELLS = [
+    {"AcquisitionNumber": 2},
+    {"AcquisitionTime": "120500"},
+    {"AcquisitionDateTime": "20200101120500"},
+    {"TemporalPositionIdentifier": 2},
+    {"TemporalPositionIndex": 2},
+    {"NominalPercentageOfCardiacPhase": 70},
+    {"TriggerTime": 400},
+    {"StackID": "2"},
+    {"ConvolutionKernel": "soft"},
+    {"ImageType": "VENOUS"},
+]
+SECOND_STARTS = {"same places": 0, "half a step": 2.5, "two fifths": 2, "next station": 33}
+
+
+@pytest.mark.parametrize("attributes", TELLS, ids=lambda attributes: next(iter(attributes)))
+@pytest.mark.parametrize("start", SECOND_STARTS)
+def test_passes_of_one_series_are_a_choice_wherever_they_lie(tmp_path, attributes, start):
+    """All slices have the same number, so that only the attribute tells."""
+    two = phase(8, 0, 1, InstanceNumber=1)
+    two += phase(8, SECOND_STARTS[start], 50, InstanceNumber=1)
+    two += phase(8, SECOND_STARTS[start] + 0.7, 100, InstanceNumber=1, StackID="3", KVP=80)
+    (name, value) = next(iter(attributes.items()))
+    for k, other in enumerate((0, value, 7)):
+        for dataset in two[8 * k : 8 * k + 8]:
+            changed(dataset, **{name: other if isinstance(value, int) else str(other)})
+    folder = write(two, tmp_path / "scan")
+    with pytest.raises(SeveralSeries) as refusal:
+        read_scan(folder)
+    assert len(refusal.value.choices) == 3
+    found = {read_scan(folder, series=k).hu[0].max() - body(0).max() for k in range(3)}
+    assert found == {1, 50, 100}
+    assert all(read_scan(folder, series=k).spacing.z == pytest.approx(5) for k in range(3))
+
+
+@pytest.mark.parametrize("start", SECOND_STARTS)
+def test_passes_are_told_apart_by_their_instance_numbers(tmp_path, start):
+    two = phase(8, 0, 1) + phase(8, SECOND_STARTS[start], 50)
+    folder = write(two, tmp_path / "scan")
+    with pytest.raises(SeveralSeries):
+        read_scan(folder)
+    assert {read_scan(folder, series=k).hu[0].max() - body(0).max() for k in (0, 1)} == {1, 50}
+
+
+@pytest.mark.parametrize("start", SECOND_STARTS)
+def test_passes_are_told_apart_by_times_that_go_on(tmp_path, start):
+    two = phase(8, 0, 1) + phase(8, SECOND_STARTS[start], 50)
+    for k, dataset in enumerate(two):
+        dataset.InstanceNumber, dataset.AcquisitionTime = None, f"1200{k:02d}.5"
+    with pytest.raises(SeveralSeries):
+        read_scan(write(two, tmp_path / "scan"))
+
+
+@pytest.mark.parametrize(("start", "gap_mm"), [(2, 5), (1, 5), (33, 5), (2.2, 3), (33, 4)])
+def test_passes_are_told_apart_by_two_regular_grids_alone(tmp_path, start, gap_mm):
+    two = phase(8, 0, 1) + phase(8, start, 50, gap_mm)
+    for dataset in two:
+        dataset.InstanceNumber = 1
+    folder = write(two, tmp_path / "scan")
+    with pytest.raises(SeveralSeries):
+        read_scan(folder)
+    found = [read_scan(folder, series=k) for k in (0, 1)]
+    assert {volume.hu[0].max() - body(0).max() for volume in found} == {1, 50}
+    assert {volume.spacing.z for volume in found} == {5, gap_mm}
+
+
+def halves(k: int) -> dict:
+    return {"AcquisitionNumber": 1 + k // 4, "AcquisitionTime": f"12000{k // 4}"}
+
+
+ONE_PASS = {
+    "a time each": lambda k: {"AcquisitionTime": f"1200{k:02d}"},
+    "an acquisition each": lambda k: {"AcquisitionNumber": k},
+    "two of each acquisition": lambda k: {"AcquisitionNumber": k // 2},
+    "two halves": halves,
+    "numbers from the head": lambda k: {"InstanceNumber": 20 - k},
+    "numbers at random": lambda k: {"InstanceNumber": k * 5 % 8},
+    "thickness rounded otherwise": lambda k: {"SliceThickness": "5.0" if k % 2 else "5"},
+    "one odd slice": lambda k: {"ConvolutionKernel": "sharp" if k == 4 else "soft"},
+    "two odd slices": lambda k: {"AcquisitionNumber": int(k in (3, 4))},
+}
+
+
+@pytest.mark.parametrize("kind", ONE_PASS)
+def test_one_pass_is_one_scan_whatever_its_attributes_say(tmp_path, kind):
+    slices = series(8)
+    for k, dataset in enumerate(slices):
+        changed(dataset, **ONE_PASS[kind](k))
+    volume = read_scan(write(slices, tmp_path / "scan"))
+    assert np.array_equal(volume.hu, expected(8))
+    assert volume.notices == ()
+
+
+@pytest.mark.parametrize("left_out", [[3], [3, 4], [2, 5], [1, 2, 6]])
+def test_missing_slices_make_no_second_pass(tmp_path, left_out):
+    slices = [one for k, one in enumerate(series(10)) if k not in left_out]
+    assert "Slices are missing" in notices(read_scan(write(slices, tmp_path / "scan")))
+
+
 def a_study_each(count: int) -> list:
     """As ITK writes a series unless told otherwise."""
     return [changed(dataset, StudyInstanceUID=generate_uid()) for dataset in series(count)]
@@ -248,6 +358,27 @@ def test_a_slice_without_position_among_others_is_left_out(tmp_path):
 
 
 # ---------------------------------------------------------------- 3, 4, 5: gaps and duplicates
+
+
+@pytest.mark.parametrize(
+    "pair", [("0.6835", "0.683594"), ("0.6845", "0.68451"), ("0.70049", "0.70051"), ("1", "1.0009")]
+)
+@pytest.mark.parametrize("alone", [False, True], ids=["a series", "a series each"])
+def test_pixel_spacing_that_is_rounded_otherwise_is_one_scan(tmp_path, pair, alone):
+    slices = series(6)
+    for k, dataset in enumerate(slices):
+        dataset.PixelSpacing = [pair[k % 2], pair[k % 2 and k > 2]]
+        if alone:
+            dataset.SeriesInstanceUID = generate_uid()
+    volume = read_scan(write(slices, tmp_path / "scan"))
+    assert np.array_equal(volume.hu, expected(6))
+    assert volume.spacing == pytest.approx((5.0, float(pair[0]), float(pair[0])), rel=1e-3)
+
+
+def test_pixel_spacing_of_another_reconstruction_is_another_scan(tmp_path):
+    slices = [*series(4), *series(5, PixelSpacing=[0.7, 0.803])]
+    with pytest.raises(SeveralSeries):
+        read_scan(write(slices, tmp_path / "scan"))
 
 
 def test_a_missing_slice_names_the_gap_and_withholds_volumes(tmp_path):
@@ -796,6 +927,80 @@ def test_frames_of_another_quantity_are_refused(tmp_path):
         groups.PixelValueTransformationSequence[0].RescaleType = "MGML"
     with pytest.raises(NotAScan, match="another quantity than HU"):
         read_scan(write([dataset], tmp_path / "scan"))
+
+
+CAPTURE = "1.2.840.10008.5.1.4.1.1.7.3"  # multi-frame grayscale word secondary capture
+
+
+def test_a_multi_frame_capture_with_places_and_rescale_is_a_scan(tmp_path):
+    capture = changed(enhanced(4), SOPClassUID=CAPTURE)
+    assert np.array_equal(read_scan(write([capture], tmp_path / "scan")).hu, expected(4))
+    for groups in capture.PerFrameFunctionalGroupsSequence:
+        del groups.PixelValueTransformationSequence, groups.CTImageFrameTypeSequence
+    capture.RescaleSlope, capture.RescaleIntercept = 1, INTERCEPT
+    del capture.SharedFunctionalGroupsSequence
+    capture.ImageOrientationPatient, capture.PixelSpacing = [1, 0, 0, 0, 1, 0], [0.7, 0.8]
+    volume = read_scan(write([capture], tmp_path / "without groups"))
+    assert np.array_equal(volume.hu, expected(4))
+    assert volume.spacing == pytest.approx((5.0, 0.7, 0.8))
+
+
+@pytest.mark.parametrize("lacks", ["RescaleIntercept", "place", "spacing"])
+def test_a_multi_frame_capture_without_them_is_none(tmp_path, lacks):
+    capture = changed(enhanced(4), SOPClassUID=CAPTURE)
+    if lacks == "spacing":
+        del capture.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    for groups in capture.PerFrameFunctionalGroupsSequence:
+        if lacks == "place":
+            del groups.PlanePositionSequence
+        elif lacks == "RescaleIntercept":
+            del groups.PixelValueTransformationSequence
+    with pytest.raises(NotAScan, match=r"4 screenshots|1 screenshot"):
+        read_scan(write([capture], tmp_path / "scan"))
+
+
+@pytest.mark.parametrize("word", ["LOCALIZER", "RCBF", "MIP", "SCREEN SAVE"])
+@pytest.mark.parametrize("of_file", ["VOLUME", "MIXED", "LOCALIZER"])
+def test_frames_of_another_class_are_left_out(tmp_path, word, of_file):
+    slices = enhanced(5)
+    slices.ImageType = ["ORIGINAL", "PRIMARY", of_file, "NONE"]
+    first = slices.PerFrameFunctionalGroupsSequence[0]
+    first.CTImageFrameTypeSequence[0].FrameType = ["ORIGINAL", "PRIMARY", word, "NONE"]
+    volume = read_scan(write([slices], tmp_path / "scan"))
+    assert np.array_equal(volume.hu, expected(4))
+    assert notices(volume).startswith("Left out: 1 ")
+
+
+def test_a_file_of_localizers_only_is_one(tmp_path):
+    slices = enhanced(3, FrameType=["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"])
+    with pytest.raises(NotAScan, match=r"1 localizer\)"):
+        read_scan(write([slices], tmp_path / "scan"))
+
+
+def test_a_phase_in_each_multi_frame_file_is_a_choice(tmp_path):
+    first, second = enhanced(4), enhanced(4)
+    second.PixelData = (np.frombuffer(second.PixelData, np.uint16) + 9).astype(np.uint16).tobytes()
+    folder = write([first, second], tmp_path / "scan")
+    with pytest.raises(SeveralSeries):
+        read_scan(folder)
+    found = [read_scan(folder, series=k).hu for k in (0, 1)]
+    assert {int(hu.max()) - int(expected(4).max()) for hu in found} == {0, 9}
+
+
+@pytest.mark.parametrize("keyword", ["TemporalPositionIndex", "StackID", "FrameAcquisitionNumber"])
+@pytest.mark.parametrize("shift", [0, 2.5])
+def test_phases_in_one_multi_frame_file_are_a_choice(tmp_path, keyword, shift):
+    slices = enhanced(12)
+    for k, groups in enumerate(slices.PerFrameFunctionalGroupsSequence):
+        place = [-100.0, -200.0, 5.0 * (k // 2) + shift * (k % 2)]
+        groups.PlanePositionSequence[0].ImagePositionPatient = place
+        groups.FrameContentSequence = [group(**{keyword: str(k % 2) if "ID" in keyword else k % 2})]
+    folder = write([slices], tmp_path / "scan")
+    with pytest.raises(SeveralSeries):
+        read_scan(folder)
+    found = [read_scan(folder, series=k) for k in (0, 1)]
+    assert [volume.spacing.z for volume in found] == [5, 5]
+    assert {int(volume.hu.max() - body(0).max()) for volume in found} == {11, 10}
 
 
 def test_multi_frame_without_positions_is_refused_with_advice(tmp_path):

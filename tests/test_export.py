@@ -15,16 +15,19 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 
 from liverseg.errors import UploadError
-from liverseg.page.downloads import write_file
+from liverseg.page.downloads import offered, write_file
+from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom.files import lps_affine, write_dicom
 from liverseg.reading.upload import read_scan, read_truth
-from liverseg.scores.findings import find
+from liverseg.scores.findings import Findings, find
 from liverseg.volume import Segmentation, Source, Spacing, Volume
-from liverseg.writing.dicom_seg import write_dicom_seg
+from liverseg.writing.dicom_seg import reason_against, write_dicom_seg
 from liverseg.writing.labels import write_nifti, write_png
 from liverseg.writing.tables import to_csv, to_json
+from tests.helpers.make_dicom import body, changed, enhanced, series, write
 
 SHAPE = (6, 20, 30)
 SPACING = Spacing(2.5, 0.5, 0.8)
@@ -90,6 +93,67 @@ def test_nifti_has_both_forms_millimeters_and_no_text(tmp_path):
     assert header.get_xyzt_units()[0] == "mm"
     np.testing.assert_allclose(header.get_sform(), header.get_qform(), atol=1e-5)
     assert all(not header[key].item() for key in ("descrip", "aux_file", "db_name", "intent_name"))
+
+
+def forms_of(path) -> list[tuple[int, np.ndarray]]:
+    header = nibabel.load(path).header
+    return [
+        (int(header[name]), form)
+        for name, form in (("sform_code", header.get_sform()), ("qform_code", header.get_qform()))
+    ]
+
+
+MOVED = np.diag([-0.8, -0.5, 2.5, 1.0])
+MOVED[:3, 3] = (-15, 20, 10)
+
+
+@pytest.mark.parametrize("codes", [(2, 1), (1, 2), (0, 1), (4, 0), (1, 1)])
+@pytest.mark.parametrize("axcodes", ["LPS", "PIR"])
+def test_nifti_labels_keep_both_forms_and_codes_of_the_scan(tmp_path, codes, axcodes):
+    hu = np.stack([body(k) for k in range(6)]).transpose(2, 1, 0)
+    affine = np.diag([-0.8, -0.5, 2.5, 1.0])
+    image = nibabel.Nifti1Image(hu, affine)
+    ornts = [nibabel.orientations.axcodes2ornt(one) for one in ("LPS", axcodes)]
+    turn = nibabel.orientations.ornt_transform(*ornts)
+    back = nibabel.orientations.inv_ornt_aff(turn, hu.shape)
+    image = image.as_reoriented(turn)
+    image.set_sform(affine @ back if codes[0] else None, codes[0])
+    image.set_qform(MOVED @ back if codes[1] else None, codes[1])
+    nibabel.save(image, tmp_path / "scan.nii.gz")
+    volume = read_scan(tmp_path / "scan.nii.gz")
+    path = write_nifti(labels_of(volume), volume, tmp_path / "s.nii.gz")
+    for found, expected in zip(forms_of(path), forms_of(tmp_path / "scan.nii.gz"), strict=True):
+        assert found[0] == expected[0]
+        if found[0]:
+            np.testing.assert_allclose(found[1], expected[1], atol=1e-4)
+    images = [SimpleITK.ReadImage(str(one)) for one in (path, tmp_path / "scan.nii.gz")]
+    for point in ((0, 0, 0), tuple(count - 1 for count in images[0].GetSize())):
+        places = [one.TransformIndexToPhysicalPoint(point) for one in images]
+        np.testing.assert_allclose(*places, atol=1e-3)
+    np.testing.assert_array_equal(read_truth(path, volume).labels, labels_of(volume).labels)
+
+
+@pytest.mark.parametrize("degrees", [0, 0.002, 3, 14, -14])
+def test_no_form_of_a_tilted_scans_labels_contradicts_another(tmp_path, degrees):
+    """The slices of a tilted gantry are shifted against one another, which no qform can say."""
+    tilt = np.radians(degrees)
+    axes = [1, 0, 0, 0, float(np.cos(tilt)), float(np.sin(tilt))]
+    slices = [changed(one, ImageOrientationPatient=axes) for one in series(12)]
+    volume = read_scan(write(slices, tmp_path / "ct"))
+    path = write_nifti(labels_of(volume), volume, tmp_path / "s.nii.gz")
+    (s_code, sform), (q_code, _) = forms_of(path)
+    last = np.array([15, 11, 11, 1.0])
+    expected = (volume.affine @ last)[:3]
+    assert s_code == 1
+    np.testing.assert_allclose((sform @ last)[:3] * (-1, -1, 1), expected, atol=1e-3)
+    if abs(degrees) < 1:
+        assert q_code == 1
+        image = SimpleITK.ReadImage(str(path))
+        found = image.TransformIndexToPhysicalPoint((15, 11, 11))
+        np.testing.assert_allclose(found, expected, atol=0.1)
+    else:
+        assert q_code == 0
+    np.testing.assert_array_equal(read_truth(path, volume).labels, labels_of(volume).labels)
 
 
 def test_nifti_of_uneven_slices_gets_their_mean_distance(tmp_path):
@@ -278,6 +342,91 @@ def test_refusals_are_sentences(tmp_path):
     with pytest.raises(UploadError, match="no liver"):
         write_dicom_seg(empty, uploaded(tmp_path / "ct"), path, IDENTITY)
     assert not path.exists()
+
+
+NO_REFERENCE = {
+    "a frame of reference each": lambda k: {"FrameOfReferenceUID": f"1.2.{k}"},
+    "a study each": lambda k: {"StudyInstanceUID": f"1.2.{k}"},
+    "a series each": lambda k: {"SeriesInstanceUID": f"1.2.{k}"},
+    "one UID for all": lambda k: {"SOPInstanceUID": "1.2.3"},
+    "one without UID": lambda k: {"SOPInstanceUID": None} if k == 1 else {},
+    "empty study": lambda k: {"StudyInstanceUID": ""},
+    "empty series": lambda k: {"SeriesInstanceUID": ""},
+    "missing series": lambda k: {"SeriesInstanceUID": None},
+    "missing class": lambda k: {"SOPClassUID": None},
+    "another class": lambda k: {"SOPClassUID": "1.2.3"},
+    "a class of multi-frame files": lambda k: {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"},
+    "words": lambda k: {"StudyInstanceUID": "anonymous"},
+    "long": lambda k: {"SeriesInstanceUID": "1." * 40 + "1"},
+}
+
+
+def dicom_scan(folder, odd) -> Volume:
+    """Read from files, the k-th of which has some odd attributes."""
+    slices = series(4)
+    for k, dataset in enumerate(slices):
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        changed(dataset, **odd(k))
+    return read_scan(write(slices, folder))
+
+
+def labels_of(volume: Volume) -> Segmentation:
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[1:3, 3:9, 7:12] = 1
+    return Segmentation(labels)
+
+
+@pytest.mark.parametrize("odd", NO_REFERENCE)
+def test_a_seg_is_not_offered_where_it_cannot_refer_to_its_slices(tmp_path, odd):
+    volume = dicom_scan(tmp_path / "ct", NO_REFERENCE[odd])
+    assert volume.shape[0] == 4
+    labels, path = labels_of(volume), tmp_path / "s.dcm"
+    reason = reason_against(labels, volume)
+    assert reason.code == "seg.no_reference"
+    with pytest.raises(UploadError) as refused:
+        write_dicom_seg(labels, volume, path, IDENTITY)
+    assert refused.value.args == (reason,)
+    assert not path.exists()
+    assert "seg" not in offered_for(volume, labels)
+    assert "nifti" in offered_for(volume, labels)
+
+
+def offered_for(volume: Volume, labels: Segmentation) -> list[str]:
+    findings = Findings(volume, labels, IDENTITY, None)
+    study = SegmentedStudy(served=Path(), volume=volume, prediction=labels, findings=findings)
+    return offered(study)
+
+
+SOME_REFERENCE = {
+    "no frame of reference": lambda k: {"FrameOfReferenceUID": None},
+    "an empty frame of reference": lambda k: {"FrameOfReferenceUID": ""},
+    "a frame of reference on some": lambda k: {"FrameOfReferenceUID": None} if k else {},
+    "rounded spacing": lambda k: {"PixelSpacing": ["0.7", "0.8001" if k % 2 else "0.8"]},
+    "rounded orientation": lambda k: {"ImageOrientationPatient": [1, k * 1e-5, 0, 0, 1, 0]},
+    "tilted": lambda k: {"ImageOrientationPatient": [1, 0, 0, 0, 0.99027, 0.13917]},
+    "capture": lambda k: {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
+    "two thicknesses": lambda k: {"SliceThickness": ["5", "5"]},
+    "no patient": lambda k: {"PatientID": None, "SliceThickness": None},
+}
+
+
+@pytest.mark.parametrize("odd", SOME_REFERENCE)
+def test_a_seg_is_made_for_all_others_and_comes_back(tmp_path, odd):
+    volume = dicom_scan(tmp_path / "ct", SOME_REFERENCE[odd])
+    labels, path = labels_of(volume), tmp_path / "s.dcm"
+    assert "seg" in offered_for(volume, labels)
+    write_dicom_seg(labels, volume, path, IDENTITY)
+    np.testing.assert_array_equal(read_truth(path, volume).labels, labels.labels)
+
+
+def test_a_seg_of_nothing_or_of_a_multi_frame_file_is_not_offered(tmp_path):
+    volume = dicom_scan(tmp_path / "ct", lambda k: {})
+    empty = Segmentation(np.zeros(volume.shape, np.uint8))
+    assert "seg" not in offered_for(volume, empty)
+    assert reason_against(empty, volume).code == "seg.nothing_found"
+    multi = read_scan(write([enhanced(4)], tmp_path / "multi"))
+    assert "seg" not in offered_for(multi, labels_of(multi))
 
 
 # --- and back again -----------------------------------------------------------------------------

@@ -9,8 +9,8 @@ import pytest
 
 from liverseg.errors import BrokenFile, NotAScan, SeveralSeries, TooLarge, UploadError
 from liverseg.phantom import make_phantom
-from liverseg.reading.upload import read_scan
-from tests.helpers.make_dicom import body
+from liverseg.reading.upload import read_scan, read_truth
+from tests.helpers.make_dicom import body, series, write
 
 SPACING_MM = (5.0, 0.7, 0.8)  # z, y, x
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -100,6 +100,74 @@ def test_the_sform_counts_before_the_qform(tmp_path):
     image.set_qform(np.diag([3.0, 3.0, 3.0, 1.0]), code=1)
     image.set_sform(image.affine, code=1)
     assert read_scan(save(image, tmp_path)).spacing == pytest.approx(SPACING_MM)
+
+
+SCANNER = LPS_TO_RAS @ np.diag([*SPACING_MM[::-1], 1.0])
+SCANNER[:3, 3] = (100, 200, -50)
+MOVED = SCANNER.copy()
+MOVED[:3, 3] = (115, 180, -40)
+TURNED = MOVED @ np.diag([-1.0, 1, 1, 1])  # as a left-handed program says it
+ELSEWHERE = SCANNER.copy()
+ELSEWHERE[:3, 3] = (500, 500, 500)
+
+
+def two_forms(array: np.ndarray, sform, qform, dtype=np.int16) -> nibabel.Nifti1Image:
+    """(z, y, x) stored as (x, y, z) under two forms, each None or an affine."""
+    image = nibabel.Nifti1Image(array.transpose(2, 1, 0).astype(dtype), None)
+    image.set_sform(sform, 0 if sform is None else 2)
+    image.set_qform(qform, 0 if qform is None else 1)
+    return image
+
+
+def half_labelled(count: int = 6) -> np.ndarray:
+    labels = np.zeros(scan(count).shape, np.uint8)
+    labels[1:4, 2:9, 3:7], labels[2, 3:5, 4:6] = 1, 2
+    return labels
+
+
+@pytest.mark.parametrize("second", [MOVED, TURNED], ids=["moved", "turned"])
+@pytest.mark.parametrize(
+    "forms", ["as the scan", "q q", "s s", "- q", "q -", "- s", "elsewhere q", "elsewhere s", "q s"]
+)
+def test_a_truth_with_one_of_two_forms_lies_on_the_scan_voxel_by_voxel(tmp_path, forms, second):
+    volume = read_scan(save(two_forms(scan(), SCANNER, second), tmp_path))
+    names = {"s": SCANNER, "q": second, "-": None, "elsewhere": ELSEWHERE}
+    own = [names[name] for name in forms.replace("as the scan", "s q").split()]
+    path = save(two_forms(half_labelled(), *own, dtype=np.uint8), tmp_path, "truth.nii.gz")
+    truth = read_truth(path, volume)
+    stored = lambda lps: lps if volume.source.axcodes[0] == "L" else lps[..., ::-1]  # noqa: E731
+    assert np.array_equal(stored(truth.labels), half_labelled())
+    assert truth.notices == ()
+
+
+def test_masks_that_go_by_different_forms_lie_on_one_another(tmp_path):
+    volume = read_scan(save(two_forms(scan(), SCANNER, MOVED), tmp_path))
+    liver = two_forms(half_labelled() > 0, MOVED, MOVED, np.uint8)
+    tumor = two_forms(half_labelled() == 2, SCANNER, SCANNER, np.uint8)
+    (tmp_path / "truth").mkdir()
+    save(liver, tmp_path / "truth", "liver.nii.gz")
+    save(tumor, tmp_path / "truth", "liver_tumor.nii.gz")
+    assert np.array_equal(read_truth(tmp_path / "truth", volume).labels, half_labelled())
+
+
+def test_the_form_that_a_dicom_scan_has_counts(tmp_path):
+    volume = read_scan(write(series(6), tmp_path / "ct"))
+    place = LPS_TO_RAS @ volume.affine
+    path = save(two_forms(half_labelled(), ELSEWHERE, place, np.uint8), tmp_path, "truth.nii")
+    assert np.array_equal(read_truth(path, volume).labels, half_labelled())
+
+
+def test_a_truth_of_another_matrix_or_place_is_put_by_its_own_form(tmp_path):
+    volume = read_scan(save(two_forms(scan(), SCANNER, MOVED), tmp_path))
+    larger = np.pad(half_labelled(), ((0, 2), (0, 0), (0, 0)))
+    path = save(two_forms(larger, SCANNER, SCANNER, np.uint8), tmp_path, "truth.nii.gz")
+    truth = read_truth(path, volume)
+    assert np.array_equal(truth.labels, half_labelled())
+    assert truth.notices
+    near = SCANNER.copy()
+    near[2, 3] -= 5.0  # a slice lower
+    path = save(two_forms(half_labelled(), near, near, np.uint8), tmp_path, "truth.nii.gz")
+    assert np.array_equal(read_truth(path, volume).labels[:-1], half_labelled()[1:])
 
 
 def test_a_qform_of_no_numbers_is_said_to_be_guessed(tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
-from liverseg.errors import BrokenFile, NoDecoder, TruthMismatch, UploadError
+from liverseg.errors import BrokenFile, TruthMismatch, UploadError
 from liverseg.reading.picture_masks import OUR_COLORS
 from liverseg.reading.structure_names import Said, said, said_by_path, structures_of
 from liverseg.reading.upload import read_scan, read_truth
@@ -18,7 +18,17 @@ from liverseg.volume import LIVER, TUMOR, Segmentation, Spacing, Volume
 from liverseg.writing import colors
 from liverseg.writing.colors import rgb
 from liverseg.writing.labels import write_png
-from tests.helpers.make_dicom import body, changed, ct, group, seg, series, to_bytes, write
+from tests.helpers.make_dicom import (
+    body,
+    changed,
+    ct,
+    group,
+    seg,
+    series,
+    set_pixels,
+    to_bytes,
+    write,
+)
 
 COUNT = 5
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -481,18 +491,28 @@ def test_seg_without_positions_is_broken(scan, tmp_path):
         read_truth(write([found], tmp_path / "seg"), scan)
 
 
-def test_one_bit_rle_seg_is_refused_with_a_reason(scan, tmp_path):
-    found = seg({"Liver": labels() > 0})
-    size = 12 * 16 // 8
-    header = np.array([1, 64, *[0] * 14], "<u4").tobytes()
-    frames = [
-        header + bytes([size - 1]) + found.PixelData[start : start + size] + b"\0"
-        for start in range(0, size * COUNT, size)
-    ]
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "a byte each"])
+@pytest.mark.parametrize("columns", [16, 15])
+def test_a_seg_of_single_bits_in_runs_is_read(tmp_path, packed, columns):
+    found = seg({"Liver": labels()[..., :columns] > 0, "Liver tumor": labels()[..., :columns] == 2})
+    planes = np.unpackbits(np.frombuffer(found.PixelData, np.uint8), bitorder="little")
+    planes = planes[: int(found.NumberOfFrames) * found.Rows * columns]
+    frames = []
+    for plane in planes.reshape(-1, found.Rows * columns):
+        content = np.packbits(plane, bitorder="little") if packed else plane
+        runs = b"".join(bytes([0, value]) for value in content.tolist())
+        frames.append(struct.pack("<16I", 1, 64, *[0] * 14) + runs + b"\x80" * (len(runs) % 2))
     found.PixelData = encapsulate(frames)
-    found["PixelData"].is_undefined_length = True
+    found["PixelData"].VR = "OB"
     found.file_meta.TransferSyntaxUID = RLELossless
-    with pytest.raises((BrokenFile, NoDecoder)):
+    slices = series(COUNT)
+    for dataset in slices:
+        set_pixels(dataset, dataset.pixel_array[:, :columns].copy())
+    scan = read_scan(write(slices, tmp_path / "scan"))
+    truth = read_truth(write([found], tmp_path / "seg"), scan)
+    assert np.array_equal(truth.labels, labels()[..., :columns])
+    found.PixelData = encapsulate([frame[:70] for frame in frames])
+    with pytest.raises(BrokenFile):
         read_truth(write([found], tmp_path / "seg"), scan)
 
 

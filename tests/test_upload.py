@@ -188,7 +188,7 @@ def small_limits(monkeypatch):
 
     def change(**values):
         changed_limits = replace(limits.LIMITS, **values)
-        for module in (archive, sys.modules["liverseg.reading.dicom.scan"]):
+        for module in (archive, upload, sys.modules["liverseg.reading.dicom.scan"]):
             monkeypatch.setattr(module, "LIMITS", changed_limits)
 
     return change
@@ -227,7 +227,6 @@ def zip_of_folders(path, count):
 @pytest.mark.parametrize(
     ("cost", "least", "most"),
     [
-        ("entries", 11, 12),
         ("elements", 50, 500),
         ("frames", 10, 11),
         ("decoded_bytes", 7_000, 100_000),
@@ -237,8 +236,6 @@ def test_what_is_announced_counts_for_the_whole_upload(tmp_path, monkeypatch, co
     """Each of two halves is within the limits."""
     other = changed(enhanced(6), SeriesInstanceUID="1.2.3")
     folder = write([enhanced(5), other], tmp_path / "scan")
-    for count in (5, 6):
-        zip_of_folders(folder / f"{count}.zip", count)
     monkeypatch.setattr(budget, "LIMITS", replace(limits.LIMITS, **{cost: most}))
     with pytest.raises(SeveralSeries):
         read_scan(folder)
@@ -333,6 +330,171 @@ def test_a_damaged_member_is_left_out(tmp_path):
     volume = read_scan(path)
     assert volume.shape[0] == 4
     assert "1 damaged" in " ".join(volume.notices)
+
+
+def locked(content: bytes) -> bytes:
+    """A zip whose entries are marked as encrypted."""
+    changed_content = bytearray(content)
+    for magic, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = changed_content.find(magic)
+        while start >= 0:
+            changed_content[start + at] |= 1
+            start = changed_content.find(magic, start + 4)
+    return bytes(changed_content)
+
+
+def zip_bytes(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as made:
+        for name, content in entries.items():
+            made.writestr(name, content)
+    return stream.getvalue()
+
+
+SETUP = {"setup.exe": b"MZ" + bytes(300)}
+FOREIGN = {
+    "password": (locked(zip_bytes(SETUP)), "archive.password"),
+    "lzma": (zip_bytes(SETUP, zipfile.ZIP_LZMA), "archive.method"),
+    "bzip2": (zip_bytes(SETUP, zipfile.ZIP_BZIP2), "archive.method"),
+    "noise": (b"PK\x03\x04" + b"x" * 300, "archive.damaged_zip"),
+    "cut": (zip_bytes(SETUP)[:-30], "archive.damaged_zip"),
+    "huge": (zip_bytes({"film": bytes(150_000_000)}), "archive.ratio"),
+    "classes": (zip_bytes({f"{k}/": b"" for k in range(10_001)}), "archive.too_many_files"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("inside", [False, True], ids=["beside", "in the zip of the scan"])
+def test_an_archive_that_cannot_be_opened_is_left_out_beside_a_scan(tmp_path, kind, inside):
+    content, _ = FOREIGN[kind]
+    folder = write(series(3), tmp_path / "disc")
+    for name in ("a.jar", "z.zip"):
+        (folder / name).write_bytes(content)
+    path = zipped(folder, tmp_path / "disc.zip") if inside else folder
+    volume = read_scan(path)
+    assert np.array_equal(volume.hu, expected(3))
+    assert volume.notices == ("Left out: 2 archives.",)
+    masks = write(mask_series(3), tmp_path / "truth" / "liver")
+    (masks / "a.zip").write_bytes(content)
+    assert "Left out: 1 archive." in read_truth(masks.parent, volume).notices
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_an_archive_that_cannot_be_opened_is_refused_alone(tmp_path, kind):
+    content, code = FOREIGN[kind]
+    (tmp_path / "scan.zip").write_bytes(content)
+    (tmp_path / "README").write_text("A scan for you.")
+    with pytest.raises(UploadError) as refused:
+        read_scan(tmp_path)
+    assert refused.value.code == code
+    write([changed(dataset, Modality="MR") for dataset in series(2)], tmp_path)
+    with pytest.raises(UploadError) as refused:
+        read_scan(tmp_path)
+    assert refused.value.code == "upload.other_modality"
+
+
+def test_a_viewer_of_thousands_of_files_beside_the_scan_is_left_out(tmp_path):
+    folder = write(series(3), tmp_path / "disc")
+    classes = {f"org/C{k}.class": b"\xca\xfe\xba\xbe" for k in range(5200)}
+    (folder / "viewer.jar").write_bytes(zip_bytes(classes))
+    assert read_scan(folder).notices == ("Left out: 5200 other files.",)
+
+
+def test_of_many_archives_those_are_opened_that_fit(tmp_path, monkeypatch):
+    for count in (5, 6, 4):
+        zip_of_folders(tmp_path / f"{count}.zip", count)
+    write(series(3), tmp_path)
+    (tmp_path / "9.zip").write_bytes(zip_bytes({"slice": to_bytes(ct(15.0))}))
+    monkeypatch.setattr(budget, "LIMITS", replace(limits.LIMITS, entries=10))
+    volume = read_scan(tmp_path)
+    assert volume.shape[0] == 4
+    assert volume.notices == ("Left out: 1 archive.",)
+
+
+def renamed(content: bytes, old: bytes, new: bytes, local: bool) -> bytes:
+    """A zip whose names are others in one of its two lists."""
+    start = content.index(b"PK\x01\x02")
+    parts = [content[:start], content[start:]]
+    parts[not local] = parts[not local].replace(old, new)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["local", "directory"])
+@pytest.mark.parametrize("new", [b"ct\\s", b"\x81\x82_s", b"..//", b"ct/\xff"])
+def test_of_two_names_that_differ_that_of_the_directory_counts(tmp_path, local, new):
+    slices = {f"ct/s{k}": to_bytes(dataset) for k, dataset in enumerate(series(3))}
+    path = tmp_path / "scan.zip"
+    path.write_bytes(renamed(zip_bytes(slices), b"ct/s", new, local))
+    volume = read_scan(path)
+    assert np.array_equal(volume.hu, expected(3))
+    assert volume.notices == ()
+
+
+def test_masks_of_a_zip_with_backslashes_lie_in_their_folders(tmp_path):
+    volume = read_scan(write(series(3), tmp_path / "scan"))
+    files = {f"M/liver/{k}": to_bytes(one) for k, one in enumerate(mask_series(3))}
+    content = zip_bytes({"M/liver/": b"", **files}).replace(b"M/liver/", b"M\\liver\\")
+    (tmp_path / "masks.zip").write_bytes(content)
+    truth = read_truth(tmp_path / "masks.zip", volume)
+    assert np.array_equal(truth.liver, expected(3) > -100)
+    assert truth.notices == (say("truth.no_tumors"),)
+
+
+@pytest.mark.parametrize("mark", [b"PK\x07\x08", b"PK00"])
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_mark_of_splitting_before_a_zip_does_not_matter(tmp_path, mark, counted):
+    slices = {f"s{k}": to_bytes(dataset) for k, dataset in enumerate(series(3))}
+    stream = io.BytesIO(mark if counted else b"")
+    with zipfile.ZipFile(stream, "a") as made:
+        for name, content in slices.items():
+            made.writestr(name, content)
+    content = stream.getvalue() if counted else mark + stream.getvalue()
+    assert content.startswith(mark)
+    (tmp_path / "scan.zip").write_bytes(content)
+    assert np.array_equal(read_scan(tmp_path / "scan.zip").hu, expected(3))
+
+
+# ---------------------------------------------------------------- links
+
+
+@pytest.fixture
+def annex(tmp_path) -> Path:
+    """Folders of links to files, as DataLad and git-annex lay out data sets."""
+    stored = write(series(3), tmp_path / "annex")
+    folder = tmp_path / "data" / "scan"
+    folder.mkdir(parents=True)
+    for number, file in enumerate(sorted(stored.iterdir())):
+        (folder / f"{number}.dcm").symlink_to(file)
+    return folder.parent
+
+
+def test_links_to_files_are_followed_only_where_that_is_said(annex):
+    assert np.array_equal(read_scan(annex, follow_links=True).hu, expected(3))
+    with pytest.raises(NotAScan, match="no files"):
+        read_scan(annex)
+
+
+def test_links_to_folders_devices_and_nothing_are_never_followed(annex, tmp_path):
+    (annex / "loop").symlink_to(annex)
+    (annex / "device").symlink_to("/dev/zero")
+    (annex / "lost").symlink_to(tmp_path / "not fetched")
+    volume = read_scan(annex, follow_links=True)
+    assert volume.notices == ("Left out: 1 link to a file that is not there.",)
+    (tmp_path / "lost").mkdir()
+    (tmp_path / "lost" / "link").symlink_to(tmp_path / "not fetched")
+    with pytest.raises(NotAScan, match=r"1 link to a file.*Fetch the files"):
+        read_scan(tmp_path / "lost", follow_links=True)
+
+
+def test_masks_behind_links_keep_the_names_of_their_folders(annex, tmp_path):
+    volume = read_scan(annex, follow_links=True)
+    stored = write(mask_series(3), tmp_path / "objects")
+    folder = tmp_path / "masks" / "liver"
+    folder.mkdir(parents=True)
+    for number, file in enumerate(sorted(stored.iterdir())):
+        (folder / f"{number}.dcm").symlink_to(file)
+    truth = read_truth(folder.parent, volume, follow_links=True)
+    assert np.array_equal(truth.liver, expected(3) > -100)
 
 
 # ---------------------------------------------------------------- privacy

@@ -21,6 +21,7 @@ from PIL import Image
 
 from liverseg.errors import (
     BrokenFile,
+    NotAScan,
     OverBudget,
     ReadingStopped,
     Replaced,
@@ -174,6 +175,16 @@ def test_paths_may_be_relative(readers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert readers.read_scan("dicom").shape == (3, 12, 16)
     assert readers.read_scan(sorted(Path("dicom").iterdir())).shape == (3, 12, 16)
+
+
+def test_links_in_an_upload_are_not_followed(readers, tmp_path):
+    path = dicom(tmp_path)
+    (tmp_path / "upload").mkdir()
+    for file in path.iterdir():
+        (tmp_path / "upload" / file.name).symlink_to(file)
+    with pytest.raises(NotAScan) as refused:
+        readers.read_scan(tmp_path / "upload")
+    assert refused.value.code == "upload.empty"
 
 
 def test_a_truth_is_read_as_in_this_process(readers, volume, tmp_path):

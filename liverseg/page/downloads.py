@@ -56,8 +56,13 @@ def offered(study: Study) -> list[str]:
     """The kinds that can be made of a study's result; none before there is one."""
     if not isinstance(study, SegmentedStudy) or study.findings is None:
         return []
+    from ..writing.dicom_seg import reason_against
+
     source = study.volume.kind or "nifti"
-    return [key for key, kind in KINDS.items() if source in kind.sources]
+    keys = [key for key, kind in KINDS.items() if source in kind.sources]
+    if "seg" in keys and reason_against(study.findings.prediction, study.volume):
+        keys.remove("seg")
+    return keys
 
 
 def write_file(key: str, findings: Findings, folder: Path) -> Path:

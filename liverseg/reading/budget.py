@@ -41,6 +41,14 @@ class Budget:
         if self._spent[cost] > most:
             raise TooLarge(say(_SENTENCES[cost], most=most))
 
+    def reserve(self, cost: Cost, amount: int) -> None:
+        """As `spend`, but what is too much does not count: it is passed over, not used."""
+        try:
+            self.spend(cost, amount)
+        except TooLarge:
+            self._spent[cost] -= amount
+            raise
+
     def of_truth(self, scan_voxels: int) -> None:
         """Makes it that of a ground truth for a scan."""
         most = LIMITS.truth_voxels_for(scan_voxels)

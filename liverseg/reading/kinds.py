@@ -17,6 +17,7 @@ class LeftOut(StrEnum):
 
     ANGIOGRAPHY = "angiography"
     ARCHIVE = "archive"
+    BROKEN_LINK = "broken_link"
     CAPTURE = "capture"
     CONTOURS = "contours"
     DAMAGED_DICOM = "damaged_dicom"

@@ -11,6 +11,7 @@ ADVICE = {
     LeftOut.METAIMAGE: "advice.metaimage",
     LeftOut.NRRD: "advice.nrrd",
     LeftOut.ARCHIVE: "advice.archive",
+    LeftOut.BROKEN_LINK: "advice.broken_link",
     LeftOut.DICOMDIR: "advice.dicomdir",
     LeftOut.CONTOURS: "advice.contours",
     LeftOut.EMPTY_FILE: "advice.empty_file",

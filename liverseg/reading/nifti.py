@@ -8,9 +8,9 @@ import logging
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import nibabel
@@ -28,7 +28,8 @@ from nibabel.spatialimages import HeaderDataError
 
 from ..errors import BrokenFile, NotAScan, TooLarge, TruthMismatch
 from ..sentences import Sentence, say
-from ..volume import LPS_TO_RAS, Source, Spacing, Volume
+from ..volume import LPS_TO_RAS, Form, Source, Spacing, Volume
+from .alignment import SAME_PLACE, same_grid
 from .archive import BIG, Member
 from .geometry import FARTHEST_MM, MAX_OBLIQUE_DEGREES, Plane, tilt_notices
 from .hounsfield import Tally, check_offset, check_range, clipped, looks_like_labels
@@ -110,6 +111,7 @@ def read_nifti(member: Member) -> Volume:
                 between = bool(np.any((values > 0) & (values < 1)))
             tally.add(values)
             target[...] = clipped(values)
+        forms = _forms(image.header)
     if between and highest <= 1 and hu.min() == 0:
         raise NotAScan(say("nifti.scaled"))
     _check_values(hu, tally)
@@ -120,6 +122,7 @@ def read_nifti(member: Member) -> Volume:
         layout.affine if known else None,
         positions if known else None,
         layout.axcodes,
+        forms,
     )
     return Volume(hu, layout.spacing, notices=_notices(layout), source=source)
 
@@ -131,6 +134,47 @@ def announced_voxels(member: Member) -> int:
             return math.prod(layout.shape)
     except (NotAScan, BrokenFile):
         return 0
+
+
+def on_scan(member: Member, volume: Volume) -> Member:
+    """A ground truth at the scan's place, where it has its matrix and one of its forms.
+
+    Programs differ in which of two forms they go by, and in what they write: one of them twice, or
+    another beside it. The voxels are the scan's all the same.
+    """
+    try:
+        with _opened(member, LIMITS.truth_voxels_for(volume.hu.size)) as (image, _):
+            shape = (*image.header.get_data_shape(), 1)[:3]
+            own = [form.affine for form in _forms(image.header) if form]
+    except (NotAScan, BrokenFile, TooLarge):
+        return member
+    source = volume.source
+    scans = [form.affine for form in source.forms if form] if source else []
+    if not scans or shape != _stored_shape(volume):
+        scans = []
+    if any(_coincide(affine, scan, shape) for affine in own for scan in scans):
+        return replace(member, place=scans[0])
+    for affine in own:
+        layout = _placed(affine, shape)
+        if same_grid(layout.affine, layout.shape, volume):
+            return replace(member, place=affine)
+    return member
+
+
+def _stored_shape(volume: Volume) -> tuple[int, ...]:
+    """Of the file that a NIfTI scan came from."""
+    assert volume.source is not None and volume.source.axcodes is not None
+    nothing = np.broadcast_to(np.uint8(0), volume.shape[::-1])
+    axes = ornt_transform(LPS, axcodes2ornt(volume.source.axcodes))
+    return apply_orientation(nothing, axes).shape
+
+
+def _coincide(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether two affines put all corners within half a voxel of one another."""
+    i, j, k = (count - 1 for count in shape)
+    corners = np.array(np.meshgrid([0, i], [0, j], [0, k], [1])).reshape(4, -1)
+    apart = np.linalg.inv(first) @ second @ corners - corners
+    return bool((np.abs(apart[:3]) < SAME_PLACE).all())
 
 
 def read_labels(member: Member, max_voxels: int) -> tuple[np.ndarray, Layout]:
@@ -183,7 +227,7 @@ def _opened(member: Member, max_voxels: int) -> Iterator[tuple[nibabel.Nifti1Ima
             image = kind.from_stream(stream)
             # nibabel puts 1 for missing sizes, so these are taken from the header as it is stored
             stored = kind.header_class(head[: kind.header_class.sizeof_hdr], check=False)
-            yield image, _layout(image.header, stored["pixdim"][1:4])
+            yield image, _layout(image.header, stored["pixdim"][1:4], member.place)
         except DAMAGE:
             raise BrokenFile(say("nifti.damaged")) from None
 
@@ -228,34 +272,47 @@ def _slabs(
         yield stored_view[:, :, last], np.asarray(proxy[:, :, last], np.float32)
 
 
-def _layout(header: nibabel.Nifti1Header, stored_sizes: np.ndarray) -> Layout:
+def _layout(
+    header: nibabel.Nifti1Header, stored_sizes: np.ndarray, place: np.ndarray | None
+) -> Layout:
+    """How a stored array lies: as another file does, or as its header says, or is guessed."""
     shape = (*header.get_data_shape(), 1)[:3]
-    affine, is_sized = _declared_affine(header), True
-    is_oriented = affine is not None
-    if affine is None:
-        affine = _in_mm(header.get_base_affine(), header)  # nibabel's guess: L, A, S
-        is_sized = bool(np.all(stored_sizes[np.array(shape) > 1])) and _is_usable(affine)
-        affine = affine if is_sized else np.diag([-1.0, 1.0, 1.0, 1.0])
+    affines = [form.affine for form in _forms(header) if form]
+    if place is not None:
+        return _placed(place, shape)
+    if affines:
+        return _placed(affines[0], shape)
+    affine = _in_mm(header.get_base_affine(), header)  # nibabel's guess: L, A, S
+    is_sized = bool(np.all(stored_sizes[np.array(shape) > 1])) and _is_usable(affine)
+    affine = affine if is_sized else np.diag([-1.0, 1.0, 1.0, 1.0])
+    return replace(_placed(affine, shape), is_oriented=False, is_sized=is_sized)
+
+
+def _placed(affine: np.ndarray, shape: tuple[int, ...]) -> Layout:
+    """How a stored array lies that a header places."""
     is_identity = np.array_equal(np.abs(affine), np.eye(4))
     ornt = io_orientation(affine)
     to_lps = ornt_transform(ornt, LPS)
     lps_shape = np.empty(3, int)
     lps_shape[to_lps[:, 0].astype(int)] = shape
     affine = LPS_TO_RAS @ affine @ inv_ornt_aff(to_lps, shape)
-    shape = tuple(map(int, lps_shape[::-1]))
-    return Layout(shape, ornt2axcodes(ornt), affine, is_oriented, is_sized, is_identity)
+    x, y, z = map(int, lps_shape)
+    return Layout((z, y, x), ornt2axcodes(ornt), affine, True, True, is_identity)
 
 
-def _declared_affine(header: nibabel.Nifti1Header) -> np.ndarray | None:
-    """(4, 4) to RAS mm: the sform if it is usable, else the qform, else None."""
-    for read in (header.get_sform, header.get_qform):
-        try:
-            affine = read(coded=True)[0]
-        except DAMAGE:
-            continue
-        if affine is not None and _is_usable(_in_mm(affine, header)):
-            return _in_mm(affine, header)
-    return None
+def _forms(header: nibabel.Nifti1Header) -> tuple[Form | None, Form | None]:
+    """The sform, which counts first, and the qform, where they are usable."""
+    return _form(header.get_sform, header), _form(header.get_qform, header)
+
+
+def _form(read: Callable[..., tuple], header: nibabel.Nifti1Header) -> Form | None:
+    try:
+        affine, code = read(coded=True)
+    except DAMAGE:
+        return None
+    if affine is None or not _is_usable(_in_mm(affine, header)):
+        return None
+    return Form(int(code), _in_mm(affine, header))
 
 
 def _in_mm(affine: np.ndarray, header: nibabel.Nifti1Header) -> np.ndarray:

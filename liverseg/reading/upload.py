@@ -2,9 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -14,10 +13,11 @@ from ..errors import (
     NotAScan,
     TooLarge,
     TruthMismatch,
+    UploadError,
 )
 from ..sentences import Sentence, say
 from ..volume import LIVER, TUMOR, Segmentation, Source, Volume
-from .archive import Member, open_upload
+from .archive import Member, Paths, open_upload, too_many
 from .budget import Budget
 from .choice import choose, describe_scan
 from .dicom.file import HEAD_BYTES, read_header
@@ -31,13 +31,13 @@ from .filetype import kind_of
 from .kinds import LeftOut, Readable
 from .left_out import counted, left_out_notice, no_scan
 from .limits import LIMITS
-from .nifti import announced_voxels, read_nifti
+from .nifti import announced_voxels, on_scan, read_nifti
 from .pictures import read_pictures
 from .truth import nifti_truth, picture_truth
 
 MOST_NIFTIS = 2  # of the largest size: a scan and its label map
 MOST_OF_BORDER = 0.5
-Paths = str | Path | Iterable[str | Path]
+TELLS_NOTHING = {LeftOut.ARCHIVE, LeftOut.EMPTY_FILE, LeftOut.OTHER_FILE}  # of what was meant
 Classify = Callable[[Dataset, bool, Member], list[CtSlice]]
 
 
@@ -50,21 +50,34 @@ class _Contents:
     niftis: list[Member] = field(default_factory=list)
     pictures: list[Member] = field(default_factory=list)
     left_out: Counter[LeftOut] = field(default_factory=Counter)
+    refusals: list[UploadError] = field(default_factory=list)  # of archives
+
+    def raise_if_only_archives(self) -> None:
+        """Why the archives cannot be opened, where nothing else says what was meant."""
+        if self.refusals and set(self.left_out) <= TELLS_NOTHING:
+            raise self.refusals[0]
 
 
-def read_scan(paths: Paths, *, series: int | None = None, budget: Budget | None = None) -> Volume:
+def read_scan(
+    paths: Paths,
+    *,
+    series: int | None = None,
+    budget: Budget | None = None,
+    follow_links: bool = False,
+) -> Volume:
     """The one CT scan in an upload.
 
     Args:
         paths: files, folders or zip archives, one or several; names and order do not matter.
         series: which scan, where there are several, as `SeveralSeries.choices` counts them.
         budget: of the upload, where more is counted than by default.
+        follow_links: whether links to files in folders are read, as the command line does.
 
     Raises:
         UploadError: with a sentence for the person.
     """
     budget = budget or Budget()
-    with open_upload(paths, budget) as members:
+    with open_upload(paths, budget, follow_links=follow_links) as members:
         contents = _survey(members, ct_slices)
         contents.left_out += Counter({LeftOut.SEGMENTATION: len(contents.segs)})
         if contents.slices:
@@ -79,19 +92,26 @@ def read_scan(paths: Paths, *, series: int | None = None, budget: Budget | None 
         elif contents.pictures:
             volume, left_out, others = read_pictures(contents.pictures), Counter(), Counter()
         else:
+            contents.raise_if_only_archives()
             raise no_scan(contents.left_out)
     notice = left_out_notice(contents.left_out + left_out + others)
     return replace(volume, notices=(*notice, *volume.notices))
 
 
-def read_truth(paths: Paths, volume: Volume, *, budget: Budget | None = None) -> Segmentation:
+def read_truth(
+    paths: Paths,
+    volume: Volume,
+    *,
+    budget: Budget | None = None,
+    follow_links: bool = False,
+) -> Segmentation:
     """The ground truth in an upload, on the scan's grid.
 
     Args:
         paths: as for `read_scan`: a DICOM SEG, masks as DICOM in folders that name the structure,
             a NIfTI label map, or PNG masks.
         volume: the scan it was drawn on; all but the values of its voxels is looked at.
-        budget: as for `read_scan`.
+        budget, follow_links: as for `read_scan`.
 
     Raises:
         TruthMismatch: it belongs to another grid, or is no ground truth.
@@ -101,17 +121,19 @@ def read_truth(paths: Paths, volume: Volume, *, budget: Budget | None = None) ->
         volume = replace(volume, source=Source("picture"))
     budget = budget or Budget()
     budget.of_truth(volume.hu.size)
-    with open_upload(paths, budget) as members:
+    with open_upload(paths, budget, follow_links=follow_links) as members:
         contents = _survey(members, mask_slices)
         if contents.segs:
             truth = read_seg(contents.segs, volume)
         elif contents.slices:
             truth = read_masks(contents.slices, volume)
         elif contents.niftis:
-            truth, contents.left_out[LeftOut.NIFTI] = nifti_truth(contents.niftis, volume)
+            placed = [on_scan(member, volume) for member in contents.niftis]
+            truth, contents.left_out[LeftOut.NIFTI] = nifti_truth(placed, volume)
         elif contents.pictures:
             truth = picture_truth(contents.pictures, volume)
         else:
+            contents.raise_if_only_archives()
             raise _no_truth(contents.left_out)
     left_out = left_out_notice(contents.left_out)
     return replace(truth, notices=(*left_out, *truth.notices, *_lacks(truth)))
@@ -145,11 +167,16 @@ def _touches_border(labels: np.ndarray) -> bool:
 
 def _survey(members: list[Member], classify: Classify) -> _Contents:
     """Looks once into every file."""
-    contents = _Contents()
+    contents, readable = _Contents(), 0
     for member in members:
+        if member.left_out:
+            contents.left_out[member.left_out] += 1
+            contents.refusals += [member.refusal] if member.refusal else []
+            continue
         try:
             head = member.head(HEAD_BYTES)
             kind = kind_of(head)
+            readable += isinstance(kind, Readable)
             if kind == Readable.DICOM:
                 _add_dicom(contents, *read_header(member, head), member, classify)
             elif kind == Readable.NIFTI:
@@ -160,6 +187,8 @@ def _survey(members: list[Member], classify: Classify) -> _Contents:
                 contents.left_out[kind] += 1
         except BrokenFile:
             contents.left_out[LeftOut.DAMAGED_FILE] += 1
+        if readable > LIMITS.files:
+            raise too_many()
     return contents
 
 
@@ -167,7 +196,11 @@ def _add_dicom(
     contents: _Contents, dataset: Dataset, has_pixels: bool, member: Member, classify: Classify
 ) -> None:
     try:
-        contents.slices += classify(dataset, has_pixels, member)
+        for one in classify(dataset, has_pixels, member):
+            if one.left_out:
+                contents.left_out[one.left_out] += 1
+            else:
+                contents.slices.append(one)
     except NotASlice as reason:
         if reason.kind == LeftOut.SEGMENTATION:
             contents.segs.append(member)

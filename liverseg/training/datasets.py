@@ -104,8 +104,8 @@ def read_ircadb(root: Path) -> Iterator[LabelledScan]:
     from ..reading.upload import read_scan, read_truth
 
     for scan in sorted(Path(root).rglob("PATIENT_DICOM"), key=_first_number):
-        volume = read_scan(scan)
-        truth = read_truth(scan.parent / "MASKS_DICOM", volume)
+        volume = read_scan(scan, follow_links=True)
+        truth = read_truth(scan.parent / "MASKS_DICOM", volume, follow_links=True)
         name = f"ircad_{_first_number(scan):02d}"
         yield as_labelled_scan(name, name, volume, truth)
 

@@ -12,15 +12,18 @@ from nibabel.orientations import axcodes2ornt, ornt_transform
 from ..volume import LPS_TO_RAS, Segmentation, Volume, affine_of
 from .colors import LIVER, TUMOR, rgb
 
+SCANNER = 1  # sform and qform code
+SAME_PLACE_MM = 0.1
 PALETTE = (0, 0, 0, *rgb(LIVER), *rgb(TUMOR))  # of labels 0, 1, 2
 
 
 def write_nifti(image: Segmentation | Volume, volume: Volume, path: Path | str) -> Path:
     """Writes labels (0 background, 1 liver, 2 tumor), or HU, where the scan was.
 
-    A NIfTI scan's labels get its own axes, so that the arrays fit voxel by voxel. Uneven slices
-    get their mean distance, as converters of DICOM give them, and a single slice 1 mm. Where the
-    scan does not say where it was, neither does the file (sform and qform code 0).
+    A NIfTI scan's labels get its own axes and both of its forms with their codes, so that they fit
+    voxel by voxel in every program. Uneven slices get their mean distance, as converters of DICOM
+    give them, and a single slice 1 mm. A form that cannot say it is left out (code 0): both where
+    the scan does not say where it was, and the qform where the slices are tilted.
 
     Args:
         image: what to write, on the scan's grid.
@@ -36,12 +39,29 @@ def write_nifti(image: Segmentation | Volume, volume: Volume, path: Path | str) 
     if volume.source and volume.source.axcodes:
         axes = axcodes2ornt(volume.source.axcodes)
         nifti = nifti.as_reoriented(ornt_transform(axcodes2ornt("LPS"), axes))
-    code = "unknown" if affine is None else "scanner"
-    nifti.set_sform(nifti.affine, code)
-    nifti.set_qform(nifti.affine, code)
+    sform, qform = volume.source.forms if volume.source else (None, None)
+    if affine is None:
+        nifti.set_sform(nifti.affine, 0)
+        nifti.set_qform(nifti.affine, 0)
+    elif sform or qform:
+        nifti.set_sform(sform and sform.affine, sform.code if sform else 0)
+        nifti.set_qform(qform and qform.affine, qform.code if qform else 0)
+    else:
+        nifti.set_sform(nifti.affine, SCANNER)
+        nifti.set_qform(nifti.affine, SCANNER)
+        if not _qform_fits(nifti):
+            nifti.set_qform(None, 0)
     nifti.header.set_xyzt_units("mm")
     nibabel.save(nifti, path)
     return path
+
+
+def _qform_fits(nifti: nibabel.Nifti1Image) -> bool:
+    """Whether the qform, which knows no shear, puts all corners where the sform does."""
+    i, j, k = (count - 1 for count in nifti.shape)
+    corners = np.array(np.meshgrid([0, i], [0, j], [0, k], [1])).reshape(4, -1)
+    apart = (nifti.get_qform() - nifti.get_sform()) @ corners
+    return bool(np.linalg.norm(apart, axis=0).max() <= SAME_PLACE_MM)
 
 
 def _affine(volume: Volume) -> np.ndarray | None:

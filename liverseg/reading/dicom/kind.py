@@ -67,9 +67,18 @@ def check_kind(dataset: Dataset, has_pixels: bool) -> None:
         raise NotASlice(LeftOut.SCREENSHOT)
     if modality != "CT" and not (modality == "" and sop_class.startswith(CT_IMAGE)):
         raise NotASlice(LeftOut.OTHER_DICOM)
+    if "PerFrameFunctionalGroupsSequence" in dataset:  # each frame speaks for itself
+        return
     check_contents(dataset)
-    if sop_class and not sop_class.startswith(CT_IMAGE) and not _is_complete(dataset):
+    is_complete = (dataset.get("BitsStored") or 0) > 8 and is_placed(dataset)
+    if not is_ct_image(dataset) and not is_complete:
         raise NotASlice(LeftOut.CAPTURE)
+
+
+def is_ct_image(dataset: Dataset) -> bool:
+    """Whether a file says that it is a CT image, or nothing; others are secondary captures."""
+    sop_class = str(dataset.get("SOPClassUID") or meta(dataset, "MediaStorageSOPClassUID"))
+    return not sop_class or sop_class.startswith(CT_IMAGE)
 
 
 def check_contents(dataset: Dataset) -> None:
@@ -87,10 +96,10 @@ def check_contents(dataset: Dataset) -> None:
         raise NotASlice(LeftOut.NOT_HU)
 
 
-def _is_complete(dataset: Dataset) -> bool:
-    """A secondary capture with all that makes a CT slice, as research tools write it."""
+def is_placed(dataset: Dataset) -> bool:
+    """Whether a secondary capture, or a frame of one, has what research tools write of a CT."""
     needed = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleIntercept")
-    return (dataset.get("BitsStored") or 0) > 8 and all(name in dataset for name in needed)
+    return all(name in dataset for name in needed)
 
 
 def image_words(dataset: Dataset) -> set[str]:

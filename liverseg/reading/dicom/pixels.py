@@ -4,10 +4,11 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import get_decoder, iter_pixels
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import JPEGLSTransferSyntaxes, RLELossless
@@ -121,6 +122,9 @@ def _frames(
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax == RLELossless:
         _check_runs(dataset, shape)
+        if dataset.BitsAllocated == 1:
+            yield from _runs_of_bits(dataset, frames, shape)
+            return
     bits = _Bits.of(dataset)
     if not syntax.is_encapsulated or syntax == RLELossless:  # by pydicom, in Python
         dataset.BitsStored = bits.allocated  # it would not know where they begin
@@ -203,6 +207,39 @@ class _Bits:
 def _check_bits(good: bool) -> None:
     if not good:
         raise NotAScan(say("dicom.bits"))
+
+
+def _runs_of_bits(
+    dataset: Dataset, frames: Sequence[int], shape: tuple[int, int]
+) -> Iterator[np.ndarray]:
+    """Single bits in runs, which pydicom refuses: one in each byte, else packed frame by frame."""
+    count = int(dataset.get("NumberOfFrames") or 1)
+    found = list(generate_frames(dataset.PixelData, number_of_frames=count))
+    pixels = math.prod(shape)
+    for frame in frames:
+        try:
+            values = _bytes_of_runs(found[frame], pixels)
+        except RuntimeError:
+            packed = _bytes_of_runs(found[frame], math.ceil(pixels / 8))
+            values = np.unpackbits(packed, count=pixels, bitorder="little")
+        yield values.reshape(shape)
+
+
+def _bytes_of_runs(frame: bytes, count: int) -> np.ndarray:
+    """The bytes of a frame in runs; RuntimeError where there are fewer."""
+    options: dict[str, Any] = {
+        "rows": 1,
+        "columns": count,
+        "number_of_frames": 1,
+        "samples_per_pixel": 1,
+        "photometric_interpretation": "MONOCHROME2",
+        "bits_allocated": 8,
+        "bits_stored": 8,
+        "pixel_representation": 0,
+        "pixel_keyword": "PixelData",
+    }
+    values, _ = get_decoder(RLELossless).as_array(encapsulate([frame]), raw=True, **options)
+    return values.ravel()
 
 
 def _check_runs(dataset: Dataset, shape: tuple[int, int]) -> None:

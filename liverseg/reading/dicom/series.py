@@ -1,18 +1,32 @@
 """Which CT slices of an upload make a scan, and which scan is meant."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 
 from ...errors import NotAScan, UploadError
 from ...sentences import Sentence, say
 from ..choice import choose, describe_scan
-from ..geometry import MAX_OBLIQUE_DEGREES, Plane, gaps_of, has_repeats, repeated
+from ..geometry import (
+    MAX_OBLIQUE_DEGREES,
+    UNIFORM_FRACTION,
+    UNIFORM_MM,
+    Plane,
+    gaps_of,
+    has_repeats,
+    repeated,
+)
 from ..kinds import LeftOut
 from .pixels import broken_pixels, each_decoded
-from .slice import CtSlice
+from .slice import VARIANTS, CtSlice
 
 SAME_DIRECTION = 0.01  # in each coordinate of the unit vectors along rows and columns
+LEAST_OF_PASS = 3  # slices
+MOST_BETWEEN = 5  # slices of one pass between two of another
+MOST_PASSES = 20  # of one series; the phases of a heart are ten or twenty
+THICKNESS = VARIANTS.index("SliceThickness") - len(VARIANTS)  # counted from the end of a variant
+SAME_PIXEL = 0.001  # of a pixel's size: half a pixel across a slice; writers round differently
 
 
 def choose_series(
@@ -61,15 +75,27 @@ def _groups(slices: list[CtSlice]) -> list[list[CtSlice]]:
     """Slices of one series, one size, one pixel spacing and one orientation."""
     alike = defaultdict(list)
     for one in slices:
-        pixel_mm = one.pixel_mm and tuple(round(mm, 3) for mm in one.pixel_mm)
-        alike[one.series, one.shape, pixel_mm, one.plane is None].append(one)
+        alike[one.series, one.shape, one.pixel_mm is None, one.plane is None].append(one)
     groups: list[list[CtSlice]] = []
     for similar in alike.values():
-        if similar[0].plane is None:
-            groups.append(similar)
-        else:
-            groups += _parallel(similar)
+        for same in _of_one_pixel_size(similar):
+            groups += [same] if same[0].plane is None else _parallel(same)
     return groups
+
+
+def _of_one_pixel_size(slices: list[CtSlice]) -> list[list[CtSlice]]:
+    """Slices by the size of their pixels, whose ends may differ by more than neighbors."""
+    sizes = np.array([one.pixel_mm or (1.0, 1.0) for one in slices])
+    numbers = np.zeros(len(slices), int)
+    for axis in (0, 1):
+        order = np.argsort(sizes[:, axis], kind="stable")
+        ordered = sizes[order, axis]
+        is_new = np.diff(ordered, prepend=ordered[:1]) > SAME_PIXEL * ordered
+        numbers[order] += np.cumsum(is_new) * (1 if axis else len(slices))
+    groups: dict[int, list[CtSlice]] = defaultdict(list)
+    for one, number in zip(slices, numbers.tolist(), strict=True):
+        groups[number].append(one)
+    return list(groups.values())
 
 
 def _parallel(slices: list[CtSlice]) -> list[list[CtSlice]]:
@@ -104,9 +130,11 @@ def _joined(groups: list[list[CtSlice]]) -> list[list[CtSlice]]:
 
 def _are_alike(first: CtSlice, second: CtSlice) -> bool:
     """Whether two slices with positions could be neighbors in a stack."""
-    kinds = ((one.shape, one.pixel_mm, one.eight_bit) for one in (first, second))
+    kinds = ((one.shape, one.pixel_mm is None, one.eight_bit) for one in (first, second))
     known = first.plane is not None and second.plane is not None
-    return known and len(set(kinds)) == 1 and len(_parallel([first, second])) == 1
+    both = [first, second]
+    one_size = len(set(kinds)) == 1 and len(_of_one_pixel_size(both)) == 1
+    return known and one_size and len(_parallel(both)) == 1
 
 
 def _reason_against(group: list[CtSlice], some_have_planes: bool) -> LeftOut | None:
@@ -124,28 +152,129 @@ def _reason_against(group: list[CtSlice], some_have_planes: bool) -> LeftOut | N
 
 
 def _separated(group: list[CtSlice]) -> tuple[list[list[CtSlice]], Counter[LeftOut]]:
-    """A group as stacks without two slices at one place, and what was dropped, by kind.
+    """A group as the passes that it consists of, and what was dropped, by kind.
 
-    Phases of one examination may share a series; then the first attribute counts that tells as many
-    stacks apart as there are slices at one place. No stacks where none does.
+    Phases of one examination, and stations, may share a series, at the same places or at others.
+    No passes where two slices lie at one place and nothing tells them apart.
     """
-    if group[0].plane is None or not has_repeats(distances_mm(group)):
+    if group[0].plane is None:
         return [group], Counter()
-    unique, dropped = _without_duplicates(group)
-    if not unique:
-        return [], dropped
-    distances = distances_mm(unique)
-    if not has_repeats(distances):
-        return [unique], dropped
+    dropped: Counter[LeftOut] = Counter()
+    if has_repeats(distances_mm(group)):
+        group, dropped = _without_duplicates(group)
+        if not group:
+            return [], dropped
+    distances = distances_mm(group)
     most = max(Counter(repeated(distances).tolist()).values())
-    for attribute in range(len(unique[0].variant)):
-        parts = defaultdict(list)
-        for one in unique:
-            parts[one.variant[attribute]].append(one)
-        stacks = list(parts.values())
-        if 1 < len(stacks) <= most and not any(has_repeats(distances_mm(one)) for one in stacks):
-            return stacks, dropped
+    if most == 1:
+        return _passes(group) or [group], dropped
+    for stacks in _partitions(group):
+        fits = len(stacks) <= most or all(_is_regular(distances_mm(one)) for one in stacks)
+        if fits and not any(has_repeats(distances_mm(one)) for one in stacks):
+            return [part for one in stacks for part in _passes(one) or [one]], dropped
     return [], dropped
+
+
+def _passes(group: list[CtSlice]) -> list[list[CtSlice]] | None:
+    """Slices at different places as passes that lie between one another, or None.
+
+    Each pass is a regular stack; told apart by an attribute, by the order in which they were made,
+    or, where all of them together are none, by their places alone.
+    """
+    if len(group) < 2 * LEAST_OF_PASS:
+        return None
+    is_regular = _is_regular(distances_mm(group))
+    for stacks in _partitions(group, of_one_stack=is_regular):
+        distances = [distances_mm(one) for one in stacks]
+        if all(map(_is_regular, distances)) and _overlap(distances):
+            return [part for one in stacks for part in _passes(one) or [one]]
+    return None if is_regular else _two_grids(group)
+
+
+def _partitions(group: list[CtSlice], of_one_stack: bool = False) -> Iterator[list[list[CtSlice]]]:
+    """A group by each attribute that tells a few stacks apart, and by the order of its slices.
+
+    Args:
+        group: with positions.
+        of_one_stack: whether it would make a good stack, so that only what passes differ in counts:
+            a thickness may be written in two ways.
+    """
+    for attribute in range(len(group[0].variant)):
+        if of_one_stack and attribute == len(group[0].variant) + THICKNESS:
+            continue
+        parts = defaultdict(list)
+        for one in group:
+            parts[one.variant[attribute]].append(one)
+        if 1 < len(parts) <= MOST_PASSES:
+            yield list(parts.values())
+    for nth in range(len(group[0].numbers)):
+        runs = _runs(group, [one.numbers[nth] for one in group])
+        if 1 < len(runs) <= MOST_PASSES and min(map(len, runs)) >= LEAST_OF_PASS:
+            yield runs
+
+
+def _runs(group: list[CtSlice], numbers: list[float | None]) -> list[list[CtSlice]]:
+    """Slices in the order of distinct numbers, parted where they turn back; none without them."""
+    known = [number for number in numbers if number is not None]
+    if len(set(known)) < len(group):
+        return []
+    distances = distances_mm(group)
+    runs: list[list[int]] = []
+    direction = 0.0
+    for index in np.argsort(known).tolist():
+        step = np.sign(distances[index] - distances[runs[-1][-1]]) if runs else 0.0
+        if not runs or (direction and step != direction):
+            runs.append([index])
+            direction = 0.0
+        else:
+            runs[-1].append(index)
+            direction = step
+    return [[group[index] for index in run] for run in runs]
+
+
+def _two_grids(group: list[CtSlice]) -> list[list[CtSlice]] | None:
+    """An irregular stack as two regular ones that lie between one another, or None."""
+    distances = distances_mm(group)
+    order = np.argsort(distances, kind="stable")
+    ordered = distances[order]
+    for second in range(1, min(1 + MOST_BETWEEN, len(group))):
+        step = ordered[second] - ordered[0]
+        of_first = _steps_from_first(ordered, step)
+        parts = [order[of_first], order[~of_first]]
+        found = [distances[part] for part in parts]
+        if all(len(one) > LEAST_OF_PASS and _is_regular(one) for one in found) and _overlap(found):
+            return [[group[index] for index in part] for part in parts]
+    return None
+
+
+def _steps_from_first(ordered: np.ndarray, step: float) -> np.ndarray:
+    """Which places lie at equal steps from the first, until one is missing."""
+    tolerance = max(UNIFORM_FRACTION * step, UNIFORM_MM)
+    found = np.zeros(len(ordered), bool)
+    at, target = 0, ordered[0]
+    while at < len(ordered) and ordered[at] <= target + tolerance:
+        found[at] = True
+        target = ordered[at] + step
+        at = int(np.searchsorted(ordered, target - tolerance))
+    return found
+
+
+def _is_regular(distances: np.ndarray) -> bool:
+    """Whether slices at these places, in any order, make a pass."""
+    ordered = np.sort(distances)
+    return len(ordered) >= LEAST_OF_PASS and gaps_of(ordered, ordered).spacing_mm is not None
+
+
+def _overlap(stacks: list[np.ndarray]) -> bool:
+    """Whether each stack lies, at least with one end, inside another."""
+    ends = [(one.min(), one.max()) for one in stacks]
+    return all(
+        any(
+            low < other_high and other_low < high
+            for other_low, other_high in ends[:k] + ends[k + 1 :]
+        )
+        for k, (low, high) in enumerate(ends)
+    )
 
 
 def _without_duplicates(group: list[CtSlice]) -> tuple[list[CtSlice], Counter[LeftOut]]:

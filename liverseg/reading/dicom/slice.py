@@ -12,19 +12,54 @@ from ..hounsfield import Padding, Rescale, padding_from
 from ..kinds import LeftOut
 from ..limits import LIMITS
 from .file import DAMAGE
-from .kind import NotASlice, check_contents, check_kind, is_lossy, may_show_text
+from .kind import (
+    NotASlice,
+    check_contents,
+    check_kind,
+    is_ct_image,
+    is_lossy,
+    is_placed,
+    may_show_text,
+)
 
 PIXEL_MM = (0.05, 10.0)  # what a CT's pixel can measure
+
+TIMES = (
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+    "FrameAcquisitionDateTime",
+    "FrameReferenceDateTime",
+    "ContentTime",
+)
 
 # What may tell two phases or reconstructions of one series apart, the likeliest first.
 VARIANTS = (
     "AcquisitionNumber",
     "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "NominalPercentageOfCardiacPhase",
+    "NominalCardiacTriggerDelayTime",
+    "TriggerTime",
+    "StackID",
     "ImageType",
     "ConvolutionKernel",
     "SliceThickness",
     "KVP",
-    "AcquisitionTime",
+    "FrameAcquisitionNumber",
+    "SeriesTime",
+    *TIMES,
+)
+
+# What the frames of a file may have in common outside their functional groups.
+COMMON = (
+    "ImageType",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    *VARIANTS,
 )
 
 # What a DICOM SEG has to repeat of the images it refers to; everything else is forgotten.
@@ -66,14 +101,16 @@ class CtSlice:
         frame: which frame of a multi-frame file, else None.
         frames: how many the file holds.
         series: what slices of one series have in common.
-        variant: what may tell slices of one series at the same position apart.
-        number: InstanceNumber, only for slices without a position.
+        variant: what may tell the passes of one series apart.
+        numbers: what may order them: InstanceNumber with the frame's number, and times.
+        number: InstanceNumber, which orders slices without a position.
         shape: (rows, columns).
         plane: where it lies, or None.
         pixel_mm: (row, column) spacing, or None.
         rescale: None where the header does not say.
         eight_bit: whether 256 gray values without an offset are all it can hold.
         header: the attributes in KEPT.
+        left_out: what a frame shows instead of a CT slice, else None.
     """
 
     member: Member = field(repr=False)
@@ -81,6 +118,7 @@ class CtSlice:
     frames: int
     series: tuple = field(repr=False)
     variant: tuple = field(repr=False)
+    numbers: tuple[float | None, ...] = field(repr=False)
     number: int | None
     shape: tuple[int, int]
     plane: Plane | None
@@ -93,6 +131,7 @@ class CtSlice:
     burned_in: bool
     tilt_degrees: float | None
     header: Dataset = field(repr=False)
+    left_out: LeftOut | None = None
 
     @property
     def grid(self) -> Grid | None:
@@ -103,7 +142,7 @@ class CtSlice:
 
 
 def ct_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlice]:
-    """The CT slices in a file: one, or one per frame.
+    """The CT slices in a file: one, or one per frame, with those that are to be left out.
 
     Args:
         dataset: the header, as `file.read_header` gives it.
@@ -118,7 +157,11 @@ def ct_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlic
         slice_ = image_slice(dataset, member)
         frames = _number(dataset, "NumberOfFrames") or 1
         if "PerFrameFunctionalGroupsSequence" in dataset:
-            return list(_frames(dataset, slice_, int(frames)))
+            found = list(_frames(dataset, slice_, int(frames)))
+            reasons = [one.left_out for one in found if one.left_out]
+            if found and len(reasons) == len(found):
+                raise NotASlice(reasons[0])
+            return found
     except DAMAGE:
         raise NotASlice(LeftOut.DAMAGED_DICOM) from None
     if frames != 1:
@@ -144,7 +187,8 @@ def image_slice(dataset: Dataset, member: Member) -> CtSlice:
             *(str(dataset.get(name, "")) for name in ("StudyInstanceUID", "SeriesInstanceUID")),
             bits_stored <= 8,
         ),
-        variant=(member.parts[:-1], *(str(dataset.get(name)) for name in VARIANTS)),
+        variant=_variant(dataset, member),
+        numbers=(number, *(_number(dataset, name) for name in TIMES)),
         number=None if number is None else int(number),
         shape=shape,
         plane=plane_of(dataset),
@@ -158,6 +202,10 @@ def image_slice(dataset: Dataset, member: Member) -> CtSlice:
         tilt_degrees=_number(dataset, "GantryDetectorTilt"),
         header=_kept(dataset),
     )
+
+
+def _variant(dataset: Dataset, member: Member, of_file: int | None = None) -> tuple:
+    return member.parts[:-1], of_file, *(str(dataset.get(name)) for name in VARIANTS)
 
 
 def _padding(
@@ -200,7 +248,8 @@ def rescale_of(dataset: Dataset) -> Rescale | None:
 
 
 def _frames(dataset: Dataset, slice_: CtSlice, count: int) -> Iterator[CtSlice]:
-    """An enhanced CT's frames, each by its functional groups, else by the shared ones."""
+    """A file's frames, each by its functional groups, else by the shared ones, else the file's."""
+    is_ct = is_ct_image(dataset)
     per_frame = dataset.PerFrameFunctionalGroupsSequence
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     if len(per_frame) != count or count > LIMITS.files:
@@ -208,19 +257,34 @@ def _frames(dataset: Dataset, slice_: CtSlice, count: int) -> Iterator[CtSlice]:
     slice_.member.budget.spend("frames", count)
     if count * math.prod(slice_.shape) > LIMITS.voxels:
         raise NotASlice(LeftOut.IMAGE_TOO_LARGE)
+    common = [dataset[keyword] for keyword in COMMON if keyword in dataset]
     for index, groups in enumerate(per_frame):
         flat = flattened(groups, shared)
-        check_contents(flat)
+        for element in common:
+            if element.tag not in flat:
+                flat.add(element)
+        number = None if slice_.number is None else slice_.number + index / count
         yield replace(
             slice_,
             frame=index,
             frames=count,
-            variant=(*slice_.variant, _number(flat, "TemporalPositionIndex")),
+            variant=_variant(flat, slice_.member, id(slice_.member)),
+            numbers=(number, *(_number(flat, name) for name in TIMES)),
             plane=plane_of(flat),
             pixel_mm=pixel_mm_of(flat),
             rescale=rescale_of(flat),
             header=Dataset(),
+            left_out=_instead(flat, is_ct, slice_.eight_bit),
         )
+
+
+def _instead(flat: Dataset, is_ct: bool, eight_bit: bool) -> LeftOut | None:
+    """What a frame is instead of a CT slice, or None."""
+    try:
+        check_contents(flat)
+    except NotASlice as reason:
+        return reason.kind
+    return None if is_ct or (is_placed(flat) and not eight_bit) else LeftOut.CAPTURE
 
 
 def flattened(groups: Dataset, shared: Dataset) -> Dataset:

@@ -296,6 +296,24 @@ def test_who_sends_what_is_refused_is_called_when_nobody_else_waits():
     assert called == ["school"] * 3 + ["attacker"] * 2
 
 
+def test_who_sends_what_is_refused_gets_no_place_while_others_work():
+    manners = Manners()
+    for _ in range(MOST_REFUSALS + 1):
+        manners.refused("attacker")
+    lane = Lane(2, manners.are_bad)
+    with lane.turn("attacker") as bomb:
+        bomb.wait()
+    with lane.turn("school") as one, lane.turn("attacker") as bomb, lane.turn("school") as two:
+        one.wait()
+        two.wait()  # a class has both places again
+        assert next(bomb.places()) == (1, 1)
+    with lane.turn("school") as one, lane.turn("attacker") as bomb:
+        one.wait()
+        assert next(bomb.places()) == (1, 1)
+    with lane.turn("attacker") as bomb:
+        bomb.wait()
+
+
 def test_manners_are_forgotten(monkeypatch):
     manners = Manners()
     for _ in range(MOST_REFUSALS + 1):

@@ -220,8 +220,12 @@ class Lane:
         self._changed.notify_all()
 
     def _may_begin(self, address: str) -> bool:
+        here = {one.address for one in (*self._waiting, *self._running)} - {address}
+        if self._goes_last(address):
+            return all(map(self._goes_last, here))
         held = sum(one.address == address for one in self._running)
-        is_alone = self._used.keys() <= {address}  # since the lane was empty
+        came = self._used.keys() - {address}  # since the lane was empty
+        is_alone = all(map(self._goes_last, came))
         return is_alone or held < max(1, self._at_once - 1)
 
     def _seconds(self, address: str) -> float:

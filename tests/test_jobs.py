@@ -314,6 +314,20 @@ def test_who_sends_what_is_refused_gets_no_place_while_others_work():
         bomb.wait()
 
 
+def test_who_sends_what_is_refused_waits_for_work_of_every_kind():
+    manners, lanes = Manners(), []
+    for _ in range(MOST_REFUSALS + 1):
+        manners.refused("attacker")
+    lanes += [Lane(1, manners.are_bad, lanes) for _ in range(2)]
+    reading, making = lanes
+    with ExitStack() as attack:
+        with reading.turn("school") as one:
+            one.wait()
+            bomb = attack.enter_context(making.turn("attacker"))
+            assert next(bomb.places()) == (1, 1)
+        bomb.wait()
+
+
 def test_manners_are_forgotten(monkeypatch):
     manners = Manners()
     for _ in range(MOST_REFUSALS + 1):

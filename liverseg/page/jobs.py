@@ -8,7 +8,7 @@ How much work runs at once is bounded by lanes, which give out turns in the orde
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -158,11 +158,18 @@ class Lane:
 
     Args:
         at_once: how much.
-        goes_last: whether an address is called only when no other waits.
+        goes_last: whether an address is called only while no other waits or works, here or in
+            `beside`.
+        beside: lanes of the same machine.
     """
 
-    def __init__(self, at_once: int, goes_last: Callable[[str], bool] = lambda address: False):
-        self._goes_last = goes_last
+    def __init__(
+        self,
+        at_once: int,
+        goes_last: Callable[[str], bool] = lambda address: False,
+        beside: "Iterable[Lane]" = (),
+    ):
+        self._goes_last, self._beside = goes_last, beside
         self._at_once = self._free = at_once
         self._waiting: list[Turn] = []
         self._running: list[Turn] = []
@@ -217,11 +224,15 @@ class Lane:
             called.begun = time.monotonic()
             self._running.append(called)
             self._free -= 1
-        self._changed.notify_all()
+            self._changed.notify_all()
+
+    def addresses(self) -> set[str]:
+        """Where those are who wait or work."""
+        return {one.address for one in (*self._waiting, *self._running)}
 
     def _may_begin(self, address: str) -> bool:
-        here = {one.address for one in (*self._waiting, *self._running)} - {address}
         if self._goes_last(address):
+            here = {other for lane in (self, *self._beside) for other in lane.addresses()}
             return all(map(self._goes_last, here))
         held = sum(one.address == address for one in self._running)
         came = self._used.keys() - {address}  # since the lane was empty
@@ -260,6 +271,7 @@ class Turn:
         changed, last = self._lane._changed, None
         while True:
             with changed:
+                self._lane._call()  # another lane may have become empty
                 place = self._lane._place(self)
                 if place is not None and place == last:
                     changed.wait(LOOK_S)

@@ -54,9 +54,9 @@ class Service:
         self.visitors, self.served, self._folder = Visitors(served), served, folder
         self.uploads, self.jobs, self.results = Uploads(arrived), Jobs(), ResultCache()
         self.manners = Manners()
-        self.decoding, self.making, self.segmenting, self.measuring = (
-            Lane(at_once, self.manners.are_bad) for at_once in (PLACES, 2, 1, 2)
-        )
+        lanes: list[Lane] = []
+        lanes += [Lane(at_once, self.manners.are_bad, lanes) for at_once in (PLACES, 2, 1, 2)]
+        self.decoding, self.making, self.segmenting, self.measuring = lanes
         self._engine = engine
 
     @property

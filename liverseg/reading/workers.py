@@ -44,10 +44,13 @@ else:
 LIBC = CDLL(None) if hasattr(os, "fork") else None
 PACKAGE = Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-m", f"{PACKAGE.name}.reading.worker_process")
-ONE_THREAD = {
+FRUGAL = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",  # each takes address space, which is limited
+    # the memory of one slice is used again for the next, and not fetched anew from the system
+    "MALLOC_MMAP_THRESHOLD_": str(2**24),
+    "MALLOC_TRIM_THRESHOLD_": str(2**27),
 }
 PLACES = 2  # uploads that are read at once
 POLL_S = 0.1  # after which is asked again whether anybody still waits
@@ -190,7 +193,7 @@ class _Zygote:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 cwd=PACKAGE.parent,
-                env=os.environ | ONE_THREAD,
+                env=os.environ | FRUGAL,
                 start_new_session=True,  # Ctrl+C is the page's alone
             )
         self._control = control

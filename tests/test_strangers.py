@@ -30,6 +30,12 @@ def served(tmp_path_factory):
         yield served
 
 
+@pytest.fixture(autouse=True)
+def forgiven(served):
+    """What the test before sent from this address does not count."""
+    served.service.manners._refused.clear()
+
+
 @pytest.fixture
 def attacker(served):
     return Attacker(served)

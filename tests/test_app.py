@@ -8,7 +8,6 @@ import signal
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import nibabel
@@ -18,7 +17,6 @@ from gradio_client import Client, exceptions, handle_file
 
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
-from liverseg.page.handlers import Caller
 from liverseg.page.synthetic_case import SyntheticCase
 from liverseg.page.visitors import SHARED_LIMIT, new_key
 from liverseg.phantom import make_phantom
@@ -35,6 +33,7 @@ from tests.helpers.page_server import (
     served_here,
     wait_until,
 )
+from tests.helpers.processes import resident_mb
 
 pytestmark = pytest.mark.slow
 
@@ -172,8 +171,8 @@ def test_a_known_scan_looks_like_a_new_one(served, tmp_path, predicted):
     for visitor in ("first", "second"):
         handlers = served.page.handlers
         served.service.open_scan(visitor, Copied(scan))
-        values = list(handlers._uploaded(Caller(visitor)))
-        values += list(handlers.run(Caller(visitor)))[-4:]  # after all previews
+        values = list(handlers._uploaded(visitor))
+        values += list(handlers.run(visitor))[-4:]  # after all previews
         study, text = served.service.visitors.of(visitor), re.sub("0x[0-9a-f]+", "", repr(values))
         files = [file.name for file in study.shown["ct"]]
         for own in (study.served.name, *files, study.shown["id"]):
@@ -292,9 +291,3 @@ def test_it_starts_as_on_a_space(tmp_path):
         assert config["space_id"] == "someone/liverseg"
         assert not config["analytics_enabled"]
         assert "huggingface.co" not in served.log.read_text()
-
-
-def resident_mb(pid):
-    """Memory that a process holds; 0 where the system does not say."""
-    status = Path(f"/proc/{pid}/status")
-    return int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]) / 1024 if status.exists() else 0

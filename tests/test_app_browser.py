@@ -24,7 +24,7 @@ from liverseg.scores.metrics import compare
 from liverseg.volume import Segmentation
 from liverseg.writing.labels import write_nifti
 from tests.helpers.axe import grave_findings
-from tests.helpers.page_server import files_below, served_here, wait_until
+from tests.helpers.page_server import files_below, served_here, slow_down, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -276,15 +276,7 @@ def test_the_page_asks_which_of_two_scans_it_shall_show(visitor, tmp_path):
 @pytest.fixture
 def slow_networks(served, monkeypatch):
     """Slices given to the networks, each batch taking a quarter of a second longer."""
-    engine, slices = served.service.engine, []
-
-    def slow(network, batch, predict=engine.predict):
-        slices.extend(batch)
-        time.sleep(0.25)
-        return predict(network, batch)
-
-    monkeypatch.setattr(engine, "predict", slow)
-    return slices
+    return slow_down(served.service.engine, monkeypatch, 0.25)
 
 
 def test_cancel_stops_the_work_and_brings_back_what_was_there(visitor, slow_networks, tmp_path):

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from liverseg.page.synthetic_case import SyntheticCase
 from liverseg.page.visitors import id_of
 from liverseg.phantom import make_phantom
-from tests.helpers.page_server import free_port, served_here, wait_until
+from tests.helpers.page_server import free_port, served_here, slow_down, wait_until
 from tests.test_app_browser import PATIENCE_MS, Visitor, written_case
 
 pytestmark = pytest.mark.slow
@@ -100,15 +100,7 @@ def visitor(chromium, served, wire):
 @pytest.fixture
 def slow_networks(served, monkeypatch):
     """Slices given to the networks, each batch taking half a second longer."""
-    engine, slices = served.service.engine, []
-
-    def slow(network, batch, predict=engine.predict):
-        slices.extend(batch)
-        time.sleep(0.5)
-        return predict(network, batch)
-
-    monkeypatch.setattr(engine, "predict", slow)
-    return slices
+    return slow_down(served.service.engine, monkeypatch, 0.5)
 
 
 def case(folder, seed):

@@ -27,6 +27,7 @@ from tests.helpers.page_server import (
     served_apart,
     wait_until,
 )
+from tests.helpers.processes import descendants
 
 pytestmark = pytest.mark.slow
 
@@ -140,16 +141,11 @@ def readers_in(folder):
     return found
 
 
-def children_of(pid):
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
-    return found.stdout.split()
-
-
 def test_a_reader_that_is_killed_is_said_and_the_next_upload_works(tmp_path, slices):
     with served_apart(tmp_path) as served:
         client = Client(served.url, verbose=False)
-        for child in children_of(served.process.pid):
-            os.kill(int(child), signal.SIGKILL)
+        for child in descendants(served.process.pid):
+            os.kill(child, signal.SIGKILL)
         files = [handle_file(path) for path in slices]
         report, _ = client.predict(files, None, None, api_name="/segment")
         assert report["measurements"]

@@ -15,7 +15,7 @@ from liverseg.errors import Replaced, SeveralSeries, TooLarge, UploadError
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
 from liverseg.page import handlers, service
-from liverseg.page.handlers import Caller, Handlers
+from liverseg.page.handlers import Handlers
 from liverseg.page.service import Service
 from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom import make_phantom
@@ -230,7 +230,7 @@ def test_a_scan_is_segmented_that_is_still_being_packed_for_the_viewer(
 ):
     monkeypatch.setattr(handlers, "PREVIEW_PAUSE_S", 0)
     opened.open_scan("ann", abdomen(tmp_path / "scan"))
-    begin, first, *_, last = Handlers(opened).run(Caller("ann"))
+    begin, first, *_, last = Handlers(opened).run("ann")
     assert first.keys() == {"status"}
     assert begin["cancel"].settings == {"visible": True}
     assert last.keys() == {"surfaces"}

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -51,6 +51,7 @@ from tests.helpers.make_dicom import (
     series,
     write,
 )
+from tests.helpers.processes import descendants
 
 if not hasattr(os, "fork"):
     pytest.skip(reason="reads in this process where a system cannot fork", allow_module_level=True)
@@ -247,22 +248,6 @@ def reading(monkeypatch):
     yield behave
     for one in made:
         one.close()
-
-
-def descendants(process: int) -> set[int]:
-    """The processes that one has started, and theirs."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with suppress(OSError):
-                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-                if state != "Z":
-                    parents[int(entry.name)] = int(parent)
-    found, new = set(), {process}
-    while new:
-        new = {child for child, parent in parents.items() if parent in new}
-        found |= new
-    return found
 
 
 def soon(condition) -> bool:

@@ -12,7 +12,7 @@ import gradio as gr
 
 from ..errors import NothingOpen, Replaced, UploadError, WeightsError
 from ..sentences import say
-from .handlers import Caller, Handlers, Properties, full_disk
+from .handlers import Handlers, Properties, full_disk
 from .jobs import Values
 from .routes import LISTENS, address_of
 from .visitors import GRACE_S, KEY
@@ -32,8 +32,8 @@ def answering(handlers: Handlers, handler: Callable, widgets: dict[str, Any]) ->
 
     Args:
         handlers: whose method `handler` is.
-        handler: called with a `Caller` and the values of the event's inputs but the first, which is
-            the visitor's key; a parameter `event` gets what the browser says about the event. It
+        handler: called with the values of the event's inputs, of which the first is the visitor's
+            key; a parameter `event` gets what the browser says about the event. It
             returns or yields values by the name of their widget.
         widgets: by the names that handlers use.
     """
@@ -42,14 +42,14 @@ def answering(handlers: Handlers, handler: Callable, widgets: dict[str, Any]) ->
     def steps(request: gr.Request, key: Any, inputs: tuple) -> Iterator[Values]:
         if not KEY.fullmatch(str(key)):
             raise NothingOpen(say("page.no_key"))
-        caller = Caller(str(key), _address(request))
-        here = service.visitors.event(caller.visitor, caller.address)
+        visitor = str(key)
+        here = service.visitors.event(visitor, _address(request))
         if kind := getattr(handler, "job", None):
-            job = service.jobs.start(caller.visitor, kind, handler(caller, *inputs), here)
+            job = service.jobs.start(visitor, kind, handler(visitor, *inputs), here)
             yield from job.follow()
             return
         with here:
-            answer = handler(caller, *inputs)
+            answer = handler(visitor, *inputs)
             yield from answer if inspect.isgeneratorfunction(handler) else [answer]
 
     def stream(request: gr.Request, key: Any, *inputs: Any) -> Iterator[Any]:
@@ -80,9 +80,8 @@ def answering_program(handlers: Handlers, handler: Callable, widgets: dict[str, 
         address = _address(request)
         try:
             with service.visit(address) as visitor:
-                caller = Caller(visitor, address)
                 here = service.visitors.event(visitor, address)
-                job = service.jobs.start(visitor, "program", handler(caller, *inputs), here)
+                job = service.jobs.start(visitor, "program", handler(visitor, *inputs), here)
                 heard = time.monotonic()
                 # at each pulse Gradio sees whether the program is still there
                 for step in job.follow(PULSE_S):

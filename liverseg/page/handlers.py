@@ -32,19 +32,6 @@ F = TypeVar("F", bound=Callable)
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Who an event is from.
-
-    Attributes:
-        visitor: their key.
-        address: that the event came from.
-    """
-
-    visitor: str
-    address: str = ""
-
-
-@dataclass(frozen=True)
 class Properties:
     """Changes how a widget is, and not what it shows.
 
@@ -78,24 +65,24 @@ class Handlers:
 
     # Coming and going
 
-    def arrive(self, caller: Caller, event: Any) -> Iterator[Values]:
+    def arrive(self, visitor: str, event: Any) -> Iterator[Values]:
         """Shows a tab that was loaded, or found its connection again, what is open in it."""
-        study = self.service.visitors.of(caller.visitor)
+        study = self.service.visitors.of(visitor)
         if isinstance(study, OpenedStudy):
             is_segmented = isinstance(study, SegmentedStudy)
-            yield {**self._all(caller), "panel": Properties.of(open=not is_segmented)}
+            yield {**self._all(visitor), "panel": Properties.of(open=not is_segmented)}
         elif getattr(event, "had", False):
-            yield {"scan": refused(say("study.gone")), **self._rest(caller)}
-        for one in self.service.jobs.of(caller.visitor):
+            yield {"scan": refused(say("study.gone")), **self._rest(visitor)}
+        for one in self.service.jobs.of(visitor):
             yield from one.follow()
 
     # Reading
 
     @job("reading")
-    def open_scan(self, caller: Caller, upload: Any) -> Iterator[Values]:
+    def open_scan(self, visitor: str, upload: Any) -> Iterator[Values]:
         """Shows an uploaded scan, asks which of its series it shall be, or says what is wrong."""
         try:
-            self.service.open_scan(caller.visitor, self._taken(caller, upload))
+            self.service.open_scan(visitor, self._taken(visitor, upload))
         except SeveralSeries as error:
             choices = [(text, k) for k, text in enumerate(error.choices)]
             asked = Properties.of(choices=choices, value=None, visible=True)
@@ -107,41 +94,40 @@ class Handlers:
         except Exception as error:
             yield {"scan": refused(full_disk(error) or say("page.not_read"))}
             raise
-        yield from self._uploaded(caller)
+        yield from self._uploaded(visitor)
 
     @job("reading")
-    def open_series(self, caller: Caller, series: Any) -> Iterator[Values]:
+    def open_series(self, visitor: str, series: Any) -> Iterator[Values]:
         """Shows the chosen series."""
-        self.service.open_series(caller.visitor, int(series))
-        yield from self._uploaded(caller)
+        self.service.open_series(visitor, int(series))
+        yield from self._uploaded(visitor)
 
     @job("reading")
-    def open_synthetic(self, caller: Caller, seed: Any) -> Iterator[Values]:
+    def open_synthetic(self, visitor: str, seed: Any) -> Iterator[Values]:
         """Shows the synthetic case of this number; of an empty field, the first."""
-        yield from self._open_case(caller, SyntheticCase(int(seed or 0)))
-        yield from self._run(caller)
+        yield from self._open_case(visitor, SyntheticCase(int(seed or 0)))
+        yield from self._run(visitor)
 
     @job("reading")
-    def open_case(self, caller: Caller, event: Any) -> Iterator[Values]:
+    def open_case(self, visitor: str, event: Any) -> Iterator[Values]:
         """Shows the synthetic case that a lesson asks for: its number, size and contrast."""
         case = SyntheticCase(int(event.number), event.size, event.contrast)
-        yield from self._open_case(caller, case)
+        yield from self._open_case(visitor, case)
 
-    def _open_case(self, caller: Caller, case: SyntheticCase) -> Iterator[Values]:
+    def _open_case(self, visitor: str, case: SyntheticCase) -> Iterator[Values]:
         yield {"panel": Properties.of(open=False), "status": {"stage": say("stage.making_case")}}
         try:
-            self.service.open_synthetic(caller.visitor, case, caller.address)
-            yield from self._opened(caller)
+            self.service.open_synthetic(visitor, case)
+            yield from self._opened(visitor)
         except Exception:
             yield {"status": None}
             raise
 
     @job("truth")
-    def open_truth(self, caller: Caller, upload: Any) -> Iterator[Values]:
+    def open_truth(self, visitor: str, upload: Any) -> Iterator[Values]:
         """Lays an uploaded ground truth on the scan; scores the result that is there."""
-        visitor = caller.visitor
         try:
-            study = self.service.open_truth(visitor, self._taken(caller, upload))
+            study = self.service.open_truth(visitor, self._taken(visitor, upload))
         except UploadError as error:
             yield {"truth": refused(str(error))}
             return
@@ -153,43 +139,43 @@ class Handlers:
             return
         yield {**self._results(visitor), "truth": said(say("page.truth_read"))}
         if isinstance(study, SegmentedStudy):
-            yield from self._scored(caller)
+            yield from self._scored(visitor)
 
-    def _taken(self, caller: Caller, upload: Any) -> Upload:
+    def _taken(self, visitor: str, upload: Any) -> Upload:
         """The files of an upload box, or of a program."""
         handles, names = (upload or {}).get("handles", []), (upload or {}).get("names")
         names = list(map(str, names)) if names else None
-        return self.service.uploads.take(handles, names, id_of(caller.visitor))
+        return self.service.uploads.take(handles, names, id_of(visitor))
 
-    def _uploaded(self, caller: Caller) -> Iterator[Values]:
+    def _uploaded(self, visitor: str) -> Iterator[Values]:
         """The page with an uploaded scan, and the ground truth that waited for it."""
         refusal = None
         try:
-            self.service.open_waiting_truth(caller.visitor)
+            self.service.open_waiting_truth(visitor)
         except UploadError as error:
             refusal = refused(str(error))
-        yield from self._opened(caller)
+        yield from self._opened(visitor)
         if refusal:
             yield {"truth": refusal}
 
-    def _opened(self, caller: Caller) -> Iterator[Values]:
+    def _opened(self, visitor: str) -> Iterator[Values]:
         """The page with a scan that was just read: its middle slice first."""
-        study = self.service.opened_study(caller.visitor)
+        study = self.service.opened_study(visitor)
         packed = pack_scan_steps(study.volume, study.served, study.case)
         first = next(packed)
         yield {"viewer": first}
         *_, shown = first, *packed  # all of it, which `_all` shows
-        self.service.show(caller.visitor, study.volume, shown)
-        yield self._all(caller)
+        self.service.show(visitor, study.volume, shown)
+        yield self._all(visitor)
 
     # Segmenting
 
     @job("segmenting")
-    def run(self, caller: Caller) -> Iterator[Values]:
+    def run(self, visitor: str) -> Iterator[Values]:
         """Runs the networks; masks appear as they are found, from the middle outwards."""
-        yield from self._run(caller)
+        yield from self._run(visitor)
 
-    def _run(self, caller: Caller) -> Iterator[Values]:
+    def _run(self, visitor: str) -> Iterator[Values]:
         """The page while the networks run and the result is measured."""
         yield {
             "panel": Properties.of(open=False),
@@ -197,42 +183,41 @@ class Handlers:
             "cancel": Properties.of(visible=True),
         }
         try:
-            yield from self._segmented(caller)
-            yield {**self._rest(caller), **self._results(caller.visitor)}
-            yield from self._scored(caller)
+            yield from self._segmented(visitor)
+            yield {**self._rest(visitor), **self._results(visitor)}
+            yield from self._scored(visitor)
         except Exception:
-            yield self._rest(caller)
+            yield self._rest(visitor)
             raise
 
-    def _segmented(self, caller: Caller) -> Iterator[Values]:
-        with self.service.segmenting.turn(caller.address) as turn:
+    def _segmented(self, visitor: str) -> Iterator[Values]:
+        with self.service.turn(self.service.segmenting, visitor) as turn:
             for place, count in turn.places():
                 yield {"status": {"stage": say("label.place", place=place, count=count)}}
-            study = self.service.opened_study(caller.visitor)
+            study = self.service.opened_study(visitor)
             value = study.shown
-            for step in self.service.segment(caller.visitor, PREVIEW_PAUSE_S):
+            for step in self.service.segment(visitor, PREVIEW_PAUSE_S):
                 if step.result is None:
                     value = value and pack_preview(value, step, folder=study.served)
                     done = {"stage": step.stage, "done": step.done, "total": step.total}
                     yield {**({"viewer": value} if value else {}), "status": done}
 
-    def _scored(self, caller: Caller) -> Iterator[Values]:
+    def _scored(self, visitor: str) -> Iterator[Values]:
         """The page with more and more numbers about its result."""
-        visitor, address = caller.visitor, caller.address
         for add in (self.service.score, self.service.score_surfaces):
-            add(visitor, address)
+            add(visitor)
             yield self._results(visitor)
         yield {"surfaces": self._surfaces_wanted(visitor)}
 
-    def cancel(self, caller: Caller) -> Values:
+    def cancel(self, visitor: str) -> Values:
         """Stops the work; what was there before is there again."""
         for kind in ("reading", "segmenting"):
-            self.service.jobs.stop(caller.visitor, kind)
-        return self._rest(caller)
+            self.service.jobs.stop(visitor, kind)
+        return self._rest(visitor)
 
-    def _rest(self, caller: Caller) -> Values:
+    def _rest(self, visitor: str) -> Values:
         """The page while nothing runs."""
-        study = self.service.visitors.of(caller.visitor)
+        study = self.service.visitors.of(visitor)
         shown = study.shown if isinstance(study, OpenedStudy) else None
         return {
             "segment": Properties.of(interactive=isinstance(study, OpenedStudy)),
@@ -243,33 +228,33 @@ class Handlers:
 
     # What a result offers
 
-    def draw_surfaces(self, caller: Caller) -> Values:
+    def draw_surfaces(self, visitor: str) -> Values:
         """The figure in 3-D."""
-        study = self.service.segmented_study(caller.visitor)
+        study = self.service.segmented_study(visitor)
         spacing = study.volume.voxel_mm
         assert spacing is not None  # else the figure is not "wanted"
-        with self.service.measured(caller.address):
+        with self.service.called(self.service.measuring, visitor):
             return {"surfaces": surfaces(study.prediction, spacing, study.truth).to_json()}
 
-    def make_file(self, caller: Caller, event: Any) -> Iterator[Values]:
+    def make_file(self, visitor: str, event: Any) -> Iterator[Values]:
         """Writes a file to take away, of the wanted kind."""
-        path = self.service.take_away(caller.visitor, str(event.kind), address=caller.address)
-        study = self.service.opened_study(caller.visitor)
+        path = self.service.take_away(visitor, str(event.kind))
+        study = self.service.opened_study(visitor)
         yield {"files": {**_downloads(study), "made": {"file": path, "as": secrets.token_hex(8)}}}
 
     # What the widgets show
 
-    def _all(self, caller: Caller) -> Values:
+    def _all(self, visitor: str) -> Values:
         """The page with all that is known about the visitor's scan."""
-        study = self.service.opened_study(caller.visitor)
+        study = self.service.opened_study(visitor)
         is_segmented = isinstance(study, SegmentedStudy)
         return {
-            **self._rest(caller),
-            **self._results(caller.visitor),
+            **self._rest(visitor),
+            **self._results(visitor),
             "scan": said(describe(study.volume)),
             "series": Properties.of(visible=False),
             "truth": said(say("page.truth_read") if study.truth is not None else ""),
-            "surfaces": self._surfaces_wanted(caller.visitor) if is_segmented else None,
+            "surfaces": self._surfaces_wanted(visitor) if is_segmented else None,
         }
 
     def _results(self, visitor: str) -> Values:
@@ -309,11 +294,11 @@ class Handlers:
 
     # For programs
 
-    def analyze(self, caller: Caller, scan: Any, truth: Any, series: Any) -> Iterator[Values]:
+    def analyze(self, visitor: str, scan: Any, truth: Any, series: Any) -> Iterator[Values]:
         """Segments a scan and, with ground truth, scores the result.
 
         Args:
-            caller: a program; each call is a visitor of its own.
+            visitor: a program; each call is one of its own.
             scan: files or a zip of one CT: DICOM, NIfTI, PNG or JPG.
             truth: its ground truth, or None.
             series: which scan, where there are several; None otherwise.
@@ -323,23 +308,23 @@ class Handlers:
             zip of PNG for pictures. Before, in place of the report: {"place", "of"} while the call
             waits for its turn, {"stage", "done", "total"} while the networks work.
         """
-        service, visitor, address = self.service, caller.visitor, caller.address
+        service = self.service
         if truth:
-            service.open_truth(visitor, self._taken(caller, {"handles": truth}))
+            service.open_truth(visitor, self._taken(visitor, {"handles": truth}))
         series = None if series is None else int(series)
-        service.open_scan(visitor, self._taken(caller, {"handles": scan or []}), series)
+        service.open_scan(visitor, self._taken(visitor, {"handles": scan or []}), series)
         service.open_waiting_truth(visitor)
-        with service.segmenting.turn(address) as turn:
+        with service.turn(service.segmenting, visitor) as turn:
             for place, count in turn.places():
                 yield {"report": {"place": place, "of": count}}
             for step in service.segment(visitor, API_PAUSE_S):
                 done = {"stage": step.stage, "done": step.done, "total": step.total}
                 yield {"report": done}
-        service.score(visitor, address)
-        study = service.score_surfaces(visitor, address)
+        service.score(visitor)
+        study = service.score_surfaces(visitor)
         labels = "png" if "png" in offered(study) else "nifti"
         report_file, labels_file = (
-            service.take_away(visitor, kind, service.new_served_folder(), address)
+            service.take_away(visitor, kind, service.new_served_folder())
             for kind in ("json", labels)
         )
         report = json.loads(report_file.read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 A job takes the values that a handler yields, in a thread of its own, and remembers what they add up
 to. Any number of events can follow it: the one that began it, and the one of a tab that comes back.
-How much work runs at once is bounded by lanes, which give out turns in the order of coming.
+How much work runs at once is bounded by lanes, which give out turns.
 """
 
 import threading

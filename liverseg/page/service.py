@@ -7,7 +7,7 @@ bounds of work are here too, whatever calls: so many scans are read at once, so 
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -21,7 +21,7 @@ from ..scores.findings import Findings, find
 from ..sentences import say
 from ..volume import Segmentation, Volume
 from .downloads import write_file
-from .jobs import Jobs, Lane, is_wanted
+from .jobs import Jobs, Lane, Turn, is_wanted
 from .manners import Manners
 from .result_cache import ResultCache, content_key
 from .synthetic_case import SyntheticCase
@@ -130,10 +130,9 @@ class Service:
             raise NothingOpen(say("study.nothing_open"))
         return self._read_scan(visitor, study.waiting, series)
 
-    def open_synthetic(self, visitor: str, case: SyntheticCase, address: str = "") -> OpenedStudy:
+    def open_synthetic(self, visitor: str, case: SyntheticCase) -> OpenedStudy:
         """Makes a synthetic case, with its ground truth, the visitor's scan."""
-        with self.making.turn(address) as turn:
-            turn.wait()
+        with self.called(self.making, visitor):
             made = case.make()
         return self._opened(visitor, *made, case)
 
@@ -193,44 +192,45 @@ class Service:
                 self.results.put(key, step.result)
             yield step
 
-    def score(self, visitor: str, address: str = "") -> SegmentedStudy:
+    def score(self, visitor: str) -> SegmentedStudy:
         """Measures the visitor's result and, with ground truth, compares it."""
         study = self.segmented_study(visitor)
         about = study.volume, study.prediction, self.engine.identity, study.truth
-        with self.measured(address):
+        with self.called(self.measuring, visitor):
             findings = find(*about, surfaces=False)
         return self._found(visitor, study, findings)
 
-    def score_surfaces(self, visitor: str, address: str = "") -> SegmentedStudy:
+    def score_surfaces(self, visitor: str) -> SegmentedStudy:
         """Adds the surface distances, which take longest, to the scores."""
         study = self.segmented_study(visitor)
         if study.findings is None or study.findings.scores is None:
             return study
-        with self.measured(address):
+        with self.called(self.measuring, visitor):
             findings = study.findings.with_surfaces()
         return self._found(visitor, study, findings)
 
-    def take_away(
-        self, visitor: str, kind: str, folder: Path | None = None, address: str = ""
-    ) -> Path:
+    def take_away(self, visitor: str, kind: str, folder: Path | None = None) -> Path:
         """Writes the visitor's result as a file of a `downloads.KINDS`.
 
         Args:
             visitor: whose.
             kind: of file.
             folder: where to; the visitor's own by default.
-            address: of who asks.
         """
         study = self.segmented_study(visitor)
         if study.findings is None:
             raise NotSegmented(say("study.not_segmented"))
-        with self.measured(address):
+        with self.called(self.measuring, visitor):
             return write_file(kind, study.findings, folder or study.served)
 
+    def turn(self, lane: Lane, visitor: str) -> AbstractContextManager[Turn]:
+        """The visitor's place in the line of a lane."""
+        return lane.turn(self.visitors.address(visitor))
+
     @contextmanager
-    def measured(self, address: str = "") -> Iterator[None]:
-        """Waits for a turn at what measures, writes or draws a result."""
-        with self.measuring.turn(address) as turn:
+    def called(self, lane: Lane, visitor: str) -> Iterator[None]:
+        """Waits for the visitor's turn at a lane."""
+        with self.turn(lane, visitor) as turn:
             turn.wait()
             yield
 
@@ -279,7 +279,7 @@ class Service:
     def _read_scan(self, visitor: str, files: Path, series: int | None) -> OpenedStudy:
         waits = False
         try:
-            with self._turn_to_read(visitor):
+            with self.called(self.decoding, visitor):
                 volume = self.readers.read_scan(sorted(files.iterdir()), series, wanted=is_wanted)
         except SeveralSeries:
             self._forget_waiting(visitor, except_for=files)
@@ -292,19 +292,13 @@ class Service:
                 _remove(files)
         return self._opened(visitor, volume)
 
-    @contextmanager
-    def _turn_to_read(self, visitor: str) -> Iterator[None]:
-        with self.decoding.turn(self.visitors.address(visitor)) as turn:
-            turn.wait()
-            yield
-
     def _read_truth(self, visitor: str, study: OpenedStudy, files: Path) -> OpenedStudy:
         def wanted() -> bool:
             now = self.visitors.of(visitor)
             return is_wanted() and now is not None and now.scan is study.volume
 
         try:
-            with self._turn_to_read(visitor):
+            with self.called(self.decoding, visitor):
                 paths = sorted(files.iterdir())
                 truth = self.readers.read_truth(paths, study.volume, wanted=wanted)
         finally:

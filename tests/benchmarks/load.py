@@ -14,7 +14,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from liverseg.volume import Spacing, Volume
 from tests.benchmarks.speed import keep
 from tests.helpers.browser import open_browser
 from tests.helpers.page_server import files_below, served_apart, wait_until
+from tests.helpers.processes import descendants, resident_mb, shared_mb
 from tests.helpers.strangers import NO_ANSWER, Strangers
 
 LONGEST_S = 3600
@@ -367,34 +368,6 @@ def memory_of(pid: int) -> Iterator[Memory]:
     finally:
         stop.set()
         thread.join()
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process has started, and theirs."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):  # it has ended
-            for child in map(int, task.read_text().split()):
-                found += [child, *descendants(child)]
-    return found
-
-
-def resident_mb(pid: int) -> float:
-    """Memory that a process holds; 0 for one that is gone."""
-    return _told_mb(f"/proc/{pid}/status", "VmRSS")
-
-
-def shared_mb(pid: int) -> float:
-    """Its part of the memory that processes share, and what is its own."""
-    return _told_mb(f"/proc/{pid}/smaps_rollup", "Pss")
-
-
-def _told_mb(path: str, name: str) -> float:
-    try:
-        found = re.search(rf"^{name}:\s+(\d+)", Path(path).read_text(), re.MULTILINE)
-    except OSError:
-        return 0.0
-    return int(found[1]) / 1024 if found else 0.0
 
 
 if __name__ == "__main__":

@@ -105,6 +105,19 @@ def served_apart(
         process.wait(30)
 
 
+def slow_down(engine, monkeypatch, seconds: float) -> list:
+    """Makes each batch of the networks take longer; returns where their slices are noted."""
+    slices = []
+
+    def slow(network, batch, predict=engine.predict):
+        slices.extend(batch)
+        time.sleep(seconds)
+        return predict(network, batch)
+
+    monkeypatch.setattr(engine, "predict", slow)
+    return slices
+
+
 def answers(url: str) -> bool:
     """Whether the page is there."""
     try:

@@ -9,8 +9,7 @@ from gradio.data_classes import FileData
 class Choice(gr.Radio):
     """One of some choices that handlers set; any answer is passed on, for them to check.
 
-    Gradio would compare it with the choices of the browser's session, which it forgets where there
-    are many sessions.
+    Gradio would compare it with the choices of the browser's session, of which nothing is kept.
     """
 
     is_template = True  # else Gradio looks for scripts of this class

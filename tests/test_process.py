@@ -113,6 +113,14 @@ def test_a_temporary_folder_that_cannot_be_written_is_said(tmp_path):
     assert "TMPDIR" in said and "Traceback" not in said
 
 
+def test_who_is_stopped_at_once_stops_without_a_word(tmp_path):
+    for _ in range(3):
+        with served_apart(tmp_path) as served:
+            served.process.send_signal(signal.SIGTERM)
+            assert served.process.wait(30) == 0
+        assert "ERROR" not in served.log.read_text()
+
+
 def test_after_sigterm_and_sigkill_the_next_start_is_clean(tmp_path, slices):
     for end in (signal.SIGTERM, signal.SIGKILL):
         with served_apart(tmp_path) as served:

@@ -94,32 +94,40 @@ class Server:
             timeout_graceful_shutdown=STOP_S,
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._ended = threading.Event()
 
     def start(self) -> None:
-        """Returns as soon as the page answers."""
-        self._thread.start()
+        """Returns as soon as the page answers; an interruption closes the server."""
+        threading.Thread(target=self._serve, daemon=True).start()
         end = time.monotonic() + START_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > end:
-                raise RuntimeError("the server did not start")
-            time.sleep(0.01)
+        try:
+            while not self._server.started:
+                if self._ended.is_set() or time.monotonic() > end:
+                    raise RuntimeError("the server did not start")
+                time.sleep(0.01)
+        except BaseException:
+            self.close()
+            raise
 
     def wait(self) -> None:
         """Returns when the server has ended."""
-        while self._thread.is_alive():
-            self._thread.join(1)  # in pieces, so that signals come through
+        # Not by Thread.join: interrupted by a signal, it takes a living thread for an ended one.
+        while not self._ended.wait(1):
+            pass
 
     def close(self) -> None:
         """Ends it, and the streams that are open."""
         self._blocks.is_running = False
         self._routes.stop()
         self._server.should_exit = True
-        self._thread.join(2 * STOP_S)
+        self._ended.wait(2 * STOP_S)
         self._socket.close()
 
     def _serve(self) -> None:
-        self._server.run(sockets=[self._socket])
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._ended.set()
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -17,6 +17,7 @@ from liverseg.network.engine import load_engine
 from liverseg.page import handlers, service
 from liverseg.page.handlers import Handlers
 from liverseg.page.service import Service
+from liverseg.page.synthetic_case import SyntheticCase
 from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom
@@ -138,6 +139,39 @@ def test_reading_is_of_no_use_once_its_job_was_stopped(opened, tmp_path):
     wait_until(lambda: job.is_done, 30)
     assert opened.readers.answers == [True, False]
     assert files_in(opened) == []
+
+
+WORK = {
+    "scan": lambda opened, folder: opened.open_scan("ann", Received(write(series(3), folder))),
+    "truth": lambda opened, folder: opened.open_truth("ann", Received(write(series(3), folder))),
+    "case": lambda opened, _: opened.open_synthetic("ann", SyntheticCase(3, size="small")),
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_work_that_ends_after_its_visitor_has_left_begins_no_study(
+    opened, tmp_path, monkeypatch, name
+):
+    def leaves_then(done):
+        def call(*arguments, **options):
+            monkeypatch.setattr(opened.visitors, "_grace_s", -1)
+            opened.sweep()
+            return done(*arguments, **options)
+
+        return call
+
+    def work():
+        yield WORK[name](opened, tmp_path / "upload")
+
+    make = leaves_then(lambda case: make_phantom(case.number, shape=(4, 64, 64)))
+    monkeypatch.setattr(SyntheticCase, "make", make)
+    monkeypatch.setattr(opened, "_received", leaves_then(opened._received))
+    job = opened.jobs.start("ann", "reading", work(), opened.visitors.event("ann"))
+    wait_until(lambda: job.is_done, 60)
+    assert isinstance(job._error, Replaced)
+    assert len(opened.visitors) == 0
+    assert files_in(opened) == []
+    assert not list(opened.served.iterdir())
 
 
 def test_a_truth_is_of_no_use_once_its_scan_was_replaced(opened, tmp_path):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..errors import NothingOpen, NotSegmented, Replaced, SeveralSeries, TooLarge
+from ..errors import NothingOpen, NotSegmented, Replaced, SeveralSeries, TooLarge, UploadError
 from ..reading.limits import LIMITS
 from ..reading.workers import PLACES, Readers
 from ..scores.findings import Findings, find
@@ -145,8 +145,12 @@ class Service:
         study = self.visitors.of(visitor)
         if not isinstance(study, OpenedStudy):
             _remove(study.waiting_truth if study else None)
-            self.visitors.begun(visitor)
-            return self.visitors.update(visitor, lambda now: replace(now, waiting_truth=files))
+            try:
+                self._begun(visitor)
+                return self.visitors.update(visitor, lambda now: replace(now, waiting_truth=files))
+            except UploadError:
+                _remove(files)
+                raise
         return self._read_truth(visitor, study, files)
 
     def open_waiting_truth(self, visitor: str) -> Study:
@@ -251,8 +255,7 @@ class Service:
 
     def sweep(self) -> None:
         """Ends the work of those who have left, and frees what was theirs."""
-        for visitor in self.visitors.sweep():
-            self.jobs.stop(visitor)
+        self.visitors.sweep(self.jobs.stop)
         self.jobs.sweep()
         self.manners.sweep()
         self.uploads.sweep(self.visitors.is_here)
@@ -283,7 +286,7 @@ class Service:
                 volume = self.readers.read_scan(sorted(files.iterdir()), series, wanted=is_wanted)
         except SeveralSeries:
             self._forget_waiting(visitor, except_for=files)
-            self.visitors.begun(visitor)
+            self._begun(visitor)
             self.visitors.update(visitor, lambda now: replace(now, waiting=files))
             waits = True
             raise
@@ -313,14 +316,20 @@ class Service:
         truth: Segmentation | None = None,
         case: SyntheticCase | None = None,
     ) -> OpenedStudy:
+        served = self._begun(visitor).served
         self.jobs.stop(visitor, "segmenting")
         self._forget_waiting(visitor)
-        served = self.visitors.begun(visitor).served
         before = list(served.iterdir())
         study = self.visitors.update(visitor, lambda now: now.opened(volume, truth, case))
         for path in before:
             path.unlink(missing_ok=True)
         return study
+
+    def _begun(self, visitor: str) -> Study:
+        """The visitor's study; Replaced where they stopped the work, or left, in the meantime."""
+        if not is_wanted():
+            raise Replaced(say("study.replaced"))
+        return self.visitors.begun(visitor)
 
     def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
         study = self.visitors.of(visitor)

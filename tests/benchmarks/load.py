@@ -69,6 +69,7 @@ class Visit:
         begun, done: when his turn came, and when he had the result.
         places: in the queue, as he was shown them.
         right: whether the result was that of his scan.
+        wrong: what came instead.
     """
 
     opened: float = 0.0
@@ -76,6 +77,7 @@ class Visit:
     done: float = 0.0
     places: list[int] = field(default_factory=list)
     right: bool = False
+    wrong: str = ""
 
 
 @dataclass
@@ -278,18 +280,21 @@ def watch(jobs: list, visits: list[Visit], cases: list[Case], start: float) -> N
                     visit.begun = now
             if jobs[k].done():
                 visit.begun, visit.done = visit.begun or now, now
-                visit.right = is_right(jobs[k], cases[k])
+                note_result(visit, jobs[k], cases[k])
                 open_jobs.remove(k)
         time.sleep(LOOK_S)
 
 
-def is_right(job, case: Case) -> bool:
-    """Whether a program got what the package finds in its scan."""
-    if job.exception():
-        return False
+def note_result(visit: Visit, job, case: Case) -> None:
+    """Notes whether a program got what the package finds in its scan."""
+    if error := job.exception():
+        visit.wrong = repr(error)
+        return
     report, path = job.result()
-    labels = np.bincount(np.asarray(nibabel.load(path).dataobj).ravel(), minlength=3)
-    return report["measurements"]["liver_ml"] == case.liver_ml and labels.tolist() == case.labels
+    labels = np.bincount(np.asarray(nibabel.load(path).dataobj).ravel(), minlength=3).tolist()
+    liver_ml = report["measurements"]["liver_ml"]
+    visit.right = liver_ml == case.liver_ml and labels == case.labels
+    visit.wrong = "" if visit.right else f"{liver_ml} mL, {labels} for {case}"
 
 
 def note_place(visit: Visit, place: int | None) -> None:
@@ -336,6 +341,7 @@ def look_at(page: Page, visit: Visit, case: Case, now: float) -> None:
         visit.done = now
         text = shown.locator("xpath=..").locator("td").first.inner_text()
         visit.right = abs(float(re.sub("[^0-9.]", "", text)) - case.liver_ml) < 1
+        visit.wrong = "" if visit.right else f"{text} for {case}"
 
 
 @dataclass

@@ -11,7 +11,8 @@ pytestmark = pytest.mark.slow
 def check(load):
     """What has to be so, whoever else comes."""
     assert [visit.wrong for visit in load.visits if not visit.right] == []
-    assert all(0 < visit.begun < visit.done for visit in load.programs)
+    # a small scan can be done before its first stage is told
+    assert all(0 < visit.begun <= visit.done for visit in load.programs)
     assert (load.open_studies, load.files) == (0, 0)
 
 

@@ -1,6 +1,6 @@
 """The command line: `liverseg COMMAND`, or `python -m liverseg COMMAND`.
 
-inspect, segment and phantom are here; the developers' commands live in the module that does the
+inspect, segment, compare and phantom are here; the developers' commands live in the module that does the
 work, each with a `main(argv)` of its own, and are imported only when called.
 """
 
@@ -123,6 +123,38 @@ def segment(args: argparse.Namespace) -> int:
     return ACCEPTED
 
 
+def compare(args: argparse.Namespace) -> int:
+    """Scores any masks against a ground truth, without the networks; prints or writes a report."""
+    from .reading.given import read_prediction
+    from .reading.workers import Readers
+    from .scores.findings import find
+    from .sentences import say
+    from .writing.report import report
+    from .writing.tables import to_csv, to_json
+
+    readers = Readers(follow_links=True)
+    try:
+        volume = readers.read_scan(args.paths, args.series)
+        prediction = read_prediction(readers, args.prediction, volume)
+        truth = readers.read_truth(args.truth, volume)
+    except UploadError as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    finally:
+        readers.close()
+    findings = find(volume, prediction, say("label.given"), truth)
+    if args.out is None:
+        print(to_json(findings), end="")
+        return ACCEPTED
+    for name, write in (
+        ("report.json", to_json),
+        ("measurements.csv", to_csv),
+        ("report.html", report),
+    ):
+        (args.out / name).write_text(write(findings), encoding="utf-8")
+    return ACCEPTED
+
+
 def phantom(args: argparse.Namespace) -> int:
     """Writes a synthetic abdomen as files a person could upload: DICOM, masks, NIfTI."""
     from .phantom import make_phantom
@@ -163,15 +195,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m liverseg", description=__doc__.split("\n")[0])
     parser.add_argument("--version", action="version", version=f"liverseg {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for run in (inspect, segment):
+    for run in (inspect, segment, compare):
         command = commands.add_parser(run.__name__, help=run.__doc__)
         command.add_argument("paths", nargs="+", type=_existing, metavar="PATH")
-        command.add_argument("--truth", nargs="+", type=_existing, metavar="PATH")
+        command.add_argument(
+            "--truth", nargs="+", type=_existing, required=run is compare, metavar="PATH"
+        )
         command.add_argument("--series", type=int, help="which one, where there are several")
         command.set_defaults(run=run)
         if run is segment:
             command.add_argument("--out", type=_folder, required=True, metavar="DIR")
             command.add_argument("--engine", choices=("auto", "reference", "fast"), default="auto")
+        elif run is compare:
+            command.add_argument(
+                "--prediction", nargs="+", type=_existing, required=True, metavar="PATH"
+            )
+            command.add_argument("--out", type=_folder, metavar="DIR", help="else JSON is printed")
     command = commands.add_parser("phantom", help=phantom.__doc__)
     command.add_argument("--out", type=_folder, required=True, metavar="DIR")
     command.add_argument("--seed", type=_seed, default=0)

@@ -196,15 +196,20 @@ def rest_of(volume: Volume) -> dict[str, Any]:
     return {one.name: getattr(volume, one.name) for one in fields(volume) if one.name != "hu"}
 
 
-def _scan(budget: Budget, paths: list[str], series: int | None) -> Volume:
-    return read_scan(paths, series=series, budget=budget)
+def _scan(budget: Budget, paths: list[str], follow_links: bool, series: int | None) -> Volume:
+    return read_scan(paths, series=series, budget=budget, follow_links=follow_links)
 
 
 def _truth(
-    budget: Budget, paths: list[str], shape: tuple[int, int, int], rest: dict[str, Any]
+    budget: Budget,
+    paths: list[str],
+    follow_links: bool,
+    shape: tuple[int, int, int],
+    rest: dict[str, Any],
 ) -> Segmentation:
     """The voxels of the scan did not come: a ground truth is placed by shape and geometry only."""
-    return read_truth(paths, Volume(np.broadcast_to(np.int16(0), shape), **rest), budget=budget)
+    volume = Volume(np.broadcast_to(np.int16(0), shape), **rest)
+    return read_truth(paths, volume, budget=budget, follow_links=follow_links)
 
 
 class ProcessBudget(Budget):

@@ -91,9 +91,15 @@ def _always() -> bool:
 
 
 class Readers:
-    """Reads uploads apart from this process, a few at once."""
+    """Reads uploads apart from this process, a few at once.
 
-    def __init__(self) -> None:
+    Args:
+        follow_links: whether links to files are read, which the command line wants and the page
+            never.
+    """
+
+    def __init__(self, follow_links: bool = False) -> None:
+        self._follow_links = follow_links
         self._places = threading.Semaphore(PLACES)
         self._lock = threading.Lock()
         self._zygote: _Zygote | None = None
@@ -117,8 +123,9 @@ class Readers:
         if not _can_fork():
             from .upload import read_scan
 
-            return read_scan(paths, series=series)
-        hu, rest = self._read(("scan", _absolute(paths), series), np.dtype(np.int16), wanted)
+            return read_scan(paths, series=series, follow_links=self._follow_links)
+        request = ("scan", _absolute(paths), self._follow_links, series)
+        hu, rest = self._read(request, np.dtype(np.int16), wanted)
         return Volume(hu, **rest)
 
     def read_truth(self, paths: Paths, volume: Volume, *, wanted: Wanted = _always) -> Segmentation:
@@ -134,10 +141,10 @@ class Readers:
         if not _can_fork():
             from .upload import read_truth
 
-            return read_truth(paths, volume)
+            return read_truth(paths, volume, follow_links=self._follow_links)
         source = volume.source and replace(volume.source, headers=())
         known = {"spacing": volume.spacing, "windowed": volume.windowed, "source": source}
-        request = ("truth", _absolute(paths), volume.shape, known)
+        request = ("truth", _absolute(paths), self._follow_links, volume.shape, known)
         labels, rest = self._read(request, np.dtype(np.uint8), wanted)
         return Segmentation(labels, **rest)
 

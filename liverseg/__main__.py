@@ -1,7 +1,7 @@
 """The command line: `liverseg COMMAND`, or `python -m liverseg COMMAND`.
 
-inspect, segment, compare and phantom are here; the developers' commands live in the module that does the
-work, each with a `main(argv)` of its own, and are imported only when called.
+inspect, segment, compare and phantom are here; the developers' commands live in the module that
+does the work, each with a `main(argv)` of its own, and are imported only when called.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from ..volume import Segmentation, Volume, notices
+from .lesion_quality import LesionQuality, lesion_quality
 from .measurements import Measurements, measure
 from .metrics import Scores, add_surfaces, compare
 
@@ -19,6 +20,7 @@ class Findings:
         truth: the ground truth on the same grid; None where there is none, as for the next two.
         truth_measurements: of the truth.
         scores: of the prediction against the truth.
+        quality: of the tumors one by one.
     """
 
     volume: Volume
@@ -28,6 +30,7 @@ class Findings:
     truth: Segmentation | None = None
     truth_measurements: Measurements | None = field(default=None, repr=False)
     scores: Scores | None = field(default=None, repr=False)
+    quality: LesionQuality | None = field(default=None, repr=False)
 
     @property
     def notices(self) -> list[str]:
@@ -59,4 +62,6 @@ def find(
     if truth is None:
         return Findings(volume, prediction, identity, measured)
     scores = compare(prediction, truth, volume, surfaces=surfaces)
-    return Findings(volume, prediction, identity, measured, truth, measure(truth, volume), scores)
+    true = measure(truth, volume)
+    quality = lesion_quality(prediction.tumor, truth.tumor, true.lesions, scores.lesions)
+    return Findings(volume, prediction, identity, measured, truth, true, scores, quality)

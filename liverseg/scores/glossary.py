@@ -12,6 +12,9 @@ _RECIST = "Eisenhauer et al. (RECIST 1.1), European Journal of Cancer 45:228, 20
 _WHO = "Miller et al. (WHO criteria), Cancer 47:207, 1981"
 _LINGURARU = "Linguraru et al., Academic Radiology 19:588, 2012"
 _KODAMA = "Kodama et al., American Journal of Roentgenology 188:1307, 2007"
+_NIKOLOV = "Nikolov et al., Journal of Medical Internet Research 23:e26151, 2021"
+_KIRILLOV = "Kirillov et al., Panoptic Segmentation, CVPR 2019"
+_BRATS = "Saluja et al. (BraTS 2023 lesion-wise metrics), as panoptica counts pairs"
 _PAPER = "Kakroo and Mansotra, and the public notebook with their training log"
 
 
@@ -121,6 +124,57 @@ EXPLANATIONS: dict[str, Explanation] = {
         1,
         "The farthest that any point of one surface is from the other (Hausdorff distance).",
         _HEIMANN,
+    ),
+    "nsd_2mm": Explanation(
+        "Surface Dice, 2 mm",
+        "",
+        3,
+        "The share of both surfaces that lies within 2 mm of the other (normalized surface Dice).",
+        _NIKOLOV,
+    ),
+    "nsd_3mm": Explanation(
+        "Surface Dice, 3 mm",
+        "",
+        3,
+        "The share of both surfaces that lies within 3 mm of the other (normalized surface Dice).",
+        _NIKOLOV,
+    ),
+    "panoptic_quality": Explanation(
+        "Panoptic quality",
+        "",
+        2,
+        "The IoU of the tumors found with IoU above 0.5, summed and divided by these plus half of "
+        "the missed and false ones.",
+        _KIRILLOV,
+    ),
+    "lesion_dice": Explanation(
+        "Lesion-wise Dice",
+        "",
+        2,
+        "The Dice of each tumor found with IoU above 0.5, and 0 for each missed or false one, "
+        "averaged.",
+        _BRATS,
+    ),
+    "sensitivity_below_10mm": Explanation(
+        "Found below 10 mm",
+        "",
+        2,
+        "How many true tumors with a long axis below 10 mm are touched by a predicted one.",
+        _RECIST,
+    ),
+    "sensitivity_10_to_20mm": Explanation(
+        "Found from 10 to 20 mm",
+        "",
+        2,
+        "How many true tumors with a long axis from 10 to 20 mm are touched by a predicted one.",
+        _RECIST,
+    ),
+    "sensitivity_above_20mm": Explanation(
+        "Found above 20 mm",
+        "",
+        2,
+        "How many true tumors with a long axis above 20 mm are touched by a predicted one.",
+        _RECIST,
     ),
     "lesion_precision": Explanation(
         "Lesion precision",

@@ -15,11 +15,16 @@ from ..scores.metrics import Scores
 from ..volume import describe
 from . import colors
 from .slice_picture import snapshot
-from .tables import DISCLAIMER, SENSELESS, measured_rows, scored_rows
+from .tables import DISCLAIMER, SENSELESS, lesion_rows, measured_rows, scored_rows
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 MOST_TUMORS = 6  # what fits on the page; the CSV has them all
-SAID_TWICE = ("f1", "accuracy", "max_surface_mm")  # by others, or of little use: in the CSV
+SAID_TWICE = (
+    "f1",
+    "accuracy",
+    "max_surface_mm",
+    "nsd_3mm",
+)  # by others, or of little use: in the CSV
 TUMOR_COLUMNS = ("volume_ml", "long_axis_mm", "short_axis_mm", "hu_mean")
 
 
@@ -31,7 +36,7 @@ def report(findings: Findings) -> str:
         pictures=_pictures(findings),
         legend=_legend(findings.truth is not None),
         measurements=_measurement_table(findings.measurements),
-        scores=_score_table(findings.scores) if findings.scores else "",
+        scores=_score_table(findings) if findings.scores else "",
         tumors=_tumor_table(findings.measurements, findings.scores),
         notices=_notice_list(findings.notices),
         explanations=_explanations(findings.scores is not None),
@@ -75,7 +80,11 @@ def _measurement_table(found: Measurements) -> str:
     return f"<h2>Measurements</h2><table><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _score_table(scores: Scores) -> str:
+def _score_table(findings: Findings) -> str:
+    assert findings.scores is not None
+    scored = scored_rows(findings.scores)
+    if findings.quality:
+        scored += lesion_rows(findings.quality)
     rows = [
         _row(
             EXPLANATIONS[row.key].name,
@@ -84,7 +93,7 @@ def _score_table(scores: Scores) -> str:
                 for value in (row.liver, row.tumor)
             ),
         )
-        for row in scored_rows(scores)
+        for row in scored
         if row.key not in SAID_TWICE
     ]
     return "<h2>Against the ground truth</h2>" + _table(("", "Liver", "Tumors"), rows)

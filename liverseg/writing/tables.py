@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..scores.findings import Findings
 from ..scores.glossary import EXPLANATIONS
+from ..scores.lesion_quality import LesionQuality
 from ..scores.measurements import Measurements
 from ..scores.metrics import Scores
 
@@ -21,7 +22,7 @@ CONVENTIONS = (
     "undefined or unknown."
 )
 OVERLAP = ("dice", "iou", "precision", "recall", "f1", "accuracy", "voe", "rvd")
-DISTANCES = ("assd_mm", "hd95_mm", "max_surface_mm")
+DISTANCES = ("assd_mm", "hd95_mm", "max_surface_mm", "nsd_2mm", "nsd_3mm")
 SENSELESS = ""  # in place of a number that makes no sense, as the density of all tumors
 
 
@@ -67,6 +68,11 @@ def scored_rows(scores: Scores) -> list[Row]:
     ]
 
 
+def lesion_rows(quality: LesionQuality) -> list[Row]:
+    """What was scored of the tumors one by one."""
+    return [Row(key, SENSELESS, value) for key, value in vars(quality).items()]
+
+
 def to_json(findings: Findings) -> str:
     """Everything measured and scored, as JSON text."""
     volume, scores = findings.volume, findings.scores
@@ -79,6 +85,7 @@ def to_json(findings: Findings) -> str:
         "notices": findings.notices,
         "measurements": findings.measurements.to_dict(),
         "scores": scores.to_dict() if scores else None,
+        "lesion_quality": vars(findings.quality) if findings.quality else None,
     }
     return json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -91,6 +98,8 @@ def to_csv(findings: Findings) -> str:
     writer.writerows(_measurement_lines(findings.measurements))
     if findings.scores:
         writer.writerows(_score_lines(findings.scores))
+    if findings.quality:
+        writer.writerows(_line(row.key, row.number) for row in lesion_rows(findings.quality))
     writer.writerow(("Weights", "", "", findings.identity, ""))
     for sentence in [*findings.notices, DISCLAIMER]:
         writer.writerow(("Note", "", "", sentence, ""))

@@ -1,7 +1,7 @@
 """The command line: `liverseg COMMAND`, or `python -m liverseg COMMAND`.
 
-inspect, segment, compare and phantom are here; the developers' commands live in the module that
-does the work, each with a `main(argv)` of its own, and are imported only when called.
+inspect, segment, compare, cohort and phantom are here; the developers' commands live in the module
+that does the work, each with a `main(argv)` of its own, and are imported only when called.
 """
 
 import argparse
@@ -155,6 +155,28 @@ def compare(args: argparse.Namespace) -> int:
     return ACCEPTED
 
 
+def cohort(args: argparse.Namespace) -> int:
+    """Segments or takes the masks of many studies, scores them, and reports on all."""
+    from .cohort.run import Options, run_cohort
+
+    options = Options(
+        prediction=args.prediction,
+        engine=args.engine,
+        workers=args.workers,
+        threads=args.threads,
+        scheduler=args.scheduler,
+        time_limit_s=args.time_limit,
+        memory_mb=args.memory_mb,
+        html=args.html,
+        show_paths=args.show_paths,
+    )
+    try:
+        return run_cohort(args.root, args.out, options)
+    except (DataError, WeightsError) as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+
+
 def phantom(args: argparse.Namespace) -> int:
     """Writes a synthetic abdomen as files a person could upload: DICOM, masks, NIfTI."""
     from .phantom import make_phantom
@@ -211,6 +233,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--prediction", nargs="+", type=_existing, required=True, metavar="PATH"
             )
             command.add_argument("--out", type=_folder, metavar="DIR", help="else JSON is printed")
+    _add_cohort(commands.add_parser("cohort", help=cohort.__doc__))
     command = commands.add_parser("phantom", help=phantom.__doc__)
     command.add_argument("--out", type=_folder, required=True, metavar="DIR")
     command.add_argument("--seed", type=_seed, default=0)
@@ -218,6 +241,34 @@ def _parser() -> argparse.ArgumentParser:
     for name, words in DEVELOPER_COMMANDS.items():
         commands.add_parser(name, help=words)
     return parser
+
+
+def _add_cohort(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "root", type=_existing, metavar="ROOT", help="a folder, or a CSV: scan, prediction, truth"
+    )
+    command.add_argument("--out", type=_folder, required=True, metavar="DIR")
+    command.add_argument(
+        "--prediction",
+        type=_existing,
+        metavar="FOLDER",
+        help="masks named as the scans, instead of the networks'",
+    )
+    command.add_argument("--engine", choices=("auto", "reference", "fast"), default="auto")
+    command.add_argument("--workers", type=_count, default=1, help="studies at once")
+    command.add_argument("--threads", type=_count, help="of a study; else cores by workers")
+    command.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="of dask.distributed")
+    command.add_argument("--time-limit", type=_count, default=600, help="seconds for a study")
+    command.add_argument("--memory-mb", type=_count, default=6000, help="for a study")
+    command.add_argument("--html", action="store_true", help="a report of each study too")
+    command.add_argument("--show-paths", action="store_true", help="in the report and the table")
+    command.set_defaults(run=cohort)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"a number from 1 is needed, not {text}")
+    return int(text)
 
 
 def _existing(text: str) -> Path:

@@ -26,8 +26,9 @@ def test_a_space_installs_the_package_with_page_and_training():
     assert lines_of("requirements.txt") == set(needed)
 
 
-def test_the_tests_need_the_extra_dev():
-    assert lines_of("tests/requirements.txt") == set(EXTRAS["dev"])
+def test_the_tests_need_all_extras_that_a_space_does_not():
+    needed = {*EXTRAS["dev"], *EXTRAS["cohort"], *EXTRAS["cluster"]}
+    assert lines_of("tests/requirements.txt") == needed - lines_of("requirements.txt")
 
 
 def test_the_version_is_said_in_one_way():

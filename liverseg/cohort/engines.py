@@ -59,7 +59,7 @@ def run_on_dask(
         raise DataError(say("cohort.no_dask")) from None
     waiting = {f"study-{job.key}": job for job in jobs}
     try:
-        with Client(scheduler, timeout=30, set_as_default=False) as client:
+        with Client(scheduler, timeout=30) as client:
             # Under their keys, so that a study that is asked for twice at once runs once.
             futures = client.map(
                 partial(run_job, command=command),

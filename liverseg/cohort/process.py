@@ -27,6 +27,8 @@ THREAD_VARIABLES = (
     "OPENCV_FOR_THREADS_NUM",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )
+START_S = 300  # in which it loads its libraries, from a slow disk of a cluster too
+DONE = b'""\n'
 _here = threading.local()
 
 
@@ -52,7 +54,7 @@ class StudyProcess:
 
     def __init__(self, command: tuple[str, ...], threads: int) -> None:
         self._command, self._threads = command, threads
-        self._process = _started(command, threads)
+        self._process, self._is_ready = _started(command, threads), False
         self._ends = weakref.finalize(self, _end, self._process)
 
     def serves(self, command: tuple[str, ...], threads: int) -> bool:
@@ -64,11 +66,11 @@ class StudyProcess:
         began, out = time.monotonic(), Path(job["out"])
         answer, is_late = self._asked(job)
         seconds = time.monotonic() - began
-        if answer:
-            if json.loads(answer)["ended"]:
-                self.close()
+        if answer == DONE:
             return
         self.close()
+        if answer:
+            return
         if is_late:
             reason = say("cohort.time_spent", seconds=job["time_limit_s"])
         else:
@@ -77,16 +79,26 @@ class StudyProcess:
 
     def _asked(self, job: dict[str, Any]) -> tuple[bytes, bool]:
         """The line that answers, empty where none came, and whether the time was over."""
-        requests, answers = self._process.stdin, self._process.stdout
-        assert requests is not None and answers is not None  # both are pipes
+        requests = self._process.stdin
+        assert requests is not None  # a pipe
+        if not self._is_ready:
+            ready, is_late = self._answer(START_S)
+            if not ready:
+                return b"", is_late
+            self._is_ready = True
         try:
             requests.write(json.dumps(job).encode() + b"\n")
             requests.flush()
         except OSError:
             return b"", False
+        return self._answer(job["time_limit_s"])
+
+    def _answer(self, seconds: float) -> tuple[bytes, bool]:
+        answers = self._process.stdout
+        assert answers is not None  # a pipe
         ready = select.poll()
         ready.register(answers, select.POLLIN)
-        if not ready.poll(job["time_limit_s"] * 1000):
+        if not ready.poll(seconds * 1000):
             return b"", True
         return answers.readline(), False
 

@@ -59,7 +59,7 @@ function chooseRows() {
   const wanted = byId("show").value;
   const rated = byId("rated").value;
   const words = byId("search").value.toLowerCase();
-  order = data.rows.keys().toArray?.() ?? [...data.rows.keys()];
+  order = [...data.rows.keys()];
   order = order.filter((k) => {
     const rating = ratings[value(k, "key")]?.rating || "none";
     const text = `${value(k, "key")} ${value(k, "reason")} ${value(k, "path") ?? ""}`;
@@ -155,12 +155,14 @@ function openStudy(k) {
   const note = element("textarea", { rows: 2, placeholder: "Note", value: ratings[key]?.note ?? "" });
   note.setAttribute("aria-label", "Note");
   note.onchange = () => rate(key, { note: note.value });
-  const link = element("a", { href: `${folder(k)}/`, target: "_blank", textContent: "Its files" });
+  const links = (isDone(k) ? data.files : []).map(([file, words]) =>
+    element("a", { href: `${folder(k)}/${file}`, target: "_blank", textContent: words }),
+  );
   byId("study").replaceChildren(
     element("h2", { textContent: key }),
     ...(isDone(k) ? [picture(k)] : []),
     element("p", { className: verdict(k), textContent: value(k, "reason") || verdict(k) }),
-    element("p", {}, link),
+    element("p", { className: "links" }, ...links),
     element("div", { className: "rate" }, ...buttons, note),
     element("table", {}, element("tbody", {}, ...rows)),
   );
@@ -205,7 +207,7 @@ function drawChart(chart) {
 }
 
 function startCharts() {
-  const source = byId("plotly").textContent;
+  const source = JSON.parse(byId("plotly").textContent); // run now, and not before the first picture
   if (!source) return;
   document.head.append(element("script", { textContent: source }));
   const seen = new IntersectionObserver((entries) => {
@@ -244,9 +246,9 @@ byId("save").onclick = () => {
 byId("load").onchange = async ({ target }) => {
   try {
     const count = takeRatings(JSON.parse(await target.files[0].text()));
-    byId("count").textContent = `${count} ratings loaded`;
     keepRatings();
-    drawRows();
+    chooseRows();
+    byId("count").textContent = `${count} ${count === 1 ? "rating was" : "ratings were"} loaded.`;
   } catch {
     byId("count").textContent = "This is no file of ratings.";
   }
@@ -258,4 +260,4 @@ try {
   // Nothing is kept, or nothing of ours.
 }
 chooseRows();
-requestAnimationFrame(() => setTimeout(startCharts)); // after the first picture of the page
+addEventListener("DOMContentLoaded", () => setTimeout(startCharts)); // Plotly is there by then

@@ -17,7 +17,7 @@ from ..writing import colors
 from ..writing.tables import DISCLAIMER
 from .gather import columns_of
 from .outliers import COUNTS, FEWEST, METRICS, has_second_opinion, name_of
-from .store import DONE, STUDIES, THUMBNAIL
+from .store import DONE, STUDIES, THUMBNAIL, folder_of
 
 REPORT = "report.html"
 HERE = Path(__file__).parent
@@ -26,21 +26,23 @@ DIGITS = 4  # significant ones of a number in the page; the table has them all
 
 def write_report(out: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Writes report.html beside the studies; `rows` as `gather.gathered` orders them."""
+    done = [row["key"] for row in rows if row["state"] == DONE]
+    has_reports = bool(done) and all((folder_of(out, key) / REPORT).is_file() for key in done)
     beside = out / f".{REPORT}"
-    beside.write_text(report(rows), encoding="utf-8")
+    beside.write_text(report(rows, has_reports), encoding="utf-8")
     return beside.replace(out / REPORT)
 
 
-def report(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The page as HTML text."""
+def report(rows: Sequence[Mapping[str, Any]], has_reports: bool = False) -> str:
+    """The page as HTML text; `has_reports` where each study has one of its own."""
     template = Template((HERE / "report_template.html").read_text(encoding="utf-8"))
     return template.substitute(
         disclaimer=DISCLAIMER,
         version=__version__,
         notes="".join(f"<p>{escape(note)}</p>" for note in _notes(rows)),
-        data=_for_script(json.dumps(_data(rows), ensure_ascii=False, separators=(",", ":"))),
+        data=_for_script(_data(rows, has_reports)),
         script=(HERE / "report.js").read_text(encoding="utf-8"),
-        plotly=_plotly(),
+        plotly=_for_script(_plotly()),
     )
 
 
@@ -53,12 +55,13 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> list[Sentence]:
     return notes
 
 
-def _data(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _data(rows: Sequence[Mapping[str, Any]], has_reports: bool) -> dict[str, Any]:
     """By column, so that no name is repeated 5,000 times."""
     columns = columns_of(rows)
     return {
         "studies": STUDIES,
         "thumbnail": THUMBNAIL,
+        "files": [["report.html", "Its report"]] * has_reports + [["", "Its files"]],
         "color": colors.LIVER,
         "marked": colors.FALSE_POSITIVE,
         "columns": columns,
@@ -72,8 +75,9 @@ def _short(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
-def _for_script(text: str) -> str:
-    """So that no text in it can end the element that holds it."""
+def _for_script(plain: Any) -> str:
+    """As JSON in which no text can end the element that holds it."""
+    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
 
@@ -83,4 +87,4 @@ def _plotly() -> str:
         from plotly.offline import get_plotlyjs
     except ImportError:
         return ""
-    return get_plotlyjs().replace("</script", "<\\/script")
+    return get_plotlyjs()

@@ -185,8 +185,8 @@ def _words(name: str) -> set[str]:
 
 
 def _is_structure(path: Path) -> bool:
-    words = _words(_stem(path)) - {""}
-    return bool(words) and words <= STRUCTURES
+    words = set(re.split(r"[^a-z0-9]+", _stem(path).lower()))  # liver_0 is a patient of MSD
+    return words <= STRUCTURES
 
 
 def _has_mask_word(folder: Path, root: Path) -> bool:

@@ -1,7 +1,8 @@
 """The process that runs studies, one after the other, until it is ended; `process` starts it.
 
-A line of JSON on the standard input is a `study.Job`; the line that answers it says that its folder
-is written. The system ends nothing else where this crashes, hangs or runs out of memory.
+It says that it is ready. Then a line of JSON on the standard input is a `study.Job`; the line that
+answers it says that its folder is written, and why this process ends, if it does. The system ends
+nothing else where this crashes, hangs or runs out of memory.
 """
 
 import json
@@ -13,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from ..errors import WeightsError
 from ..reading.workers import Readers
@@ -31,17 +33,23 @@ def serve(run: Callable[[Job, Readers], None] = run_study) -> None:
         os.dup2(null, descriptor)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     readers = Readers(follow_links=True)
+    readers.start()
+    _answer(answers, "ready")
     for line in sys.stdin:
         fields = json.loads(line)
         paths = {part: tuple(fields.pop(part)) for part in ("scan", "prediction", "truth")}
         job = Job(**fields, **paths)
         _limit_memory(job.memory_mb)
         ended = _run(run, job, readers)
-        answers.write(json.dumps({"ended": ended}) + "\n")
-        answers.flush()
+        _answer(answers, ended)
         if ended:
             break  # what a library has left behind after such an end is not to be trusted
     readers.close()
+
+
+def _answer(answers: TextIO, text: str) -> None:
+    answers.write(json.dumps(text) + "\n")
+    answers.flush()
 
 
 def _run(run: Callable[[Job, Readers], None], job: Job, readers: Readers) -> str:

@@ -4,7 +4,7 @@ Only rows are gathered, so that thousands of studies take megabytes.
 """
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def _row(out: Path, key: str, same: list[Keyed], show_paths: bool) -> dict[str, 
     return row
 
 
-def columns_of(rows: Iterable[dict[str, Any]]) -> list[str]:
+def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Every column that a row has, what people look at first at the left."""
     found = dict.fromkeys(name for row in rows for name in row)
     between = [name for name in found if name not in (*FIRST, *LAST)]

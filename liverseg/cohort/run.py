@@ -19,7 +19,7 @@ from .process import COMMAND
 from .report import REPORT, write_report
 from .store import is_done, remove_begun, write_failed
 from .studies import find_studies
-from .study import Job
+from .study import EngineName, Job
 
 ALL_DONE, SOME_FAILED = 0, 3
 DESCRIPTION = "dataset_description.json"
@@ -42,7 +42,7 @@ class Options:
     """
 
     prediction: Path | None = None
-    engine: str = "auto"
+    engine: EngineName = "auto"
     workers: int = 1
     threads: int | None = None
     scheduler: str | None = None
@@ -104,7 +104,7 @@ def report_on(found: list[Keyed], out: Path, show_paths: bool) -> int:
     return SOME_FAILED if count else ALL_DONE
 
 
-def _segmenter(engine: str) -> str:
+def _segmenter(engine: EngineName) -> str:
     """What decides the networks' masks, without loading them."""
     weights = load_config()
     return f"{engine}-{weights.identity(tuple(sorted(weights.files)))}"

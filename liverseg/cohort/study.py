@@ -2,9 +2,10 @@
 
 import resource
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -21,6 +22,8 @@ from ..writing.report import report
 from ..writing.slice_picture import snapshot
 from .row import row_of
 from .store import DONE, ROW, THUMBNAIL, write, write_failed, write_manifest, writing
+
+EngineName = Literal["auto", "reference", "fast"]
 
 THUMBNAIL_PX, THUMBNAIL_QUALITY = 224, 60
 
@@ -44,7 +47,7 @@ class Job:
     scan: tuple[str, ...]
     prediction: tuple[str, ...] = ()
     truth: tuple[str, ...] = ()
-    engine: str = "auto"
+    engine: EngineName = "auto"
     html: bool = False
     threads: int = 1
     time_limit_s: float = 600
@@ -90,7 +93,7 @@ def _findings(job: Job, readers: Readers) -> Findings:
         prediction = read_prediction(readers, job.prediction, volume)
         identity: str = say("label.given")
     else:
-        engine = load_engine(job.engine)  # type: ignore[arg-type] - checked by the command line
+        engine = load_engine(job.engine)
         prediction, identity = segment(volume, engine=engine), engine.identity
     truth = readers.read_truth(job.truth, volume) if job.truth else None
     return find(volume, prediction, identity, truth)
@@ -107,7 +110,8 @@ def _write_masks(findings: Findings, folder: Path) -> None:
     from ..writing.dicom_seg import reason_against, write_dicom_seg
 
     if reason_against(prediction, volume) is None:
-        write_dicom_seg(prediction, volume, folder / "segmentation.dcm", findings.identity)
+        with suppress(ImportError):  # highdicom is of an extra
+            write_dicom_seg(prediction, volume, folder / "segmentation.dcm", findings.identity)
 
 
 def thumbnail(findings: Findings) -> bytes:

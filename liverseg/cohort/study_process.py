@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from ..errors import WeightsError
 from ..reading.workers import Readers
@@ -36,9 +36,9 @@ def serve(run: Callable[[Job, Readers], None] = run_study) -> None:
     readers.start()
     _answer(answers, "ready")
     for line in sys.stdin:
-        fields = json.loads(line)
-        paths = {part: tuple(fields.pop(part)) for part in ("scan", "prediction", "truth")}
-        job = Job(**fields, **paths)
+        fields: dict[str, Any] = json.loads(line)
+        fields |= {part: tuple(fields[part]) for part in ("scan", "prediction", "truth")}
+        job = Job(**fields)
         _limit_memory(job.memory_mb)
         ended = _run(run, job, readers)
         _answer(answers, ended)

@@ -117,7 +117,7 @@ def _jobs(found: list[Keyed], out: Path, options: Options) -> list[Job]:
     )
     jobs = {}
     for one in found:
-        if one.key in jobs or is_done(out, one.key):
+        if one.key in jobs or is_done(out, one.key, (REPORT,) if options.html else ()):
             continue
         if one.study.problem:
             write_failed(out, one.key, str(one.study.problem), 0)

@@ -23,10 +23,11 @@ def folder_of(out: Path, key: str) -> Path:
     return out / STUDIES / key
 
 
-def is_done(out: Path, key: str) -> bool:
-    """Whether this version has finished the study; one that failed is tried again."""
+def is_done(out: Path, key: str, files: tuple[str, ...] = ()) -> bool:
+    """Whether this version has finished the study, with these files; a failed one is not done."""
     manifest = read(folder_of(out, key) / MANIFEST)
-    return manifest.get("state") == DONE and manifest.get("version") == __version__
+    is_done = manifest.get("state") == DONE and manifest.get("version") == __version__
+    return is_done and set(files) <= set(manifest["files"])
 
 
 def read(path: Path) -> dict[str, Any]:

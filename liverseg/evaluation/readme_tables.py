@@ -15,6 +15,7 @@ from .model_card import model_card
 from .tables import reach_text
 
 SPEED_FILE, VIEWER_FILE, LOAD_FILE = "speed.json", "viewer.json", "load.json"
+COHORT_FILE = "cohort.json"
 ROOT = Path(__file__).resolve().parents[2]
 README, BENCHMARKS = ROOT / "README.md", ROOT / "tests" / "benchmarks" / "README.md"
 
@@ -32,6 +33,11 @@ def viewer_text(weights: Weights) -> str:
 def load_text(weights: Weights) -> str:
     """Markdown: the tables of `python -m tests.benchmarks.load`."""
     return _tables_text(weights, LOAD_FILE)
+
+
+def cohort_text(weights: Weights) -> str:
+    """Markdown: the tables of `python -m tests.benchmarks.cohort`."""
+    return _tables_text(weights, COHORT_FILE)
 
 
 def _tables_text(weights: Weights, name: str) -> str:
@@ -55,6 +61,7 @@ def filled(text: str, weights: Weights) -> str:
         "speed": speed_text,
         "viewer": viewer_text,
         "load": load_text,
+        "cohort": cohort_text,
     }
 
     def fill(mark: re.Match) -> str:

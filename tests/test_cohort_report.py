@@ -117,6 +117,9 @@ def test_a_point_opens_its_study_and_a_rating_is_saved_and_loaded(page, tmp_path
     key = f"{30:020x}"
     assert page.locator("#study h2").inner_text() == key
     assert page.locator(".row[aria-current=true]").count() == 1
+    expected = rows()[30][page.evaluate(f"{drawn}.dataset.key")]
+    shown = page.evaluate(f"{drawn}.layout.shapes[0].x0")
+    assert shown == pytest.approx(expected, rel=1e-3)
     page.click("#study button:text('fix')")
     page.fill("#study textarea", "left lobe")
     page.locator("#study textarea").blur()

@@ -174,19 +174,19 @@ function openStudy(k) {
 
 const jitter = data.rows.map((_, k) => ((k * 0.618034) % 1) - 0.5);
 
-function marks() {
-  const color = data.rows.map((_, k) => (k === current ? data.marked : data.color));
-  const size = data.rows.map((_, k) => (k === current ? 12 : 5));
-  return { "marker.color": [color], "marker.size": [size] };
+/** A line through the open study; the points themselves, thousands of them, stay as they are. */
+function mark(chart) {
+  const x = current === null ? null : value(current, chart.dataset.key);
+  const line = { color: data.marked, width: 2 };
+  return { shapes: x === null ? [] : [{ type: "line", x0: x, x1: x, y0: -1, y1: 1, line }] };
 }
 
 function markInCharts() {
-  for (const chart of document.querySelectorAll(".chart.drawn")) Plotly.restyle(chart, marks(), [0]);
+  for (const chart of document.querySelectorAll(".chart.drawn")) Plotly.relayout(chart, mark(chart));
 }
 
 function drawChart(chart) {
   const x = data.rows.map((_, k) => value(k, chart.dataset.key));
-  const { "marker.color": [color], "marker.size": [size] } = marks();
   const points = { x, y: jitter, type: "scatter", mode: "markers", hoverinfo: "x" };
   const layout = {
     title: { text: name(chart.dataset.key), font: { size: 12 } },
@@ -195,9 +195,11 @@ function drawChart(chart) {
     xaxis: { zeroline: false },
     hovermode: "closest",
     showlegend: false,
+    ...mark(chart),
   };
   const settings = { displayModeBar: false, responsive: true };
-  Plotly.newPlot(chart, [{ ...points, marker: { color, size, opacity: 0.6 } }], layout, settings);
+  const marker = { color: data.color, size: 5, opacity: 0.6 };
+  Plotly.newPlot(chart, [{ ...points, marker }], layout, settings);
   chart.classList.add("drawn");
   chart.on("plotly_click", ({ points: [point] }) => {
     openStudy(point.pointNumber);

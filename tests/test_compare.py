@@ -53,7 +53,15 @@ def test_the_files_hold_what_the_page_shows(case, tmp_path, format):
     shown = find(volume, prediction, say("label.given"), truth, surfaces=False).with_surfaces()
     written = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     expected = json.loads(to_json(shown))
-    for part in ("scores", "measurements", "shape_zyx", "spacing_zyx_mm", "weights"):
+    for part in (
+        "scores",
+        "surface_dice",
+        "lesion_quality",
+        "measurements",
+        "shape_zyx",
+        "spacing_zyx_mm",
+        "weights",
+    ):
         assert written[part] == expected[part]
     rows = [
         list(csv.reader(text.splitlines()))

@@ -1,10 +1,13 @@
 """Tumors one by one, and surfaces within a tolerance, on masks whose scores are known by hand."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from liverseg.scores.findings import find
 from liverseg.volume import Segmentation, Spacing, Volume
+from liverseg.writing.tables import further_rows
 
 SHAPE, SPACING = (4, 40, 60), Spacing(2, 1, 1)
 
@@ -56,21 +59,34 @@ def test_without_millimeters_nothing_is_counted_by_size():
     assert quality.sensitivity_below_10mm is quality.sensitivity_above_20mm is None
 
 
-def test_surfaces_within_a_tolerance_count_and_those_at_it_too():
-    """A plate of 2 × 20 × 20 mm seen twice, once moved by 2 mm along y."""
+def ball(radius_mm):
+    """A ball in the middle of voxels of 1 mm."""
+    z, y, x = np.mgrid[-20:21, -20:21, -20:21]
+    return Segmentation((z**2 + y**2 + x**2 <= radius_mm**2).astype(np.uint8))
 
-    def plate(y):
-        labels = np.zeros(SHAPE, np.uint8)
-        labels[1, y : y + 20, 10:30] = 1
-        return Segmentation(labels)
 
-    volume = Volume(np.full(SHAPE, 50, np.int16), Spacing(2, 1, 1))
-    liver = find(volume, plate(4), "", plate(6)).scores.liver
-    assert liver.nsd_2mm == liver.nsd_3mm == 1
-    liver = find(volume, plate(4), "", plate(7)).scores.liver
-    assert liver.nsd_2mm == pytest.approx(1 - 20 / 400)
+def test_surface_dice_is_the_share_of_the_surfaces_within_2_or_3_mm():
+    pytest.importorskip("surface_distance")
+    volume = Volume(np.full((41, 41, 41), 50, np.int16), Spacing(1, 1, 1))
+    liver, tumor = find(volume, ball(10), "", ball(12.5)).surface_dice
+    assert liver.nsd_2mm < 0.5
     assert liver.nsd_3mm == 1
-    assert (
-        find(volume, plate(4), "", Segmentation(np.zeros(SHAPE, np.uint8))).scores.liver.nsd_2mm
-        is None
-    )
+    assert tumor.nsd_2mm is tumor.nsd_3mm is None
+    nothing = Segmentation(np.zeros((41, 41, 41), np.uint8))
+    assert find(volume, ball(10), "", nothing).surface_dice[0].nsd_2mm is None
+
+
+def test_a_single_slice_has_the_surface_dice_of_its_contours():
+    pytest.importorskip("surface_distance")
+    volume = Volume(np.full((1, 41, 41), 50, np.int16), Spacing(None, 1, 1))
+    one, other = (Segmentation(ball(radius).labels[20:21]) for radius in (10, 12.5))
+    assert find(volume, one, "", other).surface_dice[0].nsd_3mm == 1
+
+
+def test_without_its_library_surface_dice_is_unknown_and_in_no_table(monkeypatch):
+    monkeypatch.setitem(sys.modules, "surface_distance", None)
+    volume = Volume(np.full((41, 41, 41), 50, np.int16), Spacing(1, 1, 1))
+    findings = find(volume, ball(10), "", ball(11))
+    assert findings.surface_dice is None
+    assert findings.scores.liver.hd95_mm > 0
+    assert not [row.key for row in further_rows(findings) if row.key.startswith("nsd")]

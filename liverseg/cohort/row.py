@@ -7,7 +7,7 @@ from ..scores.lesions import number_lesions
 from ..volume import Probability, Segmentation
 
 UNSURE = (0.2, 0.8)  # probabilities between which a voxel is counted as uncertain
-SCORED = ("dice", "precision", "recall", "rvd", "assd_mm", "hd95_mm", "nsd_2mm", "nsd_3mm")
+SCORED = ("dice", "precision", "recall", "rvd", "assd_mm", "hd95_mm")
 
 Number = float | int | bool | None
 
@@ -34,6 +34,8 @@ def row_of(findings: Findings) -> dict[str, Number]:
     scores, lesions = findings.scores, findings.scores.lesions
     for structure in ("liver", "tumor"):
         row |= {f"{structure}_{key}": getattr(getattr(scores, structure), key) for key in SCORED}
+    for structure, dice in zip(("liver", "tumor"), findings.surface_dice or (), strict=False):
+        row |= {f"{structure}_{key}": value for key, value in vars(dice).items()}
     row |= {
         "true_tumors": len(lesions.truth),
         "missed_tumors": sum(one.status == "missed" for one in lesions.truth),

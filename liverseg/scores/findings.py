@@ -6,6 +6,7 @@ from ..volume import Segmentation, Volume, notices
 from .lesion_quality import LesionQuality, lesion_quality
 from .measurements import Measurements, measure
 from .metrics import Scores, add_surfaces, compare
+from .surface_dice import SurfaceDice, surface_dice
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,7 @@ class Findings:
         truth_measurements: of the truth.
         scores: of the prediction against the truth.
         quality: of the tumors one by one.
+        surface_dice: of liver and tumors; None too where its library is not installed.
     """
 
     volume: Volume
@@ -31,6 +33,7 @@ class Findings:
     truth_measurements: Measurements | None = field(default=None, repr=False)
     scores: Scores | None = field(default=None, repr=False)
     quality: LesionQuality | None = field(default=None, repr=False)
+    surface_dice: tuple[SurfaceDice, SurfaceDice] | None = field(default=None, repr=False)
 
     @property
     def notices(self) -> list[str]:
@@ -42,7 +45,8 @@ class Findings:
         if self.scores is None or self.truth is None:
             return self
         scores = add_surfaces(self.scores, self.prediction, self.truth, self.volume)
-        return replace(self, scores=scores)
+        dice = surface_dice(self.prediction, self.truth, self.volume)
+        return replace(self, scores=scores, surface_dice=dice)
 
 
 def find(
@@ -61,7 +65,8 @@ def find(
     measured = measure(prediction, volume)
     if truth is None:
         return Findings(volume, prediction, identity, measured)
-    scores = compare(prediction, truth, volume, surfaces=surfaces)
+    scores = compare(prediction, truth, volume, surfaces=False)
     true = measure(truth, volume)
     quality = lesion_quality(prediction.tumor, truth.tumor, true.lesions, scores.lesions)
-    return Findings(volume, prediction, identity, measured, truth, true, scores, quality)
+    findings = Findings(volume, prediction, identity, measured, truth, true, scores, quality)
+    return findings.with_surfaces() if surfaces else findings

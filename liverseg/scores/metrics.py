@@ -47,10 +47,9 @@ class StructureScores(OverlapScores):
         assd_mm: average symmetric surface distance.
         hd95_mm: 95th percentile of the surface distances, the larger of both directions.
         max_surface_mm: the largest surface distance, Hausdorff's.
-        nsd_2mm, nsd_3mm: share of both surfaces within 2 or 3 mm of the other.
 
-    The five that need distances are None where a mask is empty or a spacing unknown; on a single
-    slice they are those of the contours.
+    The three distances are None where a mask is empty or a spacing unknown; on a single slice
+    they are those of the contours.
     """
 
     voe: float | None
@@ -58,8 +57,6 @@ class StructureScores(OverlapScores):
     assd_mm: float | None = None
     hd95_mm: float | None = None
     max_surface_mm: float | None = None
-    nsd_2mm: float | None = None
-    nsd_3mm: float | None = None
 
 
 @dataclass(frozen=True)

@@ -18,16 +18,11 @@ class SurfaceDistances(NamedTuple):
         assd_mm: the average over both surfaces (average symmetric surface distance).
         hd95_mm: the 95th percentile, the larger of both directions.
         max_surface_mm: the largest (Hausdorff distance).
-        nsd_2mm, nsd_3mm: normalized surface Dice: the share of both surfaces that lies within 2 or
-            3 mm of the other (Nikolov et al., J. Med. Internet Res. 23:e26151, 2021). Each surface
-            voxel counts once; DeepMind's program weights it by the area of the surface in it.
     """
 
     assd_mm: float
     hd95_mm: float
     max_surface_mm: float
-    nsd_2mm: float
-    nsd_3mm: float
 
 
 def surface_distances(
@@ -55,19 +50,11 @@ def surface_distances(
         masks, spacing_mm = [mask[1] for mask in masks], volume.spacing[1:]
     found, true = (_surface(mask, spacing_mm) for mask in masks)
     there, back = _nearest_mm(found, true), _nearest_mm(true, found)
-    both = np.concatenate([there, back])
     return SurfaceDistances(
-        assd_mm=float(both.mean()),
+        assd_mm=float(np.concatenate([there, back]).mean()),
         hd95_mm=float(max(np.percentile(there, 95), np.percentile(back, 95))),
         max_surface_mm=float(max(there.max(), back.max())),
-        nsd_2mm=_share_within(both, 2),
-        nsd_3mm=_share_within(both, 3),
     )
-
-
-def _share_within(distances_mm: np.ndarray, tolerance_mm: float) -> float:
-    """A distance that is the tolerance but for its rounding to float32 is within it."""
-    return float((distances_mm <= tolerance_mm + 1e-4).mean())
 
 
 def _surface(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> Any:

@@ -15,7 +15,7 @@ from ..scores.metrics import Scores
 from ..volume import describe
 from . import colors
 from .slice_picture import snapshot
-from .tables import DISCLAIMER, SENSELESS, lesion_rows, measured_rows, scored_rows
+from .tables import DISCLAIMER, SENSELESS, further_rows, measured_rows, scored_rows
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 MOST_TUMORS = 6  # what fits on the page; the CSV has them all
@@ -82,9 +82,7 @@ def _measurement_table(found: Measurements) -> str:
 
 def _score_table(findings: Findings) -> str:
     assert findings.scores is not None
-    scored = scored_rows(findings.scores)
-    if findings.quality:
-        scored += lesion_rows(findings.quality)
+    scored = [*scored_rows(findings.scores), *further_rows(findings)]
     rows = [
         _row(
             EXPLANATIONS[row.key].name,

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from ..scores.findings import Findings
 from ..scores.glossary import EXPLANATIONS
-from ..scores.lesion_quality import LesionQuality
 from ..scores.measurements import Measurements
 from ..scores.metrics import Scores
 
@@ -22,7 +21,7 @@ CONVENTIONS = (
     "undefined or unknown."
 )
 OVERLAP = ("dice", "iou", "precision", "recall", "f1", "accuracy", "voe", "rvd")
-DISTANCES = ("assd_mm", "hd95_mm", "max_surface_mm", "nsd_2mm", "nsd_3mm")
+DISTANCES = ("assd_mm", "hd95_mm", "max_surface_mm")
 SENSELESS = ""  # in place of a number that makes no sense, as the density of all tumors
 
 
@@ -68,9 +67,15 @@ def scored_rows(scores: Scores) -> list[Row]:
     ]
 
 
-def lesion_rows(quality: LesionQuality) -> list[Row]:
-    """What was scored of the tumors one by one."""
-    return [Row(key, SENSELESS, value) for key, value in vars(quality).items()]
+def further_rows(findings: Findings) -> list[Row]:
+    """What was scored beside `Findings.scores`: surface Dice, and tumors one by one."""
+    rows = []
+    if findings.surface_dice:
+        liver, tumor = map(vars, findings.surface_dice)
+        rows += [Row(key, liver[key], tumor[key]) for key in liver]
+    if findings.quality:
+        rows += [Row(key, SENSELESS, value) for key, value in vars(findings.quality).items()]
+    return rows
 
 
 def to_json(findings: Findings) -> str:
@@ -85,6 +90,7 @@ def to_json(findings: Findings) -> str:
         "notices": findings.notices,
         "measurements": findings.measurements.to_dict(),
         "scores": scores.to_dict() if scores else None,
+        "surface_dice": _surface_dice(findings),
         "lesion_quality": vars(findings.quality) if findings.quality else None,
     }
     return json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -98,8 +104,7 @@ def to_csv(findings: Findings) -> str:
     writer.writerows(_measurement_lines(findings.measurements))
     if findings.scores:
         writer.writerows(_score_lines(findings.scores))
-    if findings.quality:
-        writer.writerows(_line(row.key, row.number) for row in lesion_rows(findings.quality))
+    writer.writerows(_further_lines(findings))
     writer.writerow(("Weights", "", "", findings.identity, ""))
     for sentence in [*findings.notices, DISCLAIMER]:
         writer.writerow(("Note", "", "", sentence, ""))
@@ -131,6 +136,21 @@ def _score_lines(scores: Scores) -> Iterator[tuple]:
     for one in scores.slices:
         for structure in ("liver", "tumor"):
             yield _line("dice", getattr(one, structure).dice, structure, number=one.z + 1)
+
+
+def _surface_dice(findings: Findings) -> dict | None:
+    if findings.surface_dice is None:
+        return None
+    return dict(zip(("liver", "tumor"), map(vars, findings.surface_dice), strict=True))
+
+
+def _further_lines(findings: Findings) -> Iterator[tuple]:
+    for row in further_rows(findings):
+        if row.liver == SENSELESS:
+            yield _line(row.key, row.number)
+        else:
+            for structure in ("liver", "tumor"):
+                yield _line(row.key, getattr(row, structure), structure)
 
 
 def _line(

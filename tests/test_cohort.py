@@ -399,6 +399,14 @@ def test_a_scheduler_that_is_not_there_is_said(tmp_path, monkeypatch):
     assert refusal.value.code == "cohort.scheduler_gone"
 
 
+def test_without_dask_a_scheduler_is_refused_with_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(DataError) as refusal:
+        run_on_dask([], "tcp://127.0.0.1:9", lambda key: None)
+    assert refusal.value.code == "cohort.no_dask"
+    assert "liverseg[cluster]" in str(refusal.value)
+
+
 def test_without_networks_none_is_loaded_and_dask_only_when_asked_for(cohort, tmp_path):
     program = (
         "import sys; from liverseg.__main__ import main\n"

@@ -83,7 +83,12 @@ def test_a_run_whose_worker_and_parent_were_killed_is_finished_by_the_next(tmp_p
 @contextmanager
 def dask(folder: Path):
     """A scheduler and two workers as commands; yields the address and the scheduler."""
-    run = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    run = {
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "cwd": folder,
+        "env": os.environ | {"PYTHONPATH": os.getcwd()},
+    }
     host = ["--host", "127.0.0.1"]
     scheduler = subprocess.Popen(
         [DASK, "scheduler", "--port", "8796", "--no-dashboard", *host], **run
@@ -91,7 +96,7 @@ def dask(folder: Path):
     workers = subprocess.Popen(
         [DASK, "worker", "tcp://127.0.0.1:8796", "--nworkers", "2", "--nthreads", "1",
          "--no-dashboard", "--death-timeout", "10"],
-        **run, env=os.environ | {"PYTHONPATH": os.getcwd()},
+        **run,
     )  # fmt: skip
     try:
         yield "tcp://127.0.0.1:8796", scheduler

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import DataError
-from ..sentences import say
+from ..sentences import Sentence, say
 from .process import COMMAND, run_job
 from .store import FAILED, MANIFEST, folder_of, read, write_failed
 from .study import Job
@@ -70,12 +70,21 @@ def run_on_dask(
                 if future.status == "lost" or future.cancelled():
                     raise DataError(say("cohort.scheduler_gone", address=scheduler))
                 job = waiting[future.key]
-                if future.exception() is not None:  # its worker was killed again and again
-                    write_failed(Path(job.out), job.key, say("cohort.stopped"), 0)
+                error = future.exception()
+                if error is not None:
+                    write_failed(Path(job.out), job.key, _reason(error), 0)
                 done(job.key)
                 future.release()
     except (OSError, TimeoutError, CancelledError):
         raise DataError(say("cohort.scheduler_gone", address=scheduler)) from None
+
+
+def _reason(error: BaseException) -> Sentence:
+    """Why a worker has not run a study at all; its message may hold names of files."""
+    name = type(error).__name__
+    if name == "KilledWorker":  # again and again
+        return say("cohort.stopped")
+    return say("cohort.worker_failed", error=name)
 
 
 def failed(out: Path, keys: Iterable[str]) -> Iterator[str]:

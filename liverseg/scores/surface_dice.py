@@ -1,8 +1,8 @@
 """Surface Dice at a tolerance, by DeepMind's `surface-distance`, which is an extra (cohort).
 
-It weights by area, as published numbers do; counted in surface voxels it came out up to 0.2 lower on
-a real liver. It takes three times as long as all distances of `surfaces`, and about 100 bytes for
-each voxel of the box around the masks, so that a Space does not install it.
+It weights by area, as published numbers do; counted in surface voxels it came out up to 0.2 lower
+on a real liver. It takes three times as long as all distances of `surfaces`, and about 100 bytes
+for each voxel of the box around the masks, so that a Space does not install it.
 """
 
 from dataclasses import dataclass

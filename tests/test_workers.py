@@ -227,7 +227,7 @@ import mmap, os, signal, socket
 from liverseg.reading import limits, upload, worker_process
 def spin():
     while True: pass
-def read_scan(paths, *, series, budget):
+def read_scan(paths, *, series, budget, follow_links):
     {}
 worker_process.read_scan = read_scan
 worker_process.serve(socket.socket(fileno=os.dup(0)))

@@ -227,7 +227,7 @@ def cohort(tmp_path_factory):
     return root
 
 
-OPTIONS = {"workers": 2, "time_limit_s": 12, "memory_mb": 700, "command": COMMAND}
+OPTIONS = {"workers": 2, "time_limit_s": 9, "memory_mb": 700, "command": COMMAND}
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +256,7 @@ def test_each_study_that_fails_is_a_sentence_and_the_others_are_done(finished):
     assert {name for name, row in rows.items() if row["state"] == "done"} == {"good", "equal1"}
     for name, words in (
         ("crash", "ended unexpectedly"),
-        ("hang", "longer than 12 seconds"),
+        ("hang", "longer than 9 seconds"),
         ("eat", "more than 700 MB"),
         ("break", "mistake of liverseg"),
         ("corrupt", "damaged"),

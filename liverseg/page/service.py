@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..errors import NothingOpen, NotSegmented, Replaced, SeveralSeries, TooLarge
+from ..errors import NothingOpen, NotSegmented, Replaced, SeveralSeries, TooLarge, UploadError
 from ..reading.limits import LIMITS
 from ..reading.workers import PLACES, Readers
 from ..scores.findings import Findings, find
@@ -235,7 +235,7 @@ class Service:
             yield
 
     def new_served_folder(self) -> Path:
-        """A folder that is served and outlives the visitor, for the results of the endpoint."""
+        """A folder that is served: of a scan, or of a program's results, which outlive its call."""
         return new_folder(self.served)
 
     @contextmanager
@@ -315,12 +315,15 @@ class Service:
     ) -> OpenedStudy:
         self.jobs.stop(visitor, "segmenting")
         self._forget_waiting(visitor)
-        served = self.visitors.begun(visitor).served
-        before = list(served.iterdir())
-        study = self.visitors.update(visitor, lambda now: now.opened(volume, truth, case))
-        for path in before:
-            path.unlink(missing_ok=True)
-        return study
+        self.visitors.begun(visitor)
+        served = self.new_served_folder()
+        try:
+            return self.visitors.update(
+                visitor, lambda now: now.opened(volume, truth, case, served)
+            )
+        except UploadError:
+            _remove(served)
+            raise
 
     def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
         study = self.visitors.of(visitor)

@@ -31,6 +31,8 @@ MAX_AGE_S = 60 * 60
 ACTIVE_S = 10 * 60  # without an event; somebody may look at a scan for long
 SHARE_OF_ADDRESS = 0.75  # of all studies, far above a class of thirty behind one router
 GRACE_S = 45  # a connection may break for half a minute; a closed tab does not come back
+REPLACED_S = 30  # for which a tab may still fetch files of a scan until it hears of the next
+MOST_REPLACED = 2  # scans of one visitor whose files are kept that long
 SHARED_LIMIT = say("page.shared_limit", gb=MAX_STUDY_BYTES // 10**9)
 KEY = re.compile(r"[0-9a-f]{64}")
 ID_LENGTH = 32
@@ -51,7 +53,7 @@ class Study:
     """What one visitor has open: no scan yet. A new one replaces it at every step.
 
     Attributes:
-        served: folder for the files that their browser fetches.
+        served: folder for the files that their browser fetches, of this scan alone.
         waiting, waiting_truth: folders of uploads that are not read yet: one with several series
             until one is chosen, a ground truth until its scan is here. All three are removed
             together with the study.
@@ -74,11 +76,15 @@ class Study:
         return self.waiting_bytes
 
     def opened(
-        self, volume: Volume, truth: Segmentation | None, case: SyntheticCase | None
+        self,
+        volume: Volume,
+        truth: Segmentation | None,
+        case: SyntheticCase | None,
+        served: Path,
     ) -> "OpenedStudy":
         """The study of the same visitor with another scan; what waited for a choice is gone."""
         return OpenedStudy(
-            served=self.served,
+            served=served,
             waiting_truth=self.waiting_truth,
             waiting_bytes=self.waiting_bytes,
             volume=volume,
@@ -163,6 +169,7 @@ class Visitor:
         seen: when an event of theirs last came, on the monotonic clock.
         used: when an event or a job of theirs last did anything.
         busy: events and jobs of theirs that are under way.
+        replaced: served folders of the last scans before this one, and since when; see `update`.
         is_program: whether they keep no stream open, but wait for the answer.
     """
 
@@ -171,6 +178,7 @@ class Visitor:
     seen: float = field(default_factory=time.monotonic)
     used: float = field(default_factory=time.monotonic)
     busy: int = 0
+    replaced: list[tuple[Path, float]] = field(default_factory=list)
     is_program: bool = False
 
 
@@ -186,7 +194,7 @@ class Visitors:
     """Who is here and what they have open.
 
     Args:
-        served: a folder that the page serves files from; each visitor gets one of their own in it.
+        served: a folder that the page serves files from; each scan gets one of its own in it.
         max_bytes: held for all visitors together.
         max_age_s: seconds without use after which a study is given up.
         grace_s: seconds without a stream or an event after which a visitor is gone.
@@ -285,6 +293,9 @@ class Visitors:
     def update(self, key: str, change: Callable[[Any], S], scan: object = ANY_SCAN) -> S:
         """Changes the visitor's study.
 
+        The files of a scan that another replaces are served for some seconds more: the tab fetches
+        them until it hears of the new one.
+
         Args:
             key: the visitor's.
             change: from the study as it is now, of the kind that the step began with, to the new.
@@ -314,6 +325,9 @@ class Visitors:
             except NoRoom:
                 visitor.study = study
                 raise
+            if changed.served != study.served:
+                visitor.replaced.append((study.served, time.monotonic()))
+                _remove_replaced(visitor, MOST_REPLACED)
             return changed
 
     def close(self, key: str) -> None:
@@ -322,6 +336,7 @@ class Visitors:
             visitor = self._known.pop(key, None)
         if visitor:
             _remove(visitor.study)
+            _remove_replaced(visitor)
 
     def sweep(self) -> list[str]:
         """Frees what was left, and what nobody used for too long; returns whose it was."""
@@ -340,14 +355,19 @@ class Visitors:
             ]
             for one in old:
                 del self._streams[one]
+            for visitor in self._known.values():
+                recent = sum(now - since <= REPLACED_S for _, since in visitor.replaced)
+                _remove_replaced(visitor, recent)
         for key in stale:
             self.close(key)
         return stale
 
     def folders(self) -> set[Path]:
-        """The served folders of all open studies."""
+        """The served folders of all open studies, and of those replaced a moment ago."""
         with self._lock:
-            return {one.study.served for one in self._known.values() if one.study}
+            known = list(self._known.values())
+            replaced = {folder for one in known for folder, _ in one.replaced}
+            return replaced | {one.study.served for one in known if one.study}
 
     def _touch(self, key: str, visitor: Visitor) -> None:
         visitor.used = time.monotonic()
@@ -404,6 +424,14 @@ def _remove(study: Study | None) -> None:
     for folder in (study.served, study.waiting, study.waiting_truth) if study else ():
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_replaced(visitor: Visitor, keep: int = 0) -> None:
+    """Removes the files of the scans before this one, but for the last few."""
+    last = len(visitor.replaced) - keep
+    for folder, _ in visitor.replaced[: max(0, last)]:
+        shutil.rmtree(folder, ignore_errors=True)
+    del visitor.replaced[: max(0, last)]
 
 
 def new_folder(parent: Path) -> Path:

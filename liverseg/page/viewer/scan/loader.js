@@ -27,8 +27,9 @@ export function createLoader(store) {
     store.set(isNew ? { value, phase: "loading" } : { value });
     const { study } = store.state;
     const { signal } = abort;
-    queue = queue.then(() => takeMasks(value, study, signal)).catch(fail);
-    slices = slices.then(() => takeSlices(value, study, signal)).catch(fail);
+    const failed = (error) => fail(error, study);
+    queue = queue.then(() => takeMasks(value, study, signal)).catch(failed);
+    slices = slices.then(() => takeSlices(value, study, signal)).catch(failed);
   }
 
   function begin(value) {
@@ -109,8 +110,9 @@ export function createLoader(store) {
     store.touch("masks");
   }
 
-  function fail(error) {
-    if (error.name === "AbortError") return;
+  // What fails of a scan that is not shown any more is of no interest: its files may be gone.
+  function fail(error, study) {
+    if (error.name === "AbortError" || store.state.study !== study) return;
     console.error(error);
     store.set({ phase: "error" });
   }

@@ -1,0 +1,80 @@
+// How the viewer fetches scans, one of which takes the place of another. Fetching is made up:
+// each request waits until the test answers it.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { gzipSync } from "node:zlib";
+
+import { createStore } from "../../liverseg/page/viewer/store.js";
+import { createLoader } from "../../liverseg/page/viewer/scan/loader.js";
+
+globalThis.requestAnimationFrame = (call) => setImmediate(call);
+
+function scan(id) {
+  const file = { path: `${id}.bin`, url: `files/${id}.bin` };
+  return {
+    id,
+    shape: [1, 2, 2],
+    spacing_mm: null,
+    slice_mm: null,
+    windowed: [0, 255],
+    levels: [[0, 0], [255, 255]],
+    ct: [file],
+    state: "scan",
+    previews: [],
+    result: null,
+  };
+}
+
+// A viewer whose requests the test answers by their URL; `errors` is what reached the console.
+function viewer(context) {
+  const requests = new Map();
+  const errors = [];
+  globalThis.fetch = (url, { signal }) =>
+    new Promise((resolve, reject) => {
+      requests.set(url, { signal, resolve });
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+  context.mock.method(console, "error", (error) => errors.push(error));
+  const store = createStore({ phase: "empty", study: null, value: null });
+  const answer = (id, response) => requests.get(`files/${id}.bin`).resolve(response);
+  const settled = () => new Promise((done) => setTimeout(done, 20));
+  return { store, loader: createLoader(store), answer, errors, requests, settled };
+}
+
+const gone = () => new Response(null, { status: 404 });
+const pixels = () => new Response(gzipSync(Uint8Array.of(1, 1, 1, 1)));
+
+test("a file of the scan on screen that is gone is an error", async (context) => {
+  const { store, loader, answer, errors, settled } = viewer(context);
+  loader.show(scan("first"));
+  await settled();
+  answer("first", gone());
+  await settled();
+  assert.equal(store.state.phase, "error");
+  assert.equal(errors.length, 1);
+});
+
+test("a file of a scan that another replaced is none, whenever its answer comes", async (context) => {
+  const { store, loader, answer, errors, settled } = viewer(context);
+  loader.show(scan("first"));
+  await settled();
+  answer("first", gone()); // and before anybody has looked at the answer
+  loader.show(scan("second"));
+  await settled();
+  answer("second", pixels());
+  await settled();
+  assert.deepEqual(errors, []);
+  assert.equal(store.state.phase, "scan");
+  assert.deepEqual([...store.state.study.ct], [1, 2, 3, 4]);
+});
+
+test("requests of a scan that another replaced are given up", async (context) => {
+  const { loader, requests, settled } = viewer(context);
+  loader.show(scan("first"));
+  await settled();
+  loader.show(scan("second"));
+  assert.ok(requests.get("files/first.bin").signal.aborted);
+  await settled();
+  assert.ok(!requests.get("files/second.bin").signal.aborted);
+});

@@ -232,7 +232,7 @@ def test_a_scan_is_segmented_that_is_still_being_packed_for_the_viewer(
     opened.open_scan("ann", abdomen(tmp_path / "scan"))
     begin, first, *_, last = Handlers(opened).run("ann")
     assert first.keys() == {"status"}
-    assert begin["cancel"].settings == {"visible": True}
+    assert begin["cancel"].value.settings == {"visible": True}
     assert last.keys() == {"surfaces"}
     assert opened.visitors.of("ann").prediction.liver.any()
 

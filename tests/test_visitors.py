@@ -8,7 +8,7 @@ import pytest
 
 from liverseg.errors import NoRoom, Replaced
 from liverseg.page.result_cache import ResultCache, content_key
-from liverseg.page.visitors import MOST_REPLACED, REPLACED_S, Visitors, id_of, new_folder
+from liverseg.page.visitors import MOST_REPLACED, REPLACED_S, Basis, Visitors, id_of, new_folder
 from liverseg.volume import Probability, Segmentation, Spacing, Volume
 
 KB = 1024
@@ -104,11 +104,10 @@ def test_work_that_ends_after_its_visitor_left_is_not_kept(visitors):
 
 def test_what_was_found_in_another_scan_is_not_kept(visitors):
     here, first, second = visitors(), a_volume(), a_volume(value=1)
-    for volume in (first, second):
-        opens(here, ANN, volume)
+    bases = [Basis(opens(here, ANN, volume), "scan") for volume in (first, second)]
     with pytest.raises(Replaced):
-        here.update(ANN, lambda study: study.segmented(a_segmentation()), first)
-    study = here.update(ANN, lambda study: study.with_truth(a_segmentation()), second)
+        here.update(ANN, lambda study: study.segmented(a_segmentation()), bases[0])
+    study = here.update(ANN, lambda study: study.with_truth(a_segmentation()), bases[1])
     assert here.of(ANN) is study
     assert study.truth is not None
 

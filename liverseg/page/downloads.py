@@ -76,12 +76,15 @@ def write_file(key: str, findings: Findings, folder: Path) -> Path:
     Raises:
         UploadError: where a DICOM SEG cannot be made from this scan.
     """
-    path = folder / KINDS[key].name
-    if key in ("csv", "json", "html"):
-        path.write_text(_text(key, findings), encoding="utf-8")
-    else:
-        _write_labels(key, findings, path)
-    return path
+    name = KINDS[key].name
+    # complete when it gets its name, whoever fetches an earlier one meanwhile
+    with TemporaryDirectory(dir=folder) as unfinished:
+        path = Path(unfinished, name)
+        if key in ("csv", "json", "html"):
+            path.write_text(_text(key, findings), encoding="utf-8")
+        else:
+            _write_labels(key, findings, path)
+        return path.replace(folder / name)
 
 
 def _text(key: str, findings: Findings) -> str:

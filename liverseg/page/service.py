@@ -26,7 +26,15 @@ from .manners import Manners
 from .result_cache import ResultCache, content_key
 from .synthetic_case import SyntheticCase
 from .uploads import Uploads
-from .visitors import OpenedStudy, SegmentedStudy, Study, Visitors, new_folder, new_key
+from .visitors import (
+    Basis,
+    OpenedStudy,
+    SegmentedStudy,
+    Study,
+    Visitors,
+    new_folder,
+    new_key,
+)
 
 if TYPE_CHECKING:
     from ..network.cascade import Step
@@ -103,9 +111,14 @@ class Service:
             raise NotSegmented(say("study.not_segmented"))
         return study
 
-    def show(self, visitor: str, volume: Volume, shown: dict) -> None:
+    def show(self, visitor: str, volume: Volume, shown: dict) -> OpenedStudy:
         """Keeps what the viewer shows of a scan, if that is still the visitor's."""
-        self.visitors.update(visitor, lambda now: replace(now, shown=shown), volume)
+        study = self.opened_study(visitor)
+        if study.volume is not volume:
+            raise Replaced(say("study.replaced"))
+        return self.visitors.update(
+            visitor, lambda now: replace(now, shown=shown), Basis(study, "scan")
+        )
 
     def open_scan(self, visitor: str, received: Received, series: int | None = None) -> OpenedStudy:
         """Reads an upload as the visitor's scan; the files are deleted.
@@ -124,7 +137,10 @@ class Service:
         return self._read_scan(visitor, self._received(received), series)
 
     def open_series(self, visitor: str, series: int) -> OpenedStudy:
-        """Reads one series of the upload for which `open_scan` raised SeveralSeries."""
+        """Reads one series of the upload for which `open_scan` raised SeveralSeries.
+
+        The files wait until a scan is open, so that another can be chosen where this one fails.
+        """
         study = self.visitors.of(visitor)
         if study is None or study.waiting is None:
             raise NothingOpen(say("study.nothing_open"))
@@ -132,31 +148,69 @@ class Service:
 
     def open_synthetic(self, visitor: str, case: SyntheticCase) -> OpenedStudy:
         """Makes a synthetic case, with its ground truth, the visitor's scan."""
-        with self.called(self.making, visitor):
-            made = case.make()
-        return self._opened(visitor, *made, case)
+        with self.asked(visitor, "asked_scan") as request:
+            with self.called(self.making, visitor, request):
+                made = case.make()
+            return self._opened(visitor, request, *made, case)
 
     def open_truth(self, visitor: str, received: Received) -> Study:
         """Reads an upload as ground truth for the visitor's scan; the files are deleted.
 
-        Where there is no scan yet the files wait for it and for `open_waiting_truth`.
+        Where there is no scan yet, or another one is on its way, the files wait for it and for
+        `open_waiting_truth`.
         """
         files = self._received(received)
-        study = self.visitors.of(visitor)
-        if not isinstance(study, OpenedStudy):
-            _remove(study.waiting_truth if study else None)
-            self.visitors.begun(visitor)
-            return self.visitors.update(visitor, lambda now: replace(now, waiting_truth=files))
-        return self._read_truth(visitor, study, files)
+        try:
+            before = self.visitors.begun(visitor).waiting_truth
+            study = self.visitors.update(
+                visitor,
+                lambda now: (
+                    replace(now, waiting_truth=files, asked_truth=None)
+                    if _is_coming(now)
+                    else replace(now, waiting_truth=None, asked_truth=object())
+                ),
+            )
+        except UploadError:
+            _remove(files)
+            raise
+        _remove(before)
+        return study if study.waiting_truth else self._read_truth(visitor, study, files)
 
     def open_waiting_truth(self, visitor: str) -> Study:
         """Reads the ground truth that came before its scan, if one did; UploadError as for any."""
-        study = self.opened_study(visitor)
-        if study.waiting_truth is None:
-            return study
-        return self._read_truth(visitor, study, study.waiting_truth)
+        files = None
 
-    def segment(self, visitor: str, pause_s: float) -> Iterator["Step"]:
+        def take(now: Study) -> Study:
+            nonlocal files
+            if now.waiting_truth is None or _is_coming(now):
+                return now
+            files = now.waiting_truth
+            return replace(now, waiting_truth=None, asked_truth=object())
+
+        study = self.visitors.update(visitor, take)
+        return study if files is None else self._read_truth(visitor, study, files)
+
+    def ask_run(self, visitor: str, study: OpenedStudy | None = None) -> Basis:
+        """Notes that a scan is to be segmented, which may have to wait.
+
+        Args:
+            visitor: whose.
+            study: with the scan; the one that is open by default.
+
+        Raises:
+            NothingOpen: there is no scan.
+            Replaced: another one is open.
+        """
+        study = study or self.opened_study(visitor)
+        mark = object()
+        study = self.visitors.update(
+            visitor, lambda now: replace(now, asked_run=mark), Basis(study, "scan")
+        )
+        return Basis(study, "scan", "asked_run")
+
+    def segment(
+        self, visitor: str, pause_s: float, request: Basis | None = None
+    ) -> Iterator["Step"]:
         """Runs the networks on the visitor's scan; yields their Steps, the last with the result.
 
         Closing the iterator stops the work and leaves the study as it was.
@@ -164,19 +218,20 @@ class Service:
         Args:
             visitor: whose.
             pause_s: Steps that follow faster than this are joined.
+            request: from `ask_run`; made here by default.
 
         Raises:
             NothingOpen: before the first Step.
             Replaced: between two Steps.
         """
-        volume = self.opened_study(visitor).volume
-        for step in joined(self.steps(volume), pause_s):
-            study = self.visitors.of(visitor)
-            if study is None or study.scan is not volume:
-                raise Replaced(say("study.replaced"))
-            if step.result is not None:
-                self._keep_prediction(visitor, volume, step.result)
-            yield step
+        request = request or self.ask_run(visitor)
+        with self.about(visitor, request):
+            volume = self.opened_study(visitor).volume
+            for step in joined(self.steps(volume), pause_s):
+                self._require(visitor, request)
+                if step.result is not None:
+                    self._keep_prediction(visitor, request, step.result)
+                yield step
 
     def steps(self, volume: Volume) -> Iterator["Step"]:
         """The Steps of `segment_steps`; just the last one for voxels that were seen before."""
@@ -196,7 +251,7 @@ class Service:
         """Measures the visitor's result and, with ground truth, compares it."""
         study = self.segmented_study(visitor)
         about = study.volume, study.prediction, self.engine.identity, study.truth
-        with self.called(self.measuring, visitor):
+        with self.called(self.measuring, visitor, basis_of_result(study)):
             findings = find(*about, surfaces=False)
         return self._found(visitor, study, findings)
 
@@ -205,7 +260,7 @@ class Service:
         study = self.segmented_study(visitor)
         if study.findings is None or study.findings.scores is None:
             return study
-        with self.called(self.measuring, visitor):
+        with self.called(self.measuring, visitor, basis_of_result(study)):
             findings = study.findings.with_surfaces()
         return self._found(visitor, study, findings)
 
@@ -220,7 +275,7 @@ class Service:
         study = self.segmented_study(visitor)
         if study.findings is None:
             raise NotSegmented(say("study.not_segmented"))
-        with self.called(self.measuring, visitor):
+        with self.called(self.measuring, visitor, basis_of_result(study)):
             return write_file(kind, study.findings, folder or study.served)
 
     def turn(self, lane: Lane, visitor: str) -> AbstractContextManager[Turn]:
@@ -228,11 +283,35 @@ class Service:
         return lane.turn(self.visitors.address(visitor))
 
     @contextmanager
-    def called(self, lane: Lane, visitor: str) -> Iterator[None]:
-        """Waits for the visitor's turn at a lane."""
-        with self.turn(lane, visitor) as turn:
+    def called(self, lane: Lane, visitor: str, basis: Basis) -> Iterator[None]:
+        """Waits for the visitor's turn at a lane; see `about`."""
+        with self.about(visitor, basis), self.turn(lane, visitor) as turn:
             turn.wait()
+            self._require(visitor, basis)
             yield
+
+    @contextmanager
+    def about(self, visitor: str, basis: Basis) -> Iterator[None]:
+        """Whatever goes wrong once the basis of a step is gone is of no interest: Replaced."""
+        try:
+            yield
+        except Exception:
+            self._require(visitor, basis)
+            raise
+
+    @contextmanager
+    def asked(self, visitor: str, kind: str) -> Iterator[Basis]:
+        """While a request of the visitor's is worked on; see `Visitors.ask` and `about`."""
+        request = self.visitors.ask(visitor, kind)
+        try:
+            with self.about(visitor, request):
+                yield request
+        finally:
+            self.visitors.withdraw(visitor, kind, request)
+
+    def _require(self, visitor: str, basis: Basis) -> None:
+        if not basis.holds(self.visitors.of(visitor)):
+            raise Replaced(say("study.replaced")) from None
 
     def new_served_folder(self) -> Path:
         """A folder that is served: of a scan, or of a program's results, which outlive its call."""
@@ -267,68 +346,100 @@ class Service:
             raise TooLarge(say("upload.too_large", limits=LIMITS.sentence))
         return files
 
-    def _keep_prediction(self, visitor: str, volume: Volume, prediction: Segmentation) -> None:
-        self.visitors.update(visitor, lambda now: now.segmented(prediction), volume)
+    def _keep_prediction(self, visitor: str, request: Basis, prediction: Segmentation) -> None:
+        def change(now: OpenedStudy) -> SegmentedStudy:
+            self.jobs.keep(visitor)
+            return replace(now.segmented(prediction), asked_run=None)
+
+        self.visitors.update(visitor, change, request)
 
     def _found(self, visitor: str, study: SegmentedStudy, findings: Findings) -> SegmentedStudy:
-        """Keeps what was found in a study, if its scan is still the visitor's."""
+        """Keeps what was found in a study, if its masks are still the visitor's."""
         return self.visitors.update(
-            visitor, lambda now: replace(now, findings=findings), study.volume
+            visitor, lambda now: replace(now, findings=findings), basis_of_result(study)
         )
 
     def _read_scan(self, visitor: str, files: Path, series: int | None) -> OpenedStudy:
-        waits = False
-        try:
-            with self.called(self.decoding, visitor):
-                volume = self.readers.read_scan(sorted(files.iterdir()), series, wanted=is_wanted)
-        except SeveralSeries:
-            self._forget_waiting(visitor, except_for=files)
-            self.visitors.begun(visitor)
-            self.visitors.update(visitor, lambda now: replace(now, waiting=files))
-            waits = True
-            raise
-        finally:
-            if not waits:
-                _remove(files)
-        return self._opened(visitor, volume)
-
-    def _read_truth(self, visitor: str, study: OpenedStudy, files: Path) -> OpenedStudy:
         def wanted() -> bool:
-            now = self.visitors.of(visitor)
-            return is_wanted() and now is not None and now.scan is study.volume
+            return is_wanted() and request.holds(self.visitors.of(visitor))
 
         try:
-            with self.called(self.decoding, visitor):
+            with self.asked(visitor, "asked_scan") as request:
+                try:
+                    with self.called(self.decoding, visitor, request):
+                        paths = sorted(files.iterdir())
+                        volume = self.readers.read_scan(paths, series, wanted=wanted)
+                except SeveralSeries:
+                    self._forget_waiting(visitor, except_for=files)
+                    self.visitors.update(visitor, lambda now: replace(now, waiting=files), request)
+                    raise
+                return self._opened(visitor, request, volume)
+        finally:
+            study = self.visitors.of(visitor)
+            if study is None or study.waiting != files:
+                _remove(files)
+
+    def _read_truth(self, visitor: str, study: Study, files: Path) -> OpenedStudy:
+        """Reads a ground truth for which `study` notes the request."""
+        request = Basis(study, "scan", "asked_truth")
+
+        def change(now: OpenedStudy) -> OpenedStudy:
+            self.jobs.keep(visitor)
+            return now.with_truth(truth)
+
+        def wanted() -> bool:
+            return is_wanted() and request.holds(self.visitors.of(visitor))
+
+        try:
+            assert isinstance(study, OpenedStudy)
+            with self.called(self.decoding, visitor, request):
                 paths = sorted(files.iterdir())
                 truth = self.readers.read_truth(paths, study.volume, wanted=wanted)
+            return self.visitors.update(visitor, change, request)
         finally:
             _remove(files)
-            self.visitors.update(visitor, lambda now: replace(now, waiting_truth=None))
-        return self.visitors.update(visitor, lambda now: now.with_truth(truth), study.volume)
+            self.visitors.withdraw(visitor, "asked_truth", request)
 
     def _opened(
         self,
         visitor: str,
+        request: Basis,
         volume: Volume,
         truth: Segmentation | None = None,
         case: SyntheticCase | None = None,
     ) -> OpenedStudy:
-        self.jobs.stop(visitor, "segmenting")
-        self._forget_waiting(visitor)
-        self.visitors.begun(visitor)
+        """Makes what was asked for the visitor's scan, unless they have asked for another."""
+
+        def change(now: Study) -> OpenedStudy:
+            self.jobs.keep(visitor)
+            return now.opened(volume, truth, case, served)
+
         served = self.new_served_folder()
+        waiting = self.visitors.begun(visitor).waiting
         try:
-            return self.visitors.update(
-                visitor, lambda now: now.opened(volume, truth, case, served)
-            )
+            study = self.visitors.update(visitor, change, request)
         except UploadError:
             _remove(served)
             raise
+        self.jobs.stop(visitor, "segmenting")
+        _remove(waiting)
+        return study
 
     def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
         study = self.visitors.of(visitor)
         if study and study.waiting != except_for:
             _remove(study.waiting)
+
+
+def basis_of_result(study: Study) -> Basis:
+    """What everything depends on that is measured, drawn or written of masks."""
+    return Basis(study, "scan", "prediction", "truth")
+
+
+def _is_coming(study: Study) -> bool:
+    """Whether the scan to which a ground truth belongs is not open yet."""
+    is_open = isinstance(study, OpenedStudy)
+    return not is_open or study.asked_scan is not None or study.waiting is not None
 
 
 def _remove(folder: Path | None) -> None:

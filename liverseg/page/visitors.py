@@ -23,6 +23,7 @@ from ..errors import NoRoom, Replaced
 from ..scores.findings import Findings
 from ..sentences import say
 from ..volume import Segmentation, Volume
+from .jobs import is_wanted
 from .synthetic_case import SyntheticCase
 
 MAX_STUDY_BYTES = 4 * 2**30  # of the 16 GB of a small Space
@@ -58,12 +59,17 @@ class Study:
             until one is chosen, a ground truth until its scan is here. All three are removed
             together with the study.
         waiting_bytes: of these.
+        asked_scan, asked_truth, asked_run: a mark of the last request for each that is still being
+            worked on; None where there is none.
     """
 
     served: Path
     waiting: Path | None = None
     waiting_truth: Path | None = None
     waiting_bytes: int = 0
+    asked_scan: object | None = None
+    asked_truth: object | None = None
+    asked_run: object | None = None
 
     @property
     def scan(self) -> Volume | None:
@@ -155,8 +161,27 @@ class SegmentedStudy(OpenedStudy):
         return replace(self, truth=truth, findings=findings)
 
 
+class Basis:
+    """What a step begins with. What it finds is of use only while all of that is still so.
+
+    This is the one rule for what comes late: `Visitors.update` keeps nothing whose basis is gone,
+    and `events` shows nothing of it.
+
+    Args:
+        study: at the beginning of the step.
+        parts: attributes of `study` that the step depends on.
+    """
+
+    def __init__(self, study: Study | None, *parts: str):
+        self._parts = {name: getattr(study, name, None) for name in parts}
+
+    def holds(self, study: Study | None) -> bool:
+        """Whether nothing of it has changed in the visitor's study as it is now."""
+        return all(getattr(study, name, None) is part for name, part in self._parts.items())
+
+
+ALWAYS = Basis(None)
 S = TypeVar("S", bound=Study)
-ANY_SCAN = object()
 
 
 @dataclass
@@ -290,7 +315,34 @@ class Visitors:
             self._give_up_over_limit(key)
             return visitor.study
 
-    def update(self, key: str, change: Callable[[Any], S], scan: object = ANY_SCAN) -> S:
+    def ask(self, key: str, kind: str) -> Basis:
+        """Notes a visitor's request; what is found for it is kept unless they ask for another.
+
+        Args:
+            key: the visitor's.
+            kind: "asked_scan" or "asked_run", see `Study`.
+        """
+        self.begun(key)
+        return Basis(self.update(key, lambda now: replace(now, **{kind: object()})), kind)
+
+    def withdraw(self, key: str, kind: str, request: Basis = ALWAYS) -> bool:
+        """Ends a visitor's request of a kind; whether one was still being worked on.
+
+        Args:
+            key: the visitor's.
+            kind: see `ask`.
+            request: only this one; any by default.
+        """
+        with self._lock:
+            visitor = self._known.get(key)
+            study = visitor.study if visitor else None
+            if visitor is None or study is None or not request.holds(study):
+                return False
+            ended: dict[str, Any] = {kind: None}
+            visitor.study = replace(study, **ended)
+            return getattr(study, kind) is not None
+
+    def update(self, key: str, change: Callable[[Any], S], basis: Basis = ALWAYS) -> S:
         """Changes the visitor's study.
 
         The files of a scan that another replaces are served for some seconds more: the tab fetches
@@ -299,23 +351,19 @@ class Visitors:
         Args:
             key: the visitor's.
             change: from the study as it is now, of the kind that the step began with, to the new.
-            scan: which the step began with, where what it found is of that scan only.
+            basis: which the step began with.
 
         Returns:
             The new study.
 
         Raises:
-            Replaced: the visitor has left meanwhile, or another scan is open.
+            Replaced: the visitor has left meanwhile, the basis is gone, or the job was stopped.
             NoRoom: all memory is taken by scans in use; the study stays as it was.
         """
         with self._lock:
             visitor = self._known.get(key)
             study = visitor.study if visitor else None
-            if (
-                visitor is None
-                or study is None
-                or (scan is not ANY_SCAN and study.scan is not scan)
-            ):
+            if visitor is None or study is None or not basis.holds(study) or not is_wanted():
                 raise Replaced(say("study.replaced"))
             changed = _weighed(change(study))
             visitor.study = changed

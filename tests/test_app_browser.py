@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import threading
 import time
 import zipfile
 from unittest import mock
@@ -137,7 +138,7 @@ def test_folders_work_too_and_the_truth_may_come_first(visitor, case, expected):
     visitor.open_truth(case / "MASKS_DICOM", kind="folder")
     assert "Received" in visitor.page.inner_text("#truth .status")
     visitor.open_scan(case / "PATIENT_DICOM", kind="folder")
-    assert "on the scan" in visitor.page.inner_text("#truth .status")
+    expect(visitor.page.locator("#truth .status")).to_contain_text("on the scan")
     visitor.segment()
     assert visitor.number("Dice", 0) == f"{expected.liver.dice:.3f}"
 
@@ -314,6 +315,34 @@ def test_a_scan_that_is_opened_during_the_work_takes_the_place_of_the_last(
     expect(visitor.page.get_by_test_id("toast-text")).to_have_count(0)
     visitor.segment()
     expect(visitor.page.locator(".lv-slice")).to_contain_text("/ 20")
+
+
+def test_a_truth_that_is_read_while_another_scan_is_opened_is_not_laid_on_that_one(
+    visitor, served, case, tmp_path, monkeypatch
+):
+    read, held, may_go_on = served.service.readers.read_truth, threading.Event(), threading.Event()
+
+    def slow(*about, wanted):
+        held.set()
+        may_go_on.wait(30)
+        return read(*about, wanted=wanted)
+
+    monkeypatch.setattr(served.service.readers, "read_truth", slow)
+    volume, _ = make_phantom(13, shape=(20, 128, 128))
+    write_dicom(volume, tmp_path / "second")
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.segment()
+    visitor.page.click("#another")
+    visitor.give("truth", case / "MASKS_DICOM.zip")
+    wait_until(lambda: visitor.page.wait_for_timeout(20) or held.is_set(), 30)
+    visitor.give("scan", tmp_path / "second", kind="folder")
+    expect(visitor.page.locator("#scan .status")).to_contain_text("20 slices", timeout=PATIENCE_MS)
+    may_go_on.set()
+    expect(visitor.page.locator('.lv[data-phase="scan"]')).to_be_visible(timeout=PATIENCE_MS)
+    visitor.page.wait_for_timeout(300)
+    expect(visitor.page.locator("#numbers .group")).to_have_count(0)
+    expect(visitor.page.locator("#truth .status")).not_to_contain_text("on the scan")
+    expect(visitor.page.get_by_test_id("toast-text")).to_have_count(0)
 
 
 def test_who_waits_sees_a_place_in_the_queue_in_our_words(

@@ -12,6 +12,9 @@ const drop = element.querySelector(".drop");
 const bar = element.querySelector("progress");
 const status = element.querySelector(".status");
 let sending = null; // the AbortController of the upload under way
+// Uploads of all boxes are handed to Python in the order in which they were chosen: a ground truth
+// is of the scan that was chosen before it, which may be larger and still on its way.
+const inOrder = (document.uploadsInOrder ??= { last: Promise.resolve() });
 
 function say(text, state = "") {
   status.textContent = text;
@@ -76,7 +79,10 @@ function post(group, signal, onBytes) {
         ? done(JSON.parse(request.responseText))
         : failed(new Error(detail(request) || SENTENCES.broken));
     request.onerror = () => failed(new Error(SENTENCES.offline));
-    signal.addEventListener("abort", () => request.abort());
+    signal.addEventListener("abort", () => {
+      request.abort();
+      failed(signal.reason);
+    });
     request.send(form);
   });
 }
@@ -100,29 +106,38 @@ async function send(found) {
   sending?.abort();
   const { signal } = (sending = new AbortController());
   const files = numbered(found);
-  const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
   say("Uploading…", "busy");
-  const handles = [];
-  let before = 0;
+  const before = inOrder.last;
+  let passOn;
+  inOrder.last = new Promise((done) => (passOn = done));
   try {
-    for (const group of requests(files)) {
-      const some = await post(group, signal, (bytes) => {
-        bar.value = Math.min(1, (before + bytes) / total);
-      });
-      handles.push(...some);
-      before += group.reduce((sum, { file }) => sum + file.size, 0);
-    }
+    const handles = await sendAll(files, signal);
+    await before;
+    if (signal.aborted) return;
+    bar.removeAttribute("value");
+    say("Reading…", "busy");
+    props.value = { handles, names: files.map(({ name }) => name) };
+    trigger("upload");
   } catch (error) {
-    say(error.message, "refused");
-    return;
+    if (!signal.aborted) say(error.message, "refused");
+  } finally {
+    passOn();
   }
-  bar.removeAttribute("value");
-  say("Reading…", "busy");
-  props.value = {
-    handles,
-    names: files.map(({ name }) => name),
-  };
-  trigger("upload");
+}
+
+/** Resolves to the handles of all files. */
+async function sendAll(files, signal) {
+  const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
+  const handles = [];
+  let sent = 0;
+  for (const group of requests(files)) {
+    const some = await post(group, signal, (bytes) => {
+      bar.value = Math.min(1, (sent + bytes) / total);
+    });
+    handles.push(...some);
+    sent += group.reduce((sum, { file }) => sum + file.size, 0);
+  }
+  return handles;
 }
 
 for (const kind of ["files", "folder"]) {

@@ -445,3 +445,32 @@ def new_scan(event, stopped=False):
     """What is open after an event has opened its scan."""
     is_made = event in ("synthetic", "case")
     return OPENS[event], "its own" if is_made else None, event == "synthetic" and not stopped
+
+
+@pytest.mark.parametrize("event", ["file", "surfaces"])
+def test_what_failed_can_be_tried_again(tab, monkeypatch, event):
+    where, name = {"file": (service, "write_file"), "surfaces": (handlers, "surfaces")}[event]
+    bring_to(tab, "scored")
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, lambda *_: 1 / 0)
+        for _ in range(2):
+            finish(tab.send(event))
+            if event == "file":
+                failed = tab.shown["files"]["failed"]
+                assert failed["kind"] == "json" and "Try again" in failed["why"]
+            else:
+                assert tab.shown["surfaces"].startswith("failed ")
+    finish(tab.send(event))
+    if event == "file":
+        assert "failed" not in tab.shown["files"]
+        assert tab.shown["files"]["made"]["file"]["path"].endswith("report.json")
+    else:
+        assert "data" in tab.shown["surfaces"]
+
+
+def test_a_file_that_cannot_be_made_is_listed_with_the_reason(tab):
+    bring_to(tab, "scored")
+    offers = {offer["kind"]: offer for offer in tab.shown["files"]["offers"]}
+    assert not offers["seg"]["possible"] and "uploaded as DICOM" in offers["seg"]["note"]
+    assert all(offer["possible"] for kind, offer in offers.items() if kind != "seg")
+    assert "png" not in offers

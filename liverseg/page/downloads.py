@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..scores.findings import Findings
+from ..sentences import Sentence
 from .visitors import SegmentedStudy, Study
 
 
@@ -54,15 +55,22 @@ KINDS = {
 
 def offered(study: Study) -> list[str]:
     """The kinds that can be made of a study's result; none before there is one."""
+    return [key for key, reason in offers(study).items() if reason is None]
+
+
+def offers(study: Study) -> dict[str, Sentence | None]:
+    """The kinds of a study's result, each with the reason why it cannot be made, or None.
+
+    Of kinds that stand for each other, as NIfTI and PNG do, only the fitting one is there.
+    """
     if not isinstance(study, SegmentedStudy) or study.findings is None:
-        return []
+        return {}
     from ..writing.dicom_seg import reason_against
 
     source = study.volume.kind or "nifti"
-    keys = [key for key, kind in KINDS.items() if source in kind.sources]
-    if "seg" in keys and reason_against(study.findings.prediction, study.volume):
-        keys.remove("seg")
-    return keys
+    kinds = {key for key, kind in KINDS.items() if source in kind.sources} | {"seg"}
+    reasons = {"seg": reason_against(study.findings.prediction, study.volume)}
+    return {key: reasons.get(key) for key in KINDS if key in kinds}
 
 
 def write_file(key: str, findings: Findings, folder: Path) -> Path:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from ..errors import Replaced, SeveralSeries, UploadError
 from ..sentences import Sentence, say
 from ..volume import describe, notices
-from .downloads import KINDS, offered
+from .downloads import KINDS, offered, offers
 from .figures import slice_curves, surfaces
 from .jobs import Values
 from .number_table import number_table
@@ -293,21 +293,42 @@ class Handlers:
 
     # What a result offers
 
-    def draw_surfaces(self, visitor: str) -> Values:
-        """The figure in 3-D."""
+    def draw_surfaces(self, visitor: str) -> Iterator[Values]:
+        """The figure in 3-D; where it fails, it is asked for when somebody looks again."""
         study = self.service.segmented_study(visitor)
         spacing = study.volume.voxel_mm
         assert spacing is not None  # else the figure is not "wanted"
-        with self.service.called(self.service.measuring, visitor, basis_of_result(study)):
-            figure = surfaces(study.prediction, spacing, study.truth)
-        return bound(study, *RESULT[:3], surfaces=figure.to_json())
+        try:
+            with self.service.called(self.service.measuring, visitor, basis_of_result(study)):
+                figure = surfaces(study.prediction, spacing, study.truth).to_json()
+        except Replaced:
+            raise
+        except Exception:
+            yield bound(study, *RESULT[:3], surfaces=f"failed {secrets.token_hex(8)}")
+            raise
+        yield bound(study, *RESULT[:3], surfaces=figure)
 
     def make_file(self, visitor: str, event: Any) -> Iterator[Values]:
         """Writes a file to take away, of the wanted kind."""
-        study = self.service.segmented_study(visitor)
-        path = self.service.take_away(visitor, str(event.kind))
-        made = {"file": path, "as": secrets.token_hex(8)}
-        yield bound(study, *RESULT[:3], files={**_downloads(study), "made": made})
+        study, kind = self.service.segmented_study(visitor), str(event.kind)
+
+        def answer(**more: Any) -> Values:
+            return bound(study, *RESULT[:3], files={**_downloads(study), **more})
+
+        def failed(why: str) -> Values:
+            return answer(failed={"kind": kind, "why": why, "as": secrets.token_hex(8)})
+
+        try:
+            path = self.service.take_away(visitor, kind)
+        except Replaced:
+            raise
+        except UploadError as error:
+            yield failed(str(error))
+            return
+        except Exception as error:
+            yield failed(full_disk(error) or say("files.failed"))
+            raise
+        yield answer(made={"file": path, "as": secrets.token_hex(8)})
 
     # What the widgets show
 
@@ -409,8 +430,15 @@ def full_disk(error: Exception) -> Sentence | None:
 
 
 def _downloads(study: Study) -> dict:
-    """What can be saved."""
-    offers = [
-        {"kind": key, "title": KINDS[key].title, "note": KINDS[key].note} for key in offered(study)
-    ]
-    return {"offers": offers}
+    """What can be saved, and why the rest cannot."""
+    return {
+        "offers": [
+            {
+                "kind": key,
+                "title": KINDS[key].title,
+                "note": KINDS[key].note if reason is None else str(reason),
+                "possible": reason is None,
+            }
+            for key, reason in offers(study).items()
+        ]
+    }

@@ -77,6 +77,9 @@ class Page:
             self.series = Choice(label=say("label.series"), visible=False, elem_id="series")
             hint = say("page.truth_hint")
             self.truth = upload_box(say("label.truth"), hint, elem_id="truth")
+            self.no_tumors = gr.Checkbox(
+                False, label=say("label.no_tumors"), visible=False, elem_id="no-tumors"
+            )
             self.segment = gr.Button(
                 say("label.segment"), variant="primary", interactive=False, elem_id="segment"
             )
@@ -126,6 +129,7 @@ class Page:
         on(self.visitor.arrive, do.arrive)
         on(self.scan.upload, do.open_scan, self.scan)
         on(self.truth.upload, do.open_truth, self.truth)
+        on(self.no_tumors.input, do.count_false, self.no_tumors)
         on(self.series.input, do.open_series, self.series)
         on(self.example.click, do.open_synthetic, self.seed)
         on(self.viewer.open_case, do.open_case)
@@ -154,7 +158,7 @@ class Page:
     @property
     def _widgets(self) -> list[Any]:
         """All that a handler may change."""
-        panel = [self.panel, self.scan, self.series, self.truth, self.segment]
+        panel = [self.panel, self.scan, self.series, self.truth, self.no_tumors, self.segment]
         bar = [self.status, self.cancel]
         results = [self.notices, self.numbers, self.curves, self.surfaces, self.files]
         return [*panel, *bar, self.viewer, *results]

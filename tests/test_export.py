@@ -19,6 +19,7 @@ import SimpleITK
 
 from liverseg.errors import UploadError
 from liverseg.page.downloads import offered, write_file
+from liverseg.page.number_table import number_table
 from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom.files import lps_affine, write_dicom
 from liverseg.reading.upload import read_scan, read_truth
@@ -26,6 +27,7 @@ from liverseg.scores.findings import Findings, find
 from liverseg.volume import Segmentation, Source, Spacing, Volume
 from liverseg.writing.dicom_seg import reason_against, write_dicom_seg
 from liverseg.writing.labels import write_nifti, write_png
+from liverseg.writing.report import report
 from liverseg.writing.tables import to_csv, to_json
 from tests.helpers.make_dicom import body, changed, enhanced, series, write
 
@@ -524,3 +526,34 @@ def test_csv_holds_the_measured_numbers(result):
     assert value["Weights", "", ""] == IDENTITY
     assert "not for diagnosis" in rows[-1]["value"]
     assert {r["unit"] for r in rows if r["quantity"] == "Liver volume"} == {"mL"}
+
+
+def scored_without_tumors(**how) -> Findings:
+    labels = segmentation()
+    truth = Segmentation(np.minimum(labels.labels, 1))
+    assert labels.tumor.any() and not truth.tumor.any()
+    return find(scan(), labels, IDENTITY, truth, **how)
+
+
+def test_a_truth_without_tumors_says_nothing_about_those_that_were_found():
+    findings = scored_without_tumors()
+    scores = json.loads(to_json(findings))["scores"]
+    assert set(scores["tumor"].values()) == {None}
+    assert {one["tumor"]["dice"] for one in scores["slices"]} == {None}
+    assert (scores["lesions"]["precision"], scores["lesions"]["recall"]) == (None, None)
+    assert scores["liver"]["dice"] == 1
+    lines = csv.DictReader(io.StringIO(to_csv(findings)))
+    rows = {row["quantity"]: row["value"] for row in lines if not row["slice"]}
+    assert rows["Dice, tumor"] == "" and rows["Dice, liver"] == "1.0"
+    assert rows["Status"] == "unknown"
+    (liver, tumor), *_ = [(row["liver"], row["tumor"]) for row in number_table(findings)[1]["rows"]]
+    assert (liver, tumor) == ("1.000", "–")
+    words = report(findings)
+    assert "False positive" not in words and "0.000" not in words
+
+
+def test_where_a_truth_says_that_there_are_no_tumors_found_ones_are_false():
+    findings = scored_without_tumors(counts_false=True)
+    assert findings.scores.tumor.dice == 0
+    assert findings.scores.lesions.precision == 0
+    assert "False positive" in report(findings)

@@ -108,7 +108,8 @@ class Readers:
             raise Replaced("late")
         if name == "no truth":
             raise TruthMismatch("no truth")
-        return masks_of(volume, *{"truth": (7, 2), "other truth": (6, 4)}[name])
+        sizes = {"truth": (7, 2), "other truth": (6, 4), "liver alone": (6, 0)}
+        return masks_of(volume, *sizes[name])
 
 
 @dataclass
@@ -165,7 +166,7 @@ class Tab:
 
 
 WIDGETS = (
-    *("panel", "scan", "series", "truth", "segment", "status", "cancel"),
+    *("panel", "no_tumors", "scan", "series", "truth", "segment", "status", "cancel"),
     *("viewer", "notices", "numbers", "curves", "surfaces", "files"),
 )
 # each event by a name: the handler, and its inputs
@@ -180,6 +181,8 @@ EVENTS = {
     "truth": ("open_truth", "truth"),
     "other truth": ("open_truth", "other truth"),
     "no truth": ("open_truth", "no truth"),
+    "liver alone": ("open_truth", "liver alone"),
+    "count": ("count_false", True),
     "run": ("run",),
     "cancel": ("cancel",),
     "surfaces": ("draw_surfaces",),
@@ -466,6 +469,26 @@ def test_what_failed_can_be_tried_again(tab, monkeypatch, event):
         assert tab.shown["files"]["made"]["file"]["path"].endswith("report.json")
     else:
         assert "data" in tab.shown["surfaces"]
+
+
+def test_one_switch_says_whether_a_truth_without_tumors_counts_found_ones_as_false(tab):
+    bring_to(tab, "scored")
+    assert not tab.shown["no_tumors"]["visible"]
+    finish(tab.send("liver alone"))
+    assert tab.shown["no_tumors"]["visible"] and not tab.shown["no_tumors"]["value"]
+    dice = tab.shown["numbers"][1]["rows"][0]
+    assert dice["name"] == "Dice" and dice["tumor"] == "–"
+    result = tab.shown["viewer"]["result"]
+    assert not result["tumors_scored"]
+    assert {one["status"] for one in result["lesions"]} == {"unknown"}
+    finish(tab.send("count"))
+    result = tab.shown["viewer"]["result"]
+    assert result["tumors_scored"]
+    assert {one["status"] for one in result["lesions"]} == {"false"}
+    assert tab.shown["numbers"][1]["rows"][0]["tumor"] == "0.000"
+    consistent(tab)
+    finish(tab.send("truth"))
+    assert not tab.shown["no_tumors"]["visible"]
 
 
 def test_a_file_that_cannot_be_made_is_listed_with_the_reason(tab):

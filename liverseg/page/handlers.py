@@ -68,7 +68,13 @@ def bound(study: Study, *parts: str, **values: Any) -> Values:
     return {name: Bound(value, basis) for name, value in values.items()}
 
 
-RESULT = ("scan", "prediction", "truth", "findings")  # what numbers and masks depend on
+RESULT = (
+    "scan",
+    "prediction",
+    "truth",
+    "counts_false",
+    "findings",
+)  # what numbers and masks depend on
 
 
 def job(kind: str) -> Callable[[F], F]:
@@ -211,6 +217,14 @@ class Handlers:
             *_, shown = first, *packed  # all of it, which `_all` shows
             yield self._all(self.service.show(visitor, study.volume, shown))
 
+    @job("truth")
+    def count_false(self, visitor: str, counts_false: Any) -> Iterator[Values]:
+        """Says whether a truth without tumors means that there are none."""
+        study = self.service.count_false(visitor, bool(counts_false))
+        yield self._results(study)
+        if isinstance(study, SegmentedStudy):
+            yield from self._scored(visitor)
+
     # Segmenting
 
     @job("segmenting")
@@ -304,16 +318,16 @@ class Handlers:
         except Replaced:
             raise
         except Exception:
-            yield bound(study, *RESULT[:3], surfaces=f"failed {secrets.token_hex(8)}")
+            yield bound(study, *RESULT[:4], surfaces=f"failed {secrets.token_hex(8)}")
             raise
-        yield bound(study, *RESULT[:3], surfaces=figure)
+        yield bound(study, *RESULT[:4], surfaces=figure)
 
     def make_file(self, visitor: str, event: Any) -> Iterator[Values]:
         """Writes a file to take away, of the wanted kind."""
         study, kind = self.service.segmented_study(visitor), str(event.kind)
 
         def answer(**more: Any) -> Values:
-            return bound(study, *RESULT[:3], files={**_downloads(study), **more})
+            return bound(study, *RESULT[:4], files={**_downloads(study), **more})
 
         def failed(why: str) -> Values:
             return answer(failed={"kind": kind, "why": why, "as": secrets.token_hex(8)})
@@ -349,6 +363,7 @@ class Handlers:
         viewer = self._packed(study)
         prediction = study.prediction if isinstance(study, SegmentedStudy) else None
         findings = study.findings if isinstance(study, SegmentedStudy) else None
+        has_none = study.truth is not None and not study.truth.tumor.any()
         curves = None
         if findings:
             numbers = findings.prediction, findings.measurements, findings.scores
@@ -357,6 +372,7 @@ class Handlers:
             study,
             *RESULT,
             **({"viewer": viewer} if viewer else {}),
+            no_tumors=Properties.of(visible=has_none, value=study.counts_false),
             notices=notices(study.volume, study.truth, prediction),
             numbers=number_table(findings),
             files=_downloads(study),
@@ -365,23 +381,24 @@ class Handlers:
 
     def _packed(self, study: OpenedStudy) -> dict | None:
         """What the viewer shows of a study; None until its scan is packed."""
-        value, thresholds, folder = study.shown, self.service.thresholds, study.served
+        value, thresholds = study.shown, self.service.thresholds
+        how: dict[str, Any] = {"folder": study.served, "counts_false": study.counts_false}
         if not isinstance(study, SegmentedStudy):
             if value is None or study.truth is None:
                 return value
-            return pack_masks(value, None, study.truth, thresholds, folder=folder)
+            return pack_masks(value, None, study.truth, thresholds, **how)
         if value is None:
             return None
         if study.findings is None:
-            return pack_masks(value, study.prediction, study.truth, thresholds, folder=folder)
-        return pack_result(value, study.findings, thresholds, folder=folder)
+            return pack_masks(value, study.prediction, study.truth, thresholds, **how)
+        return pack_result(value, study.findings, thresholds, **how)
 
     def _surfaces_wanted(self, study: OpenedStudy) -> Values:
         """The 3-D figure is drawn when somebody looks; a flat or shapeless scan has none."""
         if not isinstance(study, SegmentedStudy):
             return bound(study, "scan", "prediction", surfaces=None)
         solid = study.volume.voxel_ml is not None and study.prediction.liver.any()
-        return bound(study, *RESULT[:3], surfaces="wanted" if solid else None)
+        return bound(study, *RESULT[:4], surfaces="wanted" if solid else None)
 
     # For programs
 

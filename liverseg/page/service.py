@@ -247,12 +247,19 @@ class Service:
                 self.results.put(key, step.result)
             yield step
 
+    def count_false(self, visitor: str, counts_false: bool) -> OpenedStudy:
+        """Says what a truth without tumors means, see `find`; `score` follows."""
+        study = self.opened_study(visitor)
+        return self.visitors.update(
+            visitor, lambda now: replace(now, counts_false=counts_false), Basis(study, "truth")
+        )
+
     def score(self, visitor: str) -> SegmentedStudy:
         """Measures the visitor's result and, with ground truth, compares it."""
         study = self.segmented_study(visitor)
         about = study.volume, study.prediction, self.engine.identity, study.truth
         with self.called(self.measuring, visitor, basis_of_result(study)):
-            findings = find(*about, surfaces=False)
+            findings = find(*about, surfaces=False, counts_false=study.counts_false)
         return self._found(visitor, study, findings)
 
     def score_surfaces(self, visitor: str) -> SegmentedStudy:
@@ -433,7 +440,7 @@ class Service:
 
 def basis_of_result(study: Study) -> Basis:
     """What everything depends on that is measured, drawn or written of masks."""
-    return Basis(study, "scan", "prediction", "truth")
+    return Basis(study, "scan", "prediction", "truth", "counts_false")
 
 
 def _is_coming(study: Study) -> bool:

@@ -108,10 +108,12 @@ class OpenedStudy(Study):
         truth: the ground truth on the scan's grid, None where none was given.
         shown: what the viewer shows; None until something was packed for it.
         case: which synthetic case; None for an upload.
+        counts_false: whether a truth without tumors says that there are none; see `find`.
     """
 
     volume: Volume
     truth: Segmentation | None = None
+    counts_false: bool = False
     shown: dict | None = field(default=None, repr=False)
     case: SyntheticCase | None = None
 
@@ -128,7 +130,7 @@ class OpenedStudy(Study):
 
     def with_truth(self, truth: Segmentation) -> "OpenedStudy":
         """The study with a ground truth, which nothing was scored against yet."""
-        return replace(self, truth=truth)
+        return replace(self, truth=truth, counts_false=False)
 
     def segmented(self, prediction: Segmentation) -> "SegmentedStudy":
         """The study with what the networks found, which nothing was measured of yet."""
@@ -158,7 +160,7 @@ class SegmentedStudy(OpenedStudy):
         findings = self.findings and replace(
             self.findings, truth=truth, truth_measurements=None, scores=None
         )
-        return replace(self, truth=truth, findings=findings)
+        return replace(self, truth=truth, counts_false=False, findings=findings)
 
 
 class Basis:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from ..volume import Segmentation, Volume, notices
 from .measurements import Measurements, measure
-from .metrics import Scores, add_surfaces, compare
+from .metrics import Scores, add_surfaces, compare, without_tumors
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +18,8 @@ class Findings:
         measurements: of the prediction.
         truth: the ground truth on the same grid; None where there is none, as for the next two.
         truth_measurements: of the truth.
-        scores: of the prediction against the truth.
+        scores: of the prediction against the truth; of tumors only where the truth has some, or
+            where it was said that there are none.
     """
 
     volume: Volume
@@ -48,15 +49,20 @@ def find(
     identity: str,
     truth: Segmentation | None = None,
     surfaces: bool = True,
+    counts_false: bool = False,
 ) -> Findings:
     """Measures a segmentation and, with ground truth, scores it.
 
     Args:
         volume, prediction, identity, truth: see `Findings`.
         surfaces: whether to measure surface distances now; `Findings.with_surfaces` can later.
+        counts_false: whether a truth without tumors says that there are none, so that what was
+            found is false; by default it says nothing about tumors.
     """
     measured = measure(prediction, volume)
     if truth is None:
         return Findings(volume, prediction, identity, measured)
     scores = compare(prediction, truth, volume, surfaces=surfaces)
+    if not (counts_false or truth.tumor.any()):
+        scores = without_tumors(scores)
     return Findings(volume, prediction, identity, measured, truth, measure(truth, volume), scores)

@@ -10,7 +10,7 @@ import { linkedCase, linkTo } from "../../liverseg/page/viewer/lessons/links.js"
 import { components, grown, hd95 } from "../../liverseg/page/viewer/scan/masks3d.js";
 import { niftiFile } from "../../liverseg/page/viewer/scan/nifti.js";
 import { planesOf, toPicture, toVoxel, voxelIndex } from "../../liverseg/page/viewer/scan/planes.js";
-import { confusion, overlap, voxels } from "../../liverseg/page/viewer/scan/scores.js";
+import { agreement, confusion, overlap, voxels } from "../../liverseg/page/viewer/scan/scores.js";
 import { diceCurves, levelOf, relabel } from "../../liverseg/page/viewer/scan/thresholds.js";
 import { middleOut, PREDICTION, Study, TRUTH } from "../../liverseg/page/viewer/scan/study.js";
 import { outlines } from "../../liverseg/page/viewer/picture/contours.js";
@@ -174,4 +174,13 @@ test("a label volume is a NIfTI file, which Python reads afterwards", async () =
     const file = await niftiFile(Uint8Array.from(labels), shape, where);
     writeFileSync(`${process.env.VECTORS}.${name}.nii.gz`, Buffer.from(await file.arrayBuffer()));
   }
+});
+
+test("a truth without tumors says nothing about tumors unless it was said that there are none", () => {
+  const counts = new Uint32Array(64);
+  counts[(1 << TRUTH) | 2] = 5; // liver in the truth, tumor in the prediction
+  const of = (structure, result) => agreement(counts, structure, PREDICTION, result).dice;
+  assert.equal(of("tumor", { tumors_scored: false }), null);
+  assert.equal(of("tumor", { tumors_scored: true }), 0);
+  assert.equal(of("liver", { tumors_scored: false }), 1);
 });

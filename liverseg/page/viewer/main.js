@@ -3,8 +3,8 @@
 import { fixed } from "./format.js";
 import { createStore } from "./store.js";
 import { createLoader } from "./scan/loader.js";
-import { confusion, overlap } from "./scan/scores.js";
-import { PREDICTION, TRUTH } from "./scan/study.js";
+import { agreement } from "./scan/scores.js";
+import { PREDICTION } from "./scan/study.js";
 import { isThere, PRESETS, showsErrors } from "./picture/look.js";
 import { download } from "./picture/snapshot.js";
 import { createStage, hasThreePlanes, legendOf } from "./picture/stage.js";
@@ -193,14 +193,14 @@ async function save(stage, { state }, palette) {
     ...layers.map((name) => [palette[name], { truth: "ground truth" }[name] || name]),
     ...legendOf(state, palette).filter(plain),
   ];
-  if (value.result?.truth && value.result.predicted) words.push(diceInWords(study, z));
+  if (value.result?.truth && value.result.predicted) words.push(diceInWords(study, z, value.result));
   const blob = await stage.picture({ words, legend });
   download(blob, `liverseg-slice-${z + 1}.png`);
 }
 
-function diceInWords(study, z) {
+function diceInWords(study, z, result) {
   const dice = (counts, structure) =>
-    fixed(overlap(confusion(counts, structure, PREDICTION, TRUTH)).dice, 3);
+    fixed(agreement(counts, structure, PREDICTION, result).dice, 3);
   const both = (counts) => `liver ${dice(counts, "liver")}, tumor ${dice(counts, "tumor")}`;
   return `Dice of this slice: ${both(study.table(z))}   of the scan: ${both(study.total())}`;
 }

@@ -93,6 +93,7 @@ def pack_masks(
     thresholds: tuple[float, float],
     *,
     folder: Path,
+    counts_false: bool = False,
 ) -> dict:
     """The scan with its final masks, of which nothing was measured yet; previews are over.
 
@@ -102,10 +103,12 @@ def pack_masks(
         truth: the ground truth on the same grid, or None; at least one of both is there.
         thresholds: liver's and tumor's, at which `prediction` was made.
         folder: the scan's.
+        counts_false: see `find`.
     """
     result: dict[str, Any] = {
         "predicted": prediction is not None,
         "truth": truth is not None,
+        "tumors_scored": truth is not None and (counts_false or bool(truth.tumor.any())),
         "labels": _write(_in_one_byte(prediction, truth), folder),
         "thresholds": {"liver": thresholds[0], "tumor": thresholds[1]},
         "probability": None,
@@ -122,11 +125,16 @@ def pack_masks(
 
 
 def pack_result(
-    value: dict, findings: Findings, thresholds: tuple[float, float], *, folder: Path
+    value: dict,
+    findings: Findings,
+    thresholds: tuple[float, float],
+    *,
+    folder: Path,
+    counts_false: bool = False,
 ) -> dict:
     """As `pack_masks`, with the list of lesions and, with ground truth, the surface distances."""
     masks = findings.prediction, findings.truth
-    value = pack_masks(value, *masks, thresholds, folder=folder)
+    value = pack_masks(value, *masks, thresholds, folder=folder, counts_false=counts_false)
     numbers = {
         "scores": _surface_scores(findings.scores) if findings.scores else None,
         "lesions": _lesions(findings),

@@ -1,6 +1,6 @@
 // Overlap of two masks, from counts by mask byte (see study.js). Undefined is null, as in Python.
 
-import { LIVER, TUMOR } from "./study.js";
+import { LIVER, TRUTH, TUMOR } from "./study.js";
 
 // The smallest label that belongs to a structure: the tumors are part of the liver.
 export const FIRST_LABEL = { liver: LIVER, tumor: TUMOR };
@@ -42,6 +42,15 @@ export function overlap({ tp, fp, fn }) {
     precision: ratio(tp, tp + fp),
     recall: ratio(tp, tp + fn),
   };
+}
+
+// How a mask agrees with the truth. A truth without tumors says nothing about tumors, unless it was
+// said that there are none (result.tumors_scored).
+export function agreement(counts, structure, mask, result) {
+  if (structure === "tumor" && !result?.tumors_scored) {
+    return { dice: null, precision: null, recall: null };
+  }
+  return overlap(confusion(counts, structure, mask, TRUTH));
 }
 
 function ratio(part, whole) {

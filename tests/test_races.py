@@ -229,10 +229,10 @@ def tab(tmp_path, monkeypatch, engine):
         gates.pass_through("segment")
         yield Step("done", 2, 2, result=masks_of(volume))
 
-    def write_slices(hu, order, levels, folder, write=packing._write_slices):
+    def write_slices(hu, order, folder, write=packing._write_slices):
         if len(order) > 1:
             gates.pass_through("pack")
-        return write(hu, order, levels, folder)
+        return write(hu, order, folder)
 
     def make(case):
         gates.pass_through("make")

@@ -18,7 +18,7 @@ function scan(id) {
     spacing_mm: null,
     slice_mm: null,
     windowed: [0, 255],
-    levels: [[0, 0], [255, 255]],
+    hu_range: [-1024, 3071],
     ct: [file],
     state: "scan",
     previews: [],
@@ -43,7 +43,7 @@ function viewer(context) {
 }
 
 const gone = () => new Response(null, { status: 404 });
-const pixels = () => new Response(gzipSync(Uint8Array.of(1, 1, 1, 1)));
+const pixels = () => new Response(gzipSync(Uint8Array.of(2, 2, 2, 2, 0, 0, 0, 0)));
 
 test("a file of the scan on screen that is gone is an error", async (context) => {
   const { store, loader, answer, errors, settled } = viewer(context);

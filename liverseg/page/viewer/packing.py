@@ -1,10 +1,9 @@
 """A scan and its results as the browser gets them: small JSON and gzipped bytes in files.
 
-The CT travels once, as 8 bits a voxel with most of the levels between -200 and 300 HU, where the
-error is at most 1.3 HU. Slices are stored from the middle outwards, the first one in a file of its
-own, so that it can be looked at while the others are packed and arrive; each as its differences
-from pixel to pixel, which packs to four fifths in half the time. Prediction and truth share a byte:
-prediction + 4 truth.
+The CT travels once, with its exact HU. Slices are stored from the middle outwards, the first one in
+a file of its own, so that it can be looked at while the others are packed and arrive; each as its
+differences from pixel to pixel, see `_write_slices`. Prediction and truth share a byte: prediction
++ 4 truth.
 
 Files stand in a value as Paths; the component makes of them what Gradio serves.
 """
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from ...network.cascade import Step
 
 GZIP_WBITS = 16 + zlib.MAX_WBITS
-# (HU, gray level): linear in between
-CT_LEVELS = ((HU_MIN, 0), (-200, 28), (300, 220), (1500, 250), (HU_MAX, 255))
 
 
 def pack_scan_steps(
@@ -44,7 +41,6 @@ def pack_scan_steps(
         folder: this scan's own, which the page serves.
         case: of a synthetic scan, whose number and difficulty are shown.
     """
-    levels = _levels(volume)
     positions = volume.source.positions_mm if volume.source else None
     order = middle_out(len(volume.hu))
     value: dict[str, Any] = {
@@ -55,7 +51,7 @@ def pack_scan_steps(
         "slice_mm": None if positions is None else [round(float(p[2]), 2) for p in positions],
         "affine": _affine(volume),
         "windowed": list(volume.windowed) if volume.windowed else None,
-        "levels": [list(pair) for pair in levels],
+        "hu_range": [HU_MIN, HU_MAX],
         "ct": [],
         "state": "scan",
         "progress": None,
@@ -63,7 +59,7 @@ def pack_scan_steps(
         "result": None,
     }
     for some in filter(None, (order[:1], order[1:])):
-        file = _write_slices(volume.hu, some, levels, folder)
+        file = _write_slices(volume.hu, some, folder)
         value = {**value, "ct": [*value["ct"], file]}
         yield value
 
@@ -166,26 +162,22 @@ def _in_one_byte(prediction: Segmentation | None, truth: Segmentation | None) ->
     return true if prediction is None else prediction.labels | true
 
 
-def _levels(volume: Volume) -> tuple[tuple[int, int], ...]:
-    """For a picture, whose window was assumed, all levels lie inside it."""
-    if volume.windowed:
-        return (volume.windowed[0], 0), (volume.windowed[1], 255)
-    return CT_LEVELS
+def _write_slices(hu: np.ndarray, order: list[int], folder: Path) -> Path:
+    """Gzipped HU of some slices of (z, y, x) int16, one at a time.
 
-
-def _write_slices(
-    hu: np.ndarray, order: list[int], levels: tuple[tuple[int, int], ...], folder: Path
-) -> Path:
-    """Gzipped gray levels of some slices of (z, y, x) int16 HU, one at a time."""
-    marks, grays = zip(*levels, strict=True)
-    table = np.interp(np.arange(HU_MIN, HU_MAX + 1), marks, grays).round().astype(np.uint8)
+    Each slice is stored as its differences along the rows, the first one from `HU_MIN`, zig-zag
+    coded so that small ones are small numbers whatever their sign (0, -1, 1, -2 as 0, 1, 2, 3):
+    first the low byte of all, then the high byte of all.
+    """
     # differences repeat themselves in air only: looking for anything else would be in vain
     packer = zlib.compressobj(1, wbits=GZIP_WBITS, strategy=zlib.Z_RLE)
     path = folder / f"{secrets.token_hex(16)}.bin"
     with path.open("wb") as file:
         for z in order:
-            gray = np.take(table, hu[z] - np.int16(HU_MIN)).ravel()
-            file.write(packer.compress(np.diff(gray, prepend=np.uint8(0))))
+            steps = np.diff(hu[z].ravel(), prepend=np.int16(HU_MIN))
+            zigzag = ((steps << 1) ^ (steps >> 15)).view(np.uint16)
+            for part in (zigzag, zigzag >> 8):
+                file.write(packer.compress(part.astype(np.uint8).data))
         file.write(packer.flush())
     return path
 

@@ -48,9 +48,9 @@ export function createLoader(store) {
     for (const file of ct) {
       if (study.files.has(file.path)) continue;
       study.files.add(file.path);
-      await readBlocks(file.url, study.area, signal, (_, block) => {
+      await readBlocks(file.url, 2 * study.area, signal, (_, block) => {
         const z = order[study.arrived++];
-        addUp(block, study.slice(study.ct, z));
+        study.unpack(z, block);
         if (study.arrived === 1) {
           study.findBody(z);
           store.touch("body");
@@ -118,12 +118,6 @@ export function createLoader(store) {
   }
 
   return { show };
-}
-
-// Gray levels from their differences, modulo 256.
-function addUp(differences, levels) {
-  let level = 0;
-  for (let i = 0; i < levels.length; i++) levels[i] = level += differences[i];
 }
 
 // Fetches the probability maps of the result, once somebody wants them.

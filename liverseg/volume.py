@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from .sentences import Sentence, say
+
 HU_MIN, HU_MAX = -1024, 3071  # what 12-bit CT can say; everything outside is padding or metal
 BACKGROUND, LIVER, TUMOR = 0, 1, 2
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # affines of NIfTI count to the right and to the front
@@ -203,6 +205,18 @@ def describe(volume: Volume) -> str:
     slices, rows, columns = volume.shape
     count = "1 slice" if slices == 1 else f"{slices} slices"
     return f"{count}, {columns}×{rows}, {_voxels(volume.spacing)}"
+
+
+def name_of(volume: Volume, synthetic: int | None = None) -> Sentence:
+    """What a scan is called wherever it is shown or written: never a patient's name.
+
+    Args:
+        volume: the scan.
+        synthetic: number of the synthetic case that it is.
+    """
+    if synthetic is not None:
+        return say("choice.synthetic_name", number=synthetic)
+    return say("choice.name", slices=say("choice.slices", count=volume.shape[0]))
 
 
 def _voxels(spacing: Spacing | None) -> str:

@@ -493,7 +493,7 @@ def test_json_says_what_it_is_and_what_was_measured(result):
     stored = json.loads(to_json(result))
     assert stored["weights"] == IDENTITY
     assert "not for diagnosis" in stored["disclaimer"]
-    assert stored["notices"] == ["The slices were sorted."]
+    assert stored["notices"][0] == "The slices were sorted."
     assert stored["shape_zyx"] == list(SHAPE)
     assert stored["measurements"]["liver_ml"] == measurements.liver_ml
     assert stored["scores"]["liver"]["dice"] == scores.liver.dice
@@ -526,6 +526,34 @@ def test_csv_holds_the_measured_numbers(result):
     assert value["Weights", "", ""] == IDENTITY
     assert "not for diagnosis" in rows[-1]["value"]
     assert {r["unit"] for r in rows if r["quantity"] == "Liver volume"} == {"mL"}
+
+
+@pytest.mark.parametrize(
+    ("slices", "side", "code"),
+    [
+        ((0, 0), 0, "doubt.no_liver"),
+        ((3, 7), 2, "doubt.small_liver"),
+        ((0, 7), 60, "doubt.cut_liver"),
+        ((2, 8), 60, None),
+    ],
+)
+def test_what_can_be_no_whole_liver_is_said(slices, side, code):
+    labels = np.zeros((10, 64, 64), np.uint8)
+    labels[slice(*slices), :side, :side] = 1
+    volume = Volume(np.zeros(labels.shape, np.int16), Spacing(10.0, 2.0, 2.0))
+    found = find(volume, Segmentation(labels), IDENTITY).notices
+    assert [sentence.code for sentence in found] == [code] * bool(code)
+
+
+def test_the_scan_has_a_name_that_is_no_patients():
+    findings = find(scan(), segmentation(), IDENTITY)
+    for name, named in (
+        (f"CT, {SHAPE[0]} slices", findings),
+        ("Synthetic case 8", replace(findings, synthetic=8)),
+    ):
+        assert json.loads(to_json(named))["scan"] == name
+        assert f"Scan,,,{name}" in to_csv(named).replace('"', "")
+        assert name in report(named)
 
 
 def scored_without_tumors(**how) -> Findings:

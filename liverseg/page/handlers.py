@@ -373,7 +373,9 @@ class Handlers:
             *RESULT,
             **({"viewer": viewer} if viewer else {}),
             no_tumors=Properties.of(visible=has_none, value=study.counts_false),
-            notices=notices(study.volume, study.truth, prediction),
+            notices=findings.notices
+            if findings
+            else notices(study.volume, study.truth, prediction),
             numbers=number_table(findings),
             files=_downloads(study),
             curves=curves,

@@ -260,7 +260,8 @@ class Service:
         about = study.volume, study.prediction, self.engine.identity, study.truth
         with self.called(self.measuring, visitor, basis_of_result(study)):
             findings = find(*about, surfaces=False, counts_false=study.counts_false)
-        return self._found(visitor, study, findings)
+        number = study.case.number if study.case else None
+        return self._found(visitor, study, replace(findings, synthetic=number))
 
     def score_surfaces(self, visitor: str) -> SegmentedStudy:
         """Adds the surface distances, which take longest, to the scores."""

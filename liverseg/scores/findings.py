@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass, field, replace
 
-from ..volume import Segmentation, Volume, notices
+import numpy as np
+
+from ..sentences import say
+from ..volume import Segmentation, Volume, name_of, notices
 from .measurements import Measurements, measure
 from .metrics import Scores, add_surfaces, compare, without_tumors
+
+LEAST_LIVER_ML = 300  # a grown person's has 800 or more, a small child's about this
+CUT_PART = 0.25  # of the largest area: a whole liver ends in less than that
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +26,7 @@ class Findings:
         truth_measurements: of the truth.
         scores: of the prediction against the truth; of tumors only where the truth has some, or
             where it was said that there are none.
+        synthetic: number of the synthetic case; None for an upload.
     """
 
     volume: Volume
@@ -29,11 +36,30 @@ class Findings:
     truth: Segmentation | None = None
     truth_measurements: Measurements | None = field(default=None, repr=False)
     scores: Scores | None = field(default=None, repr=False)
+    synthetic: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the scan; see `name_of`."""
+        return name_of(self.volume, self.synthetic)
 
     @property
     def notices(self) -> list[str]:
         """What was assumed or chosen for the person, each sentence once."""
-        return notices(self.volume, self.truth, self.prediction)
+        return [*notices(self.volume, self.truth, self.prediction), *self._doubts()]
+
+    def _doubts(self) -> list[str]:
+        """Why what was found may be no whole liver."""
+        areas = np.count_nonzero(self.prediction.labels, axis=(1, 2))
+        if not areas.any():
+            return [say("doubt.no_liver")]
+        found: list[str] = []
+        liver_ml = self.measurements.liver_ml
+        if liver_ml is not None and liver_ml < LEAST_LIVER_ML:
+            found.append(say("doubt.small_liver", ml=round(liver_ml)))
+        if len(areas) > 1 and max(areas[0], areas[-1]) > CUT_PART * areas.max():
+            found.append(say("doubt.cut_liver"))
+        return found
 
     def with_surfaces(self) -> "Findings":
         """The same with surface distances, which take longest, among the scores."""

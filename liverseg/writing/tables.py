@@ -72,6 +72,7 @@ def to_json(findings: Findings) -> str:
     volume, scores = findings.volume, findings.scores
     report = {
         "disclaimer": DISCLAIMER,
+        "scan": findings.name,
         "weights": findings.identity,
         "conventions": CONVENTIONS,
         "shape_zyx": list(volume.shape),
@@ -91,6 +92,7 @@ def to_csv(findings: Findings) -> str:
     writer.writerows(_measurement_lines(findings.measurements))
     if findings.scores:
         writer.writerows(_score_lines(findings.scores))
+    writer.writerow(("Scan", "", "", findings.name, ""))
     writer.writerow(("Weights", "", "", findings.identity, ""))
     for sentence in [*findings.notices, DISCLAIMER]:
         writer.writerow(("Note", "", "", sentence, ""))

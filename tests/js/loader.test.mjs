@@ -14,6 +14,7 @@ function scan(id) {
   const file = { path: `${id}.bin`, url: `files/${id}.bin` };
   return {
     id,
+    name: id,
     shape: [1, 2, 2],
     spacing_mm: null,
     slice_mm: null,
@@ -38,43 +39,47 @@ function viewer(context) {
   context.mock.method(console, "error", (error) => errors.push(error));
   const store = createStore({ phase: "empty", study: null, value: null });
   const answer = (id, response) => requests.get(`files/${id}.bin`).resolve(response);
-  const settled = () => new Promise((done) => setTimeout(done, 20));
-  return { store, loader: createLoader(store), answer, errors, requests, settled };
+  const asked = (id) => until(() => requests.has(`files/${id}.bin`));
+  return { store, loader: createLoader(store), answer, asked, errors, requests };
+}
+
+async function until(condition) {
+  const end = Date.now() + 10_000;
+  while (!condition() && Date.now() < end) await new Promise((done) => setTimeout(done, 2));
+  assert.ok(condition());
 }
 
 const gone = () => new Response(null, { status: 404 });
 const pixels = () => new Response(gzipSync(Uint8Array.of(2, 2, 2, 2, 0, 0, 0, 0)));
 
 test("a file of the scan on screen that is gone is an error", async (context) => {
-  const { store, loader, answer, errors, settled } = viewer(context);
+  const { store, loader, answer, asked, errors } = viewer(context);
   loader.show(scan("first"));
-  await settled();
+  await asked("first");
   answer("first", gone());
-  await settled();
-  assert.equal(store.state.phase, "error");
+  await until(() => store.state.phase === "error");
   assert.equal(errors.length, 1);
 });
 
 test("a file of a scan that another replaced is none, whenever its answer comes", async (context) => {
-  const { store, loader, answer, errors, settled } = viewer(context);
+  const { store, loader, answer, asked, errors } = viewer(context);
   loader.show(scan("first"));
-  await settled();
+  await asked("first");
   answer("first", gone()); // and before anybody has looked at the answer
   loader.show(scan("second"));
-  await settled();
+  await asked("second");
   answer("second", pixels());
-  await settled();
+  await until(() => store.state.phase === "scan");
   assert.deepEqual(errors, []);
-  assert.equal(store.state.phase, "scan");
   assert.deepEqual([...store.state.study.ct], [1, 2, 3, 4]);
 });
 
 test("requests of a scan that another replaced are given up", async (context) => {
-  const { loader, requests, settled } = viewer(context);
+  const { loader, asked, requests } = viewer(context);
   loader.show(scan("first"));
-  await settled();
+  await asked("first");
   loader.show(scan("second"));
   assert.ok(requests.get("files/first.bin").signal.aborted);
-  await settled();
+  await asked("second");
   assert.ok(!requests.get("files/second.bin").signal.aborted);
 });

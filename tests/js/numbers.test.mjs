@@ -10,7 +10,7 @@ import { linkedCase, linkTo } from "../../liverseg/page/viewer/lessons/links.js"
 import { components, grown, hd95 } from "../../liverseg/page/viewer/scan/masks3d.js";
 import { niftiFile } from "../../liverseg/page/viewer/scan/nifti.js";
 import { planesOf, toPicture, toVoxel, voxelIndex } from "../../liverseg/page/viewer/scan/planes.js";
-import { agreement, confusion, overlap, voxels } from "../../liverseg/page/viewer/scan/scores.js";
+import { agreement, confusion, mostLiver, nextError, overlap, voxels, worstSlice } from "../../liverseg/page/viewer/scan/scores.js";
 import { diceCurves, levelOf, relabel } from "../../liverseg/page/viewer/scan/thresholds.js";
 import { middleOut, PREDICTION, Study, TRUTH } from "../../liverseg/page/viewer/scan/study.js";
 import { outlines } from "../../liverseg/page/viewer/picture/contours.js";
@@ -207,4 +207,22 @@ test("a truth without tumors says nothing about tumors unless it was said that t
   assert.equal(of("tumor", { tumors_scored: false }), null);
   assert.equal(of("tumor", { tumors_scored: true }), 0);
   assert.equal(of("liver", { tumors_scored: false }), 1);
+});
+
+test("the slices with the most liver, the next error and the lowest Dice", () => {
+  const study = new Study({ id: "made", shape: [4, 2, 2], spacing_mm: null, slice_mm: null, windowed: null, hu_range: [-1024, 3071] });
+  assert.equal(mostLiver(study), 2); // none: the middle one
+  assert.equal(nextError(study, "liver", 0), null);
+  assert.equal(worstSlice(study, "liver"), null);
+  const set = (z, found, real) => {
+    study.setLabels(z, PREDICTION, found);
+    study.setLabels(z, TRUTH, real);
+  };
+  set(0, [1, 1, 1, 1], [1, 1, 1, 1]);
+  set(1, [1, 1, 1, 0], [1, 1, 1, 1]);
+  set(3, [0, 1, 0, 0], [1, 1, 0, 0]);
+  assert.equal(mostLiver(study), 0);
+  assert.deepEqual([0, 1, 2, 3].map((z) => nextError(study, "liver", z)), [1, 3, 3, 1]);
+  assert.equal(worstSlice(study, "liver"), 3);
+  assert.equal(nextError(study, "tumor", 0), null);
 });

@@ -22,7 +22,7 @@ import numpy as np
 from ...scores.findings import Findings
 from ...scores.measurements import Lesion
 from ...scores.metrics import Scores
-from ...volume import HU_MAX, HU_MIN, Probability, Segmentation, Volume, affine_of
+from ...volume import HU_MAX, HU_MIN, Probability, Segmentation, Volume, affine_of, name_of
 from ..synthetic_case import SyntheticCase
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def pack_scan_steps(
     value: dict[str, Any] = {
         "id": secrets.token_hex(8),
         "case": asdict(case) if case else None,
+        "name": name_of(volume, case.number if case else None),
         "shape": list(volume.shape),
         "spacing_mm": list(volume.spacing) if volume.spacing else None,
         "slice_mm": None if positions is None else [round(float(p[2]), 2) for p in positions],

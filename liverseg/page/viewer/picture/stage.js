@@ -175,9 +175,9 @@ export function legendOf(state, palette) {
   const { layers, value, structure, lesson, allowed, compared } = state;
   const entries = [];
   if (compared || showsErrors(state)) {
-    entries.push([palette.true_positive, `${structure} found`]);
-    entries.push([palette.false_positive, `not ${structure}, but marked`]);
-    entries.push([palette.false_negative, `${structure} missed`]);
+    entries.push([palette.true_positive, `${structure}: found`]);
+    entries.push([palette.false_positive, `${structure}: false positive`]);
+    entries.push([palette.false_negative, `${structure}: missed`]);
   }
   if (layers.probability.on && !allowed && isThere("probability", value)) {
     const ramp = `linear-gradient(90deg, ${palette.probability.join(", ")})`;
@@ -198,6 +198,7 @@ function writeWords(root, store) {
   const part = (name) => root.querySelector(`.lv-${name}`);
   store.on(["study", "z"], () => {
     const { study, z } = state;
+    part("name").textContent = study ? study.name : "";
     part("slice").textContent = study ? `Slice ${z + 1} / ${study.slices}` : "";
     const mm = study ? study.positionMm(z) : null;
     part("position").textContent = mm === null ? "" : `${fixed(mm, 1)} mm`;

@@ -14,7 +14,7 @@ const MASK_BYTES = 64; // how many values a byte of masks can have
 export class Study {
   constructor(value) {
     const [slices, height, width] = value.shape;
-    Object.assign(this, { id: value.id, slices, height, width, area: height * width });
+    Object.assign(this, { id: value.id, name: value.name, slices, height, width, area: height * width });
     this.spacing = value.spacing_mm && {
       z: value.spacing_mm[0],
       y: value.spacing_mm[1],

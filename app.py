@@ -77,6 +77,13 @@ class Page:
             self.series = Choice(label=say("label.series"), visible=False, elem_id="series")
             hint = say("page.truth_hint")
             self.truth = upload_box(say("label.truth"), hint, elem_id="truth")
+            with gr.Row(elem_id="clear"):
+                self.clear_scan = gr.Button(
+                    say("label.clear_scan"), size="sm", visible=False, elem_id="clear-scan"
+                )
+                self.clear_truth = gr.Button(
+                    say("label.clear_truth"), size="sm", visible=False, elem_id="clear-truth"
+                )
             self.no_tumors = gr.Checkbox(
                 False, label=say("label.no_tumors"), visible=False, elem_id="no-tumors"
             )
@@ -129,6 +136,8 @@ class Page:
         on(self.visitor.arrive, do.arrive)
         on(self.scan.upload, do.open_scan, self.scan)
         on(self.truth.upload, do.open_truth, self.truth)
+        on(self.clear_scan.click, do.clear_scan)
+        on(self.clear_truth.click, do.clear_truth)
         on(self.no_tumors.input, do.count_false, self.no_tumors)
         on(self.series.input, do.open_series, self.series)
         on(self.example.click, do.open_synthetic, self.seed)
@@ -159,6 +168,7 @@ class Page:
     def _widgets(self) -> list[Any]:
         """All that a handler may change."""
         panel = [self.panel, self.scan, self.series, self.truth, self.no_tumors, self.segment]
+        panel += [self.clear_scan, self.clear_truth]
         bar = [self.status, self.cancel]
         results = [self.notices, self.numbers, self.curves, self.surfaces, self.files]
         return [*panel, *bar, self.viewer, *results]

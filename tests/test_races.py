@@ -166,7 +166,18 @@ class Tab:
 
 
 WIDGETS = (
-    *("panel", "no_tumors", "scan", "series", "truth", "segment", "status", "cancel"),
+    *(
+        "panel",
+        "no_tumors",
+        "clear_scan",
+        "clear_truth",
+        "scan",
+        "series",
+        "truth",
+        "segment",
+        "status",
+        "cancel",
+    ),
     *("viewer", "notices", "numbers", "curves", "surfaces", "files"),
 )
 # each event by a name: the handler, and its inputs
@@ -187,6 +198,8 @@ EVENTS = {
     "cancel": ("cancel",),
     "surfaces": ("draw_surfaces",),
     "file": ("make_file", SimpleNamespace(kind="json")),
+    "clear": ("clear_scan",),
+    "clear truth": ("clear_truth",),
     "arrive": ("arrive", SimpleNamespace(had=True)),
 }
 GATES = {
@@ -356,7 +369,7 @@ SECONDS = {
     ),
     "scored": (
         *("scan b", "no scan", "case", "other truth", "no truth"),
-        *("run", "cancel", "arrive", "surfaces", "file"),
+        *("run", "cancel", "arrive", "surfaces", "file", "clear", "clear truth"),
     ),
 }
 PAIRS = [
@@ -421,6 +434,8 @@ def expected(state, first, gate, second):
     now = {"opened": ("a", None, False), "scored": ("a", "other truth", True)}.get(
         state, (None, None, False)
     )
+    if second == "clear":
+        return None, None, False
     is_pending = gate in ("read scan", "make")  # the scan of the first one is not open yet
     asks = second in OPENS or second in ("no scan", "two scans")
     if first in OPENS and not (is_pending and (asks or second == "cancel")):
@@ -434,6 +449,9 @@ def expected(state, first, gate, second):
         if second == "series" and first in OPENS and not is_pending:
             return now  # none of the two scans waits any more
         return new_scan(second)
+    if second == "clear truth":
+        waits = first in OPENS and is_pending  # and has a truth of its own, if any
+        now = now if waits else (now[0], None, now[2])
     if second == "other truth" and now[0]:
         waits = (first == "synthetic" and is_pending) or first == "two scans"
         now = now if waits else (now[0], "other truth", now[2])

@@ -546,7 +546,7 @@ def test_errors_are_colored_as_python_counts_them(viewer, case, structure):
     ]
     shares = np.array(found) / sum(found)
     np.testing.assert_allclose(shares, np.array(counts) / sum(counts), atol=0.03)
-    assert f"{structure} missed" in text(viewer, ".lv-legend")
+    assert f"{structure}: missed" in text(viewer, ".lv-legend")
 
 
 def test_the_heat_map_shows_the_probability(viewer):
@@ -1049,6 +1049,7 @@ def test_a_link_to_no_case_says_so(viewer):
 
 
 def test_errors_are_not_shown_where_there_is_nothing_to_compare(viewer):
+    show(viewer, "result")  # goes to the liver
     show(viewer, "truth", "scan")
     without = colors(viewer)
     show(viewer, "result")

@@ -195,7 +195,7 @@ class Handlers:
             yield bound(study, "scan", "truth", truth=said(say("page.truth_read")))
             yield self._results(study)
             if isinstance(study, SegmentedStudy):
-                yield from self._scored(visitor)
+                yield from self._scored(visitor, study)
 
     def _taken(self, visitor: str, upload: Any) -> Upload:
         """The files of an upload box, or of a program."""
@@ -223,7 +223,41 @@ class Handlers:
         study = self.service.count_false(visitor, bool(counts_false))
         yield self._results(study)
         if isinstance(study, SegmentedStudy):
-            yield from self._scored(visitor)
+            yield from self._scored(visitor, study)
+
+    # Taking away
+
+    def clear_scan(self, visitor: str) -> Values:
+        """An empty page."""
+        study = self.service.clear_scan(visitor)
+        return {
+            **self._rest(study),
+            **bound(
+                study,
+                "scan",
+                scan=said(""),
+                truth=said(""),
+                series=Properties.of(visible=False),
+                no_tumors=Properties.of(visible=False, value=False),
+                viewer=None,
+                notices=[],
+                numbers=[],
+                files=_downloads(study),
+                curves=None,
+                surfaces=None,
+                **_clearable(study),
+            ),
+        }
+
+    @job("truth")
+    def clear_truth(self, visitor: str) -> Iterator[Values]:
+        """The page without a ground truth."""
+        study = self.service.clear_truth(visitor)
+        yield {"truth": said("")}
+        if isinstance(study, OpenedStudy):
+            yield {**self._results(study), **self._surfaces_wanted(study)}
+        if isinstance(study, SegmentedStudy):
+            yield from self._scored(visitor, study)  # measuring may have been under way
 
     # Segmenting
 
@@ -252,7 +286,7 @@ class Handlers:
                 yield from self._shown(visitor)
                 raise
             yield from self._shown(visitor)
-            yield from self._scored(visitor)
+            yield from self._scored(visitor, study)
 
     def _segmented(self, visitor: str, request: Basis) -> Iterator[Values]:
         def now(**values: Any) -> Values:
@@ -271,11 +305,12 @@ class Handlers:
                     done = {"stage": step.stage, "done": step.done, "total": step.total}
                     yield now(**({"viewer": value} if value else {}), status=done)
 
-    def _scored(self, visitor: str) -> Iterator[Values]:
-        """The page with more and more numbers about its result."""
-        for add in (self.service.score, self.service.score_surfaces):
-            yield self._results(study := add(visitor))
-        yield self._surfaces_wanted(study)
+    def _scored(self, visitor: str, begun: Study) -> Iterator[Values]:
+        """The page with more and more numbers about the result of a study."""
+        with self.service.about(visitor, Basis(begun, "scan")):
+            for add in (self.service.score, self.service.score_surfaces):
+                yield self._results(study := add(visitor))
+            yield self._surfaces_wanted(study)
 
     def cancel(self, visitor: str) -> Iterator[Values]:
         """Stops the work; what was there before is there again."""
@@ -379,6 +414,7 @@ class Handlers:
             numbers=number_table(findings),
             files=_downloads(study),
             curves=curves,
+            **_clearable(study),
         )
 
     def _packed(self, study: OpenedStudy) -> dict | None:
@@ -446,6 +482,15 @@ def full_disk(error: Exception) -> Sentence | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return say("upload.no_room")
     return None
+
+
+def _clearable(study: Study) -> dict:
+    """The buttons that take something away, where there is something."""
+    has_truth = isinstance(study, OpenedStudy) and study.truth is not None
+    return {
+        "clear_scan": Properties.of(visible=isinstance(study, OpenedStudy)),
+        "clear_truth": Properties.of(visible=has_truth),
+    }
 
 
 def _downloads(study: Study) -> dict:

@@ -190,6 +190,24 @@ class Service:
         study = self.visitors.update(visitor, take)
         return study if files is None else self._read_truth(visitor, study, files)
 
+    def clear_scan(self, visitor: str) -> Study:
+        """Takes away the visitor's scan with all that belongs to it, and ends the work on it."""
+        study = self.visitors.clear(visitor)
+        self.jobs.stop(visitor)
+        return study
+
+    def clear_truth(self, visitor: str) -> Study:
+        """Takes away the ground truth, also one that is being read or waits for its scan."""
+        waiting = self.visitors.begun(visitor).waiting_truth
+
+        def change(now: Study) -> Study:
+            now = replace(now, waiting_truth=None, asked_truth=None)
+            return now.with_truth(None) if isinstance(now, OpenedStudy) else now
+
+        study = self.visitors.update(visitor, change)
+        _remove(waiting)
+        return study
+
     def ask_run(self, visitor: str, study: OpenedStudy | None = None) -> Basis:
         """Notes that a scan is to be segmented, which may have to wait.
 

@@ -128,8 +128,8 @@ class OpenedStudy(Study):
         truth = self.truth.nbytes if self.truth else 0
         return super().nbytes + self.volume.hu.nbytes + truth
 
-    def with_truth(self, truth: Segmentation) -> "OpenedStudy":
-        """The study with a ground truth, which nothing was scored against yet."""
+    def with_truth(self, truth: Segmentation | None) -> "OpenedStudy":
+        """The study with a ground truth, which nothing was scored against yet, or with none."""
         return replace(self, truth=truth, counts_false=False)
 
     def segmented(self, prediction: Segmentation) -> "SegmentedStudy":
@@ -155,7 +155,7 @@ class SegmentedStudy(OpenedStudy):
         """See `Study`."""
         return super().nbytes + self.prediction.nbytes
 
-    def with_truth(self, truth: Segmentation) -> "SegmentedStudy":
+    def with_truth(self, truth: Segmentation | None) -> "SegmentedStudy":
         """See `OpenedStudy`."""
         findings = self.findings and replace(
             self.findings, truth=truth, truth_measurements=None, scores=None
@@ -379,6 +379,16 @@ class Visitors:
                 visitor.replaced.append((study.served, time.monotonic()))
                 _remove_replaced(visitor, MOST_REPLACED)
             return changed
+
+    def clear(self, key: str) -> Study:
+        """Takes away all that the visitor has open; what is asked for is dropped too."""
+        served = new_folder(self._served)
+        before = self.begun(key)
+        study = self.update(key, lambda _: Study(served=served))
+        for waiting in (before.waiting, before.waiting_truth):
+            if waiting is not None:
+                shutil.rmtree(waiting, ignore_errors=True)
+        return study
 
     def close(self, key: str) -> None:
         """Frees all that was the visitor's, in memory and on disk."""

@@ -79,10 +79,18 @@ class Page:
             self.truth = upload_box(say("label.truth"), hint, elem_id="truth")
             with gr.Row(elem_id="clear"):
                 self.clear_scan = gr.Button(
-                    say("label.clear_scan"), size="sm", visible=False, elem_id="clear-scan"
+                    say("label.clear_scan"),
+                    size="sm",
+                    min_width=80,
+                    visible=False,
+                    elem_id="clear-scan",
                 )
                 self.clear_truth = gr.Button(
-                    say("label.clear_truth"), size="sm", visible=False, elem_id="clear-truth"
+                    say("label.clear_truth"),
+                    size="sm",
+                    min_width=80,
+                    visible=False,
+                    elem_id="clear-truth",
                 )
             self.no_tumors = gr.Checkbox(
                 False, label=say("label.no_tumors"), visible=False, elem_id="no-tumors"

@@ -177,7 +177,10 @@ function firstWindow(study) {
 // After a run the slice with the most liver is shown, unless the person has looked around.
 function goToLiver({ state, on }, actions) {
   let first = null; // where the scan was before its run
-  on(["study"], () => (first = null));
+  on(["study"], () => {
+    const { study, value, z } = state;
+    first = study && value.state === "scan" && !value.result?.predicted ? z : null;
+  });
   on(["phase"], () => {
     const { study, phase, z, allowed } = state;
     if (phase === "scan" || phase === "preview") first ??= z;

@@ -1049,6 +1049,7 @@ def test_a_link_to_no_case_says_so(viewer):
 
 
 def test_errors_are_not_shown_where_there_is_nothing_to_compare(viewer):
+    show(viewer, "truth", "scan")
     show(viewer, "result")  # goes to the liver
     show(viewer, "truth", "scan")
     without = colors(viewer)

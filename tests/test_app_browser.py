@@ -345,6 +345,21 @@ def test_a_truth_that_is_read_while_another_scan_is_opened_is_not_laid_on_that_o
     expect(visitor.page.get_by_test_id("toast-text")).to_have_count(0)
 
 
+def test_truth_and_scan_can_be_removed(visitor, case):
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.open_truth(case / "MASKS_DICOM.zip")
+    expect(visitor.page.locator(".lv-name")).to_have_text("CT, 16 slices")
+    visitor.page.click("#clear-truth")
+    expect(visitor.page.locator("#clear-truth")).to_be_hidden(timeout=PATIENCE_MS)
+    expect(visitor.page.locator("#truth .status")).to_be_empty()
+    expect(visitor.page.locator("[data-layer=truth] button")).to_be_disabled()
+    visitor.page.click("#clear-scan")
+    expect(visitor.page.locator('.lv[data-phase="empty"]')).to_be_visible(timeout=PATIENCE_MS)
+    expect(visitor.page.locator("#scan .status")).to_be_empty()
+    expect(visitor.page.locator("#segment")).to_be_disabled()
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+
+
 def test_who_waits_sees_a_place_in_the_queue_in_our_words(
     chromium, served, slow_networks, tmp_path
 ):

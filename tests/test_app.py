@@ -84,9 +84,9 @@ def predicted(served, monkeypatch):
     return counts
 
 
-def analyze(client, scan, truth=None, series=None):
+def analyze(client, scan, truth=None, choose=None):
     files = [[handle_file(path) for path in paths] if paths else None for paths in (scan, truth)]
-    return client.predict(*files, series, api_name="/segment")
+    return client.predict(*files, choose, api_name="/segment")
 
 
 def test_the_endpoint_gives_what_the_package_gives(client, case):

@@ -267,10 +267,10 @@ def test_the_page_asks_which_of_two_scans_it_shall_show(visitor, tmp_path):
         volume, _ = make_phantom(seed, shape=(slices, 64, 64))
         write_dicom(volume, tmp_path / "both" / str(seed))
     visitor.give("scan", tmp_path / "both", kind="folder")
-    choice = visitor.page.locator("#series label", has_text="14 slices")
+    choice = visitor.page.locator("#choice label", has_text="14 slices")
     choice.click(timeout=PATIENCE_MS)
     expect(visitor.page.locator("#scan .status")).to_contain_text("14 slices, 64×64")
-    expect(visitor.page.locator("#series")).to_be_hidden()
+    expect(visitor.page.locator("#choice")).to_be_hidden()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from liverseg.errors import Replaced, SeveralSeries, TooLarge, UploadError
+from liverseg.errors import ChoiceNeeded, Replaced, TooLarge, UploadError
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
 from liverseg.page import handlers, service
@@ -84,10 +84,10 @@ def test_only_the_last_of_several_waiting_uploads_is_kept(opened, tmp_path):
         assert len(files_in(opened)) == count
     for name in "ab":
         two = [*series(4), *series(5, SeriesInstanceUID="1.2.3")]
-        with pytest.raises(SeveralSeries):
+        with pytest.raises(ChoiceNeeded):
             opened.open_scan("bob", Received(write(two, tmp_path / name)))
         assert len(files_in(opened)) == 3 + 9
-    assert opened.open_series("bob", 1).volume.shape[0] == 4
+    assert opened.answer("bob", "scan=1").volume.shape[0] == 4
     assert len(files_in(opened)) == 3
 
 
@@ -116,13 +116,13 @@ class Leaves:
     def __init__(self, happens):
         self.happens, self.answers = happens, []
 
-    def read_scan(self, paths, series=None, *, wanted):
+    def read_scan(self, paths, answers=(), *, wanted):
         self.read_truth(paths, None, wanted=wanted)
 
     def close(self):
         pass
 
-    def read_truth(self, paths, volume, *, wanted):
+    def read_truth(self, paths, volume, answers=(), *, wanted):
         for happens in (lambda: None, self.happens):
             happens()
             self.answers.append(wanted())

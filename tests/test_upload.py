@@ -16,9 +16,9 @@ from PIL import Image
 
 from liverseg.errors import (
     BrokenFile,
+    ChoiceNeeded,
     NoDecoder,
     NotAScan,
-    SeveralSeries,
     TooLarge,
     UploadError,
 )
@@ -237,7 +237,7 @@ def test_what_is_announced_counts_for_the_whole_upload(tmp_path, monkeypatch, co
     other = changed(enhanced(6), SeriesInstanceUID="1.2.3")
     folder = write([enhanced(5), other], tmp_path / "scan")
     monkeypatch.setattr(budget, "LIMITS", replace(limits.LIMITS, **{cost: most}))
-    with pytest.raises(SeveralSeries):
+    with pytest.raises(ChoiceNeeded):
         read_scan(folder)
     monkeypatch.setattr(budget, "LIMITS", replace(limits.LIMITS, **{cost: least - 1}))
     with pytest.raises(TooLarge) as refused:

@@ -21,11 +21,11 @@ from PIL import Image
 
 from liverseg.errors import (
     BrokenFile,
+    ChoiceNeeded,
     NotAScan,
     OverBudget,
     ReadingStopped,
     Replaced,
-    SeveralSeries,
     TooLarge,
     WrongModality,
 )
@@ -97,8 +97,8 @@ SCANS = {
     headers_of_many_elements: TooLarge,
     jpeg_of_many_scans: BrokenFile,
     runs_of_one: BrokenFile,
-    many_orientations: SeveralSeries,
-    two_phases: SeveralSeries,
+    many_orientations: ChoiceNeeded,
+    two_phases: ChoiceNeeded,
 }
 
 
@@ -200,13 +200,13 @@ def test_a_truth_is_read_as_in_this_process(readers, volume, tmp_path):
 def test_of_several_scans_a_person_chooses(readers, tmp_path):
     two = [*series(4), *series(5, SeriesInstanceUID="1.2.3")]
     path = write(two, tmp_path / "two")
-    with pytest.raises(SeveralSeries) as found:
+    with pytest.raises(ChoiceNeeded) as found:
         readers.read_scan(path)
-    with pytest.raises(SeveralSeries) as expected:
+    with pytest.raises(ChoiceNeeded) as expected:
         upload.read_scan(path)
-    assert found.value.choices == expected.value.choices
-    assert [one.code for one in found.value.choices] == ["choice.scan_spaced"] * 2
-    assert readers.read_scan(path, 1).shape[0] == 4
+    assert found.value.choice == expected.value.choice
+    assert [one.code for one in found.value.choice.options] == ["choice.scan_spaced"] * 2
+    assert readers.read_scan(path, "scan=1").shape[0] == 4
 
 
 def test_a_refusal_is_that_of_this_process(readers, tmp_path):
@@ -227,7 +227,7 @@ import mmap, os, signal, socket
 from liverseg.reading import limits, upload, worker_process
 def spin():
     while True: pass
-def read_scan(paths, *, series, budget):
+def read_scan(paths, *, choose, budget):
     {}
 worker_process.read_scan = read_scan
 worker_process.serve(socket.socket(fileno=os.dup(0)))

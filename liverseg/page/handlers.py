@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..errors import SeveralSeries, UploadError
+from ..errors import ChoiceNeeded, UploadError
+from ..reading.choice import Choice
 from ..sentences import Sentence, say
 from ..volume import describe, notices
 from .downloads import KINDS, offered
@@ -80,16 +81,14 @@ class Handlers:
 
     @job("reading")
     def open_scan(self, visitor: str, upload: Any) -> Iterator[Values]:
-        """Shows an uploaded scan, asks which of its series it shall be, or says what is wrong."""
+        """Shows an uploaded scan, asks what it is, or says what is wrong."""
         try:
             self.service.open_scan(visitor, self._taken(visitor, upload))
-        except SeveralSeries as error:
-            choices = [(text, k) for k, text in enumerate(error.choices)]
-            asked = Properties.of(choices=choices, value=None, visible=True)
-            yield {"scan": said(str(error)), "series": asked}
+        except ChoiceNeeded as error:
+            yield {"scan": said(str(error)), "choice": asking(error.choice)}
             return
         except UploadError as error:
-            yield {"scan": refused(str(error)), "series": Properties.of(visible=False)}
+            yield {"scan": refused(str(error)), **self._asked(visitor)}
             return
         except Exception as error:
             yield {"scan": refused(full_disk(error) or say("page.not_read"))}
@@ -97,10 +96,18 @@ class Handlers:
         yield from self._uploaded(visitor)
 
     @job("reading")
-    def open_series(self, visitor: str, series: Any) -> Iterator[Values]:
-        """Shows the chosen series."""
-        self.service.open_series(visitor, int(series))
-        yield from self._uploaded(visitor)
+    def answer(self, visitor: str, chosen: Any) -> Iterator[Values]:
+        """Goes on with an upload about which something was asked."""
+        before = self.service.visitors.of(visitor)
+        box = "scan" if before and before.asked_of_scan else "truth"
+        try:
+            self.service.answer(visitor, str(chosen))
+        except ChoiceNeeded as error:
+            yield {box: said(str(error)), "choice": asking(error.choice)}
+        except UploadError as error:
+            yield {box: refused(str(error)), **self._asked(visitor)}
+        else:
+            yield from self._uploaded(visitor) if box == "scan" else self._with_truth(visitor)
 
     @job("reading")
     def open_synthetic(self, visitor: str, seed: Any) -> Iterator[Values]:
@@ -128,18 +135,32 @@ class Handlers:
         """Lays an uploaded ground truth on the scan; scores the result that is there."""
         try:
             study = self.service.open_truth(visitor, self._taken(visitor, upload))
+        except ChoiceNeeded as error:
+            yield {"truth": said(str(error)), "choice": asking(error.choice)}
+            return
         except UploadError as error:
-            yield {"truth": refused(str(error))}
+            yield {"truth": refused(str(error)), **self._asked(visitor)}
             return
         except Exception as error:
             yield {"truth": refused(full_disk(error) or say("page.not_read"))}
             raise
-        if not isinstance(study, OpenedStudy):
+        if isinstance(study, OpenedStudy):
+            yield from self._with_truth(visitor)
+        else:
             yield {"truth": said(say("page.truth_waits"))}
-            return
-        yield {**self._results(visitor), "truth": said(say("page.truth_read"))}
+
+    def _with_truth(self, visitor: str) -> Iterator[Values]:
+        """The page with a ground truth that was just read, or is not wanted."""
+        study = self.service.opened_study(visitor)
+        words = said(say("page.truth_read") if study.truth is not None else "")
+        yield {**self._results(visitor), "truth": words, **self._asked(visitor)}
         if isinstance(study, SegmentedStudy):
             yield from self._scored(visitor)
+
+    def _asked(self, visitor: str) -> Values:
+        """The control for what has to be chosen, or none."""
+        study = self.service.visitors.of(visitor)
+        return {"choice": asking(study.asked if study else None)}
 
     def _taken(self, visitor: str, upload: Any) -> Upload:
         """The files of an upload box, or of a program."""
@@ -149,14 +170,16 @@ class Handlers:
 
     def _uploaded(self, visitor: str) -> Iterator[Values]:
         """The page with an uploaded scan, and the ground truth that waited for it."""
-        refusal = None
+        answer = None
         try:
             self.service.open_waiting_truth(visitor)
+        except ChoiceNeeded as error:
+            answer = said(str(error))
         except UploadError as error:
-            refusal = refused(str(error))
+            answer = refused(str(error))
         yield from self._opened(visitor)
-        if refusal:
-            yield {"truth": refusal}
+        if answer:
+            yield {"truth": answer}
 
     def _opened(self, visitor: str) -> Iterator[Values]:
         """The page with a scan that was just read: its middle slice first."""
@@ -252,7 +275,7 @@ class Handlers:
             **self._rest(visitor),
             **self._results(visitor),
             "scan": said(describe(study.volume)),
-            "series": Properties.of(visible=False),
+            **self._asked(visitor),
             "truth": said(say("page.truth_read") if study.truth is not None else ""),
             "surfaces": self._surfaces_wanted(visitor) if is_segmented else None,
         }
@@ -294,26 +317,29 @@ class Handlers:
 
     # For programs
 
-    def analyze(self, visitor: str, scan: Any, truth: Any, series: Any) -> Iterator[Values]:
+    def analyze(self, visitor: str, scan: Any, truth: Any, choose: Any) -> Iterator[Values]:
         """Segments a scan and, with ground truth, scores the result.
 
         Args:
             visitor: a program; each call is one of its own.
             scan: files or a zip of one CT: DICOM, NIfTI, PNG or JPG.
             truth: its ground truth, or None.
-            series: which scan, where there are several; None otherwise.
+            choose: answers where the files can be read in several ways, such as "scan=1"; the error
+                that comes without them lists them. "truth=0" uses masks beside the scan.
 
         Returns:
             the report as JSON, and the labels (0 background, 1 liver, 2 tumor) as NIfTI, or as a
             zip of PNG for pictures. Before, in place of the report: {"place", "of"} while the call
             waits for its turn, {"stage", "done", "total"} while the networks work.
         """
-        service = self.service
+        service, answers = self.service, str(choose or "")
         if truth:
-            service.open_truth(visitor, self._taken(visitor, {"handles": truth}))
-        series = None if series is None else int(series)
-        service.open_scan(visitor, self._taken(visitor, {"handles": scan or []}), series)
-        service.open_waiting_truth(visitor)
+            service.open_truth(visitor, self._taken(visitor, {"handles": truth}), answers)
+        try:
+            service.open_scan(visitor, self._taken(visitor, {"handles": scan or []}), answers)
+            service.open_waiting_truth(visitor)
+        except ChoiceNeeded as needed:
+            raise UploadError(needed.choice.with_answers) from None
         with service.turn(service.segmenting, visitor) as turn:
             for place, count in turn.places():
                 yield {"report": {"place": place, "of": count}}
@@ -329,6 +355,14 @@ class Handlers:
         )
         report = json.loads(report_file.read_text(encoding="utf-8"))
         yield {"report": report, "labels": labels_file}
+
+
+def asking(choice: Choice | None) -> Properties:
+    """The control with a choice; hidden where there is none."""
+    if choice is None:
+        return Properties.of(visible=False)
+    options = list(zip(choice.options, choice.answers, strict=True))
+    return Properties.of(choices=options, label=choice.asked, value=None, visible=True)
 
 
 def full_disk(error: Exception) -> Sentence | None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..errors import NothingOpen, NotSegmented, Replaced, SeveralSeries, TooLarge
+from ..errors import ChoiceNeeded, NothingOpen, NotSegmented, Replaced, TooLarge
+from ..reading.choice import OF_TRUTH, Answers, Choice, Given, Question, as_texts, offered
 from ..reading.limits import LIMITS
 from ..reading.workers import PLACES, Readers
 from ..scores.findings import Findings, find
@@ -107,28 +108,47 @@ class Service:
         """Keeps what the viewer shows of a scan, if that is still the visitor's."""
         self.visitors.update(visitor, lambda now: replace(now, shown=shown), volume)
 
-    def open_scan(self, visitor: str, received: Received, series: int | None = None) -> OpenedStudy:
+    def open_scan(self, visitor: str, received: Received, answers: Given = ()) -> OpenedStudy:
         """Reads an upload as the visitor's scan; the files are deleted.
 
-        A ground truth that came before it still waits, for `open_waiting_truth`.
+        A ground truth that came before it still waits, for `open_waiting_truth`. Where masks lie
+        beside the scan, the files wait for `answer` too.
 
         Args:
             visitor: whose.
             received: the files.
-            series: which of several scans.
+            answers: to what is asked about them.
 
         Raises:
-            SeveralSeries: the files wait for `open_series`.
+            ChoiceNeeded: the files wait for `answer`.
             UploadError: the study stays as it was.
         """
-        return self._read_scan(visitor, self._received(received), series)
+        return self._read_scan(visitor, self._received(received), as_texts(answers))
 
-    def open_series(self, visitor: str, series: int) -> OpenedStudy:
-        """Reads one series of the upload for which `open_scan` raised SeveralSeries."""
+    def answer(self, visitor: str, text: str) -> OpenedStudy:
+        """Goes on with the upload about which something was asked.
+
+        Args:
+            visitor: whose.
+            text: one of the choice's answers.
+
+        Raises:
+            NothingOpen: nothing waits for an answer.
+            ChoiceNeeded: there is one more thing to choose.
+            UploadError: as for what is read then.
+        """
         study = self.visitors.of(visitor)
-        if study is None or study.waiting is None:
-            raise NothingOpen(say("study.nothing_open"))
-        return self._read_scan(visitor, study.waiting, series)
+        asked = study.asked if study else None
+        if study is None or asked is None or text not in asked.answers:
+            raise NothingOpen(say("study.not_asked"))
+        if asked.question == Question.SCAN:
+            assert study.waiting is not None
+            return self._read_scan(visitor, study.waiting, (*study.answers, text))
+        assert isinstance(study, OpenedStudy)
+        if asked.question == Question.TRUTH:
+            return self._use_offered(visitor, study, text == asked.answers[0])
+        assert study.waiting_truth is not None
+        return self._read_truth(visitor, study, study.waiting_truth, (*study.truth_answers, text))
 
     def open_synthetic(self, visitor: str, case: SyntheticCase) -> OpenedStudy:
         """Makes a synthetic case, with its ground truth, the visitor's scan."""
@@ -136,25 +156,30 @@ class Service:
             made = case.make()
         return self._opened(visitor, *made, case)
 
-    def open_truth(self, visitor: str, received: Received) -> Study:
+    def open_truth(self, visitor: str, received: Received, answers: Given = ()) -> Study:
         """Reads an upload as ground truth for the visitor's scan; the files are deleted.
 
-        Where there is no scan yet the files wait for it and for `open_waiting_truth`.
+        Where there is no scan yet the files wait for it and for `open_waiting_truth`. All but the
+        returned Study is as for `open_scan`.
         """
+        answers = as_texts(answers)
         files = self._received(received)
         study = self.visitors.of(visitor)
         if not isinstance(study, OpenedStudy):
             _remove(study.waiting_truth if study else None)
             self.visitors.begun(visitor)
-            return self.visitors.update(visitor, lambda now: replace(now, waiting_truth=files))
-        return self._read_truth(visitor, study, files)
+            return self.visitors.update(
+                visitor, lambda now: replace(now, waiting_truth=files, truth_answers=answers)
+            )
+        _remove(study.waiting_truth)
+        return self._read_truth(visitor, study, files, answers)
 
     def open_waiting_truth(self, visitor: str) -> Study:
         """Reads the ground truth that came before its scan, if one did; UploadError as for any."""
         study = self.opened_study(visitor)
         if study.waiting_truth is None:
             return study
-        return self._read_truth(visitor, study, study.waiting_truth)
+        return self._read_truth(visitor, study, study.waiting_truth, study.truth_answers)
 
     def segment(self, visitor: str, pause_s: float) -> Iterator["Step"]:
         """Runs the networks on the visitor's scan; yields their Steps, the last with the result.
@@ -276,34 +301,66 @@ class Service:
             visitor, lambda now: replace(now, findings=findings), study.volume
         )
 
-    def _read_scan(self, visitor: str, files: Path, series: int | None) -> OpenedStudy:
+    def _read_scan(self, visitor: str, files: Path, answers: tuple[str, ...]) -> OpenedStudy:
         waits = False
         try:
             with self.called(self.decoding, visitor):
-                volume = self.readers.read_scan(sorted(files.iterdir()), series, wanted=is_wanted)
-        except SeveralSeries:
+                volume = self.readers.read_scan(sorted(files.iterdir()), answers, wanted=is_wanted)
+            study = self._opened(visitor, volume, but=files)
+            choice = offered(volume)
+            if choice and study.waiting_truth is None:
+                self._let_wait(visitor, choice, waiting=files, answers=answers)
+                waits = True
+        except ChoiceNeeded as needed:
             self._forget_waiting(visitor, except_for=files)
             self.visitors.begun(visitor)
-            self.visitors.update(visitor, lambda now: replace(now, waiting=files))
+            self._let_wait(visitor, needed.choice, waiting=files, answers=answers)
             waits = True
             raise
         finally:
             if not waits:
                 _remove(files)
-        return self._opened(visitor, volume)
+        said = choice and Answers(answers).given(choice.question)
+        if choice is None or said is None or not waits:
+            return study
+        return self.answer(visitor, choice.answers[Answers(answers).to(choice)])
 
-    def _read_truth(self, visitor: str, study: OpenedStudy, files: Path) -> OpenedStudy:
+    def _use_offered(self, visitor: str, study: OpenedStudy, is_wanted: bool) -> OpenedStudy:
+        """Reads the files of the scan as its ground truth too, or lets them go."""
+        files, answers = study.waiting, study.answers
+        assert files is not None
+        if is_wanted:
+            _remove(study.waiting_truth)
+        else:
+            _remove(files)
+        study = self.visitors.update(visitor, lambda now: replace(now, waiting=None, asked=None))
+        return self._read_truth(visitor, study, files, answers) if is_wanted else study
+
+    def _let_wait(self, visitor: str, choice: Choice, **kept: object) -> None:
+        """Keeps an upload until its choice is made."""
+        self.visitors.update(visitor, lambda now: replace(now, asked=choice, **kept))
+
+    def _read_truth(
+        self, visitor: str, study: OpenedStudy, files: Path, answers: tuple[str, ...]
+    ) -> OpenedStudy:
         def wanted() -> bool:
             now = self.visitors.of(visitor)
             return is_wanted() and now is not None and now.scan is study.volume
 
+        waits = False
         try:
             with self.called(self.decoding, visitor):
                 paths = sorted(files.iterdir())
-                truth = self.readers.read_truth(paths, study.volume, wanted=wanted)
+                truth = self.readers.read_truth(paths, study.volume, answers, wanted=wanted)
+        except ChoiceNeeded as needed:
+            kept = {"waiting_truth": files, "truth_answers": answers}
+            self._let_wait(visitor, needed.choice, **kept)
+            waits = True
+            raise
         finally:
-            _remove(files)
-            self.visitors.update(visitor, lambda now: replace(now, waiting_truth=None))
+            if not waits:
+                _remove(files)
+                self.visitors.update(visitor, _without_waiting_truth)
         return self.visitors.update(visitor, lambda now: now.with_truth(truth), study.volume)
 
     def _opened(
@@ -312,9 +369,11 @@ class Service:
         volume: Volume,
         truth: Segmentation | None = None,
         case: SyntheticCase | None = None,
+        but: Path | None = None,
     ) -> OpenedStudy:
+        """Makes a scan the visitor's; all files that wait are forgotten `but` these."""
         self.jobs.stop(visitor, "segmenting")
-        self._forget_waiting(visitor)
+        self._forget_waiting(visitor, except_for=but)
         served = self.visitors.begun(visitor).served
         before = list(served.iterdir())
         study = self.visitors.update(visitor, lambda now: now.opened(volume, truth, case))
@@ -326,6 +385,14 @@ class Service:
         study = self.visitors.of(visitor)
         if study and study.waiting != except_for:
             _remove(study.waiting)
+        if isinstance(study, OpenedStudy):
+            _remove(study.waiting_truth)
+
+
+def _without_waiting_truth(study: Study) -> Study:
+    is_asked = study.asked is not None and study.asked.question in OF_TRUTH
+    asked = None if is_asked else study.asked
+    return replace(study, waiting_truth=None, truth_answers=(), asked=asked)
 
 
 def _remove(folder: Path | None) -> None:

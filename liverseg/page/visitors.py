@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import NoRoom, Replaced
+from ..reading.choice import Choice, Question
 from ..scores.findings import Findings
 from ..sentences import say
 from ..volume import Segmentation, Volume
@@ -52,21 +53,32 @@ class Study:
 
     Attributes:
         served: folder for the files that their browser fetches.
-        waiting, waiting_truth: folders of uploads that are not read yet: one with several series
-            until one is chosen, a ground truth until its scan is here. All three are removed
-            together with the study.
+        waiting, waiting_truth: folders of uploads that are not done with: a scan until a person has
+            chosen what it is, and whether masks beside it are its ground truth; a ground truth
+            until its scan is here, or what it is is chosen. All three are removed together with the
+            study.
+        answers, truth_answers: what was said about these.
+        asked: what has to be said next about one of these.
         waiting_bytes: of these.
     """
 
     served: Path
     waiting: Path | None = None
     waiting_truth: Path | None = None
+    answers: tuple[str, ...] = ()
+    truth_answers: tuple[str, ...] = ()
+    asked: Choice | None = None
     waiting_bytes: int = 0
 
     @property
     def scan(self) -> Volume | None:
         """The scan that is open."""
         return None
+
+    @property
+    def asked_of_scan(self) -> bool:
+        """Whether what is asked is which scan shall be opened."""
+        return self.asked is not None and self.asked.question == Question.SCAN
 
     @property
     def nbytes(self) -> int:
@@ -77,9 +89,11 @@ class Study:
         self, volume: Volume, truth: Segmentation | None, case: SyntheticCase | None
     ) -> "OpenedStudy":
         """The study of the same visitor with another scan; what waited for a choice is gone."""
+        waits = self.scan is None  # else it was for the scan before
         return OpenedStudy(
             served=self.served,
-            waiting_truth=self.waiting_truth,
+            waiting_truth=self.waiting_truth if waits else None,
+            truth_answers=self.truth_answers if waits else (),
             waiting_bytes=self.waiting_bytes,
             volume=volume,
             truth=truth,

@@ -19,7 +19,7 @@ from ..sentences import Sentence, say
 from ..volume import LIVER, TUMOR, Segmentation, Source, Volume
 from .archive import Member, Paths, open_upload, too_many
 from .budget import Budget
-from .choice import choose, describe_scan
+from .choice import Answers, Choice, Given, Question, describe_scan, numbered
 from .dicom.file import HEAD_BYTES, read_header
 from .dicom.kind import NotASlice
 from .dicom.masks import mask_slices, read_masks
@@ -61,7 +61,7 @@ class _Contents:
 def read_scan(
     paths: Paths,
     *,
-    series: int | None = None,
+    choose: Given = (),
     budget: Budget | None = None,
     follow_links: bool = False,
 ) -> Volume:
@@ -69,25 +69,26 @@ def read_scan(
 
     Args:
         paths: files, folders or zip archives, one or several; names and order do not matter.
-        series: which scan, where there are several, as `SeveralSeries.choices` counts them.
+        choose: answers, such as "scan=1", where the upload can be read in several ways.
         budget: of the upload, where more is counted than by default.
         follow_links: whether links to files in folders are read, as the command line does.
 
     Raises:
+        ChoiceNeeded: an answer is missing; its `choice` lists the answers.
         UploadError: with a sentence for the person.
     """
-    budget = budget or Budget()
+    budget, answers = budget or Budget(), Answers(choose)
     with open_upload(paths, budget, follow_links=follow_links) as members:
         contents = _survey(members, ct_slices)
         contents.left_out += Counter({LeftOut.SEGMENTATION: len(contents.segs)})
         if contents.slices:
             budget.allow(sum(math.prod(one.shape) for one in contents.slices))
-            chosen, left_out = choose_series(contents.slices, series)
+            chosen, left_out = choose_series(contents.slices, answers)
             volume = read_series(chosen, left_out)
             others = Counter({LeftOut.NIFTI: len(contents.niftis)})
             others[LeftOut.PICTURE] = len(contents.pictures)
         elif contents.niftis:
-            volume, left_out = _read_niftis(contents.niftis, series)
+            volume, left_out = _read_niftis(contents.niftis, answers)
             others = Counter({LeftOut.PICTURE: len(contents.pictures)})
         elif contents.pictures:
             volume, left_out, others = read_pictures(contents.pictures), Counter(), Counter()
@@ -102,6 +103,7 @@ def read_truth(
     paths: Paths,
     volume: Volume,
     *,
+    choose: Given = (),
     budget: Budget | None = None,
     follow_links: bool = False,
 ) -> Segmentation:
@@ -111,9 +113,10 @@ def read_truth(
         paths: as for `read_scan`: a DICOM SEG, masks as DICOM in folders that name the structure,
             a NIfTI label map, or PNG masks.
         volume: the scan it was drawn on; all but the values of its voxels is looked at.
-        budget, follow_links: as for `read_scan`.
+        choose, budget, follow_links: as for `read_scan`.
 
     Raises:
+        ChoiceNeeded: as for `read_scan`.
         TruthMismatch: it belongs to another grid, or is no ground truth.
         UploadError: it cannot be read.
     """
@@ -208,7 +211,7 @@ def _add_dicom(
             contents.left_out[reason.kind] += 1
 
 
-def _read_niftis(members: list[Member], series: int | None) -> tuple[Volume, Counter[LeftOut]]:
+def _read_niftis(members: list[Member], answers: Answers) -> tuple[Volume, Counter[LeftOut]]:
     """The one scan among NIfTI files; masks beside it are left out."""
     if len(members) == 1:
         return read_nifti(members[0]), Counter()
@@ -222,7 +225,8 @@ def _read_niftis(members: list[Member], series: int | None) -> tuple[Volume, Cou
             refusals.append(refusal)
     if not volumes:
         raise refusals[0]
-    chosen = choose([_describe(volume) for volume in volumes], series)
+    options = numbered([_describe(volume) for volume in volumes])
+    chosen = answers.to(Choice(Question.SCAN, options))
     return volumes[chosen], Counter({LeftOut.NIFTI: len(members) - 1})
 
 

@@ -34,7 +34,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..errors import SeveralSeries, UploadError
+from ..errors import UploadError
 from ..volume import Segmentation, Volume
 from .budget import Budget
 from .dicom import decoder_process
@@ -174,8 +174,7 @@ def read(request: int, answer: int) -> None:
         voxels = np.ascontiguousarray(voxels)
         content = ("read", voxels.ctypes.data, *content)
     except UploadError as error:
-        choices = (error.choices,) if isinstance(error, SeveralSeries) else ()
-        content = ("refused", type(error).__name__, (error.args[0], *choices))
+        content = ("refused", type(error).__name__, error.args)
     except MemoryError:
         raise
     except Exception as error:  # a mistake of ours; its message may hold names of the upload
@@ -196,15 +195,20 @@ def rest_of(volume: Volume) -> dict[str, Any]:
     return {one.name: getattr(volume, one.name) for one in fields(volume) if one.name != "hu"}
 
 
-def _scan(budget: Budget, paths: list[str], series: int | None) -> Volume:
-    return read_scan(paths, series=series, budget=budget)
+def _scan(budget: Budget, paths: list[str], choose: tuple[str, ...]) -> Volume:
+    return read_scan(paths, choose=choose, budget=budget)
 
 
 def _truth(
-    budget: Budget, paths: list[str], shape: tuple[int, int, int], rest: dict[str, Any]
+    budget: Budget,
+    paths: list[str],
+    choose: tuple[str, ...],
+    shape: tuple[int, int, int],
+    rest: dict[str, Any],
 ) -> Segmentation:
     """The voxels of the scan did not come: a ground truth is placed by shape and geometry only."""
-    return read_truth(paths, Volume(np.broadcast_to(np.int16(0), shape), **rest), budget=budget)
+    volume = Volume(np.broadcast_to(np.int16(0), shape), **rest)
+    return read_truth(paths, volume, choose=choose, budget=budget)
 
 
 class ProcessBudget(Budget):

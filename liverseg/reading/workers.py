@@ -33,6 +33,7 @@ from .. import errors
 from ..errors import OverBudget, ReadingStopped, Replaced
 from ..sentences import Sentence, say
 from ..volume import Segmentation, Volume
+from .choice import Choice, Given, as_texts
 
 try:
     import fcntl
@@ -59,10 +60,11 @@ LENGTH = struct.Struct("<I")  # of a request, and of what comes before the voxel
 OUT_OF_MEMORY = 3  # exit status of a reader
 END_S = 5  # in which the processes end by themselves when the page closes
 
-# What an answer is made of besides plain values: sentences, geometry, and DICOM attributes.
+# What an answer is made of besides plain values: sentences, choices, geometry, DICOM attributes.
 ANSWERED = {
     Sentence.__module__,
     Volume.__module__,
+    Choice.__module__,
     "numpy",
     "numpy._core.multiarray",
     "numpy._core.numeric",
@@ -99,13 +101,11 @@ class Readers:
         self._zygote: _Zygote | None = None
         self._closed = False
 
-    def read_scan(
-        self, paths: Paths, series: int | None = None, *, wanted: Wanted = _always
-    ) -> Volume:
+    def read_scan(self, paths: Paths, choose: Given = (), *, wanted: Wanted = _always) -> Volume:
         """The one CT scan in an upload.
 
         Args:
-            paths, series: as for `upload.read_scan`.
+            paths, choose: as for `upload.read_scan`.
             wanted: whether anybody still waits for it; asked several times a second.
 
         Raises:
@@ -117,15 +117,19 @@ class Readers:
         if not _can_fork():
             from .upload import read_scan
 
-            return read_scan(paths, series=series)
-        hu, rest = self._read(("scan", _absolute(paths), series), np.dtype(np.int16), wanted)
+            return read_scan(paths, choose=choose)
+        hu, rest = self._read(
+            ("scan", _absolute(paths), as_texts(choose)), np.dtype(np.int16), wanted
+        )
         return Volume(hu, **rest)
 
-    def read_truth(self, paths: Paths, volume: Volume, *, wanted: Wanted = _always) -> Segmentation:
+    def read_truth(
+        self, paths: Paths, volume: Volume, choose: Given = (), *, wanted: Wanted = _always
+    ) -> Segmentation:
         """The ground truth in an upload, on the scan's grid.
 
         Args:
-            paths, volume: as for `upload.read_truth`.
+            paths, volume, choose: as for `upload.read_truth`.
             wanted: as for `read_scan`.
 
         Raises:
@@ -134,10 +138,10 @@ class Readers:
         if not _can_fork():
             from .upload import read_truth
 
-            return read_truth(paths, volume)
+            return read_truth(paths, volume, choose=choose)
         source = volume.source and replace(volume.source, headers=())
         known = {"spacing": volume.spacing, "windowed": volume.windowed, "source": source}
-        request = ("truth", _absolute(paths), volume.shape, known)
+        request = ("truth", _absolute(paths), as_texts(choose), volume.shape, known)
         labels, rest = self._read(request, np.dtype(np.uint8), wanted)
         return Segmentation(labels, **rest)
 

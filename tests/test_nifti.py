@@ -336,7 +336,7 @@ def test_a_mask_beside_the_scan_is_left_out(tmp_path):
     save(nifti(scan() > 0, dtype=np.uint8), tmp_path, "segmentation-1.nii.gz")
     volume = read_scan(tmp_path)
     assert np.array_equal(volume.hu, scan())
-    assert "1 NIfTI file" in notices(volume)
+    assert "1 mask" in notices(volume)
 
 
 def test_two_scans_are_a_choice(tmp_path):

@@ -21,7 +21,7 @@ from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom
 from liverseg.reading import limits
-from tests.helpers.make_dicom import ct, series, write
+from tests.helpers.make_dicom import ct, seg, series, write
 from tests.helpers.page_server import wait_until
 
 
@@ -89,6 +89,55 @@ def test_only_the_last_of_several_waiting_uploads_is_kept(opened, tmp_path):
         assert len(files_in(opened)) == 3 + 9
     assert opened.answer("bob", "scan=1").volume.shape[0] == 4
     assert len(files_in(opened)) == 3
+
+
+def with_seg(folder):
+    """A scan with its DICOM SEG beside it."""
+    write(series(3), folder)
+    return write([seg({"liver": np.eye(12, 16)[None].repeat(3, 0)})], folder / "seg").parent
+
+
+def test_masks_beside_a_scan_are_offered_and_used_when_somebody_says_so(opened, tmp_path):
+    study = opened.open_scan("ann", Received(with_seg(tmp_path / "both")))
+    assert study.volume.shape[0] == 3
+    use, leave = opened.visitors.of("ann").asked.answers
+    assert len(files_in(opened)) == 4
+    study = opened.answer("ann", use)
+    assert study.truth.liver.sum() == 3 * 12
+    assert study.asked is None and files_in(opened) == []
+    with pytest.raises(UploadError, match="not asked"):
+        opened.answer("ann", leave)
+
+
+def test_masks_beside_a_scan_may_be_left_out(opened, tmp_path):
+    opened.open_scan("ann", Received(with_seg(tmp_path / "both")))
+    study = opened.answer("ann", opened.visitors.of("ann").asked.answers[1])
+    assert study.truth is None and study.asked is None and files_in(opened) == []
+
+
+def test_what_is_asked_is_forgotten_with_the_next_scan(opened, tmp_path):
+    opened.open_scan("ann", Received(with_seg(tmp_path / "both")))
+    use = opened.visitors.of("ann").asked.answers[0]
+    opened.open_scan("ann", Received(write(series(4), tmp_path / "next")))
+    with pytest.raises(UploadError, match="not asked"):
+        opened.answer("ann", use)
+    assert files_in(opened) == []
+
+
+def test_a_program_may_answer_beforehand(opened, tmp_path):
+    study = opened.open_scan("ann", Received(with_seg(tmp_path / "both")), "truth=0")
+    assert study.truth.liver.sum() == 3 * 12 and files_in(opened) == []
+
+
+def test_one_choice_follows_another(opened, tmp_path):
+    """Two scans with masks beside them: which scan, and whether the masks are its truth."""
+    folder = with_seg(tmp_path / "both")
+    write(series(5, SeriesInstanceUID="1.2.3"), folder / "other")
+    with pytest.raises(ChoiceNeeded) as needed:
+        opened.open_scan("ann", Received(folder))
+    answer = needed.value.choice.answers[needed.value.choice.options.index("3 slices, 5 mm, 16×12")]
+    assert opened.answer("ann", answer).volume.shape[0] == 3
+    assert opened.answer("ann", "truth=0").truth.liver.sum() == 3 * 12
 
 
 def test_a_truth_that_came_first_is_laid_on_the_scan(opened, tmp_path):

@@ -6,6 +6,8 @@ archive       the files of an upload, also inside zips; limits says how much tha
               counts
 filetype      what a file is, by its first bytes
 dicom/        CT series, masks and SEG;  nifti, pictures: the other formats
+picture_stacks  which pictures are slices of one scan, or masks;  picture_names: what names say
+choice        what a person has to say, and the answers
 hounsfield    stored values to HU;  geometry: slices to one grid in space
 truth         NIfTI and picture masks;  picture_masks: what grays and colors mean;
               alignment: masks onto the scan's grid

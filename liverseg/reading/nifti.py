@@ -26,7 +26,7 @@ from nibabel.orientations import (
 )
 from nibabel.spatialimages import HeaderDataError
 
-from ..errors import BrokenFile, NotAScan, TooLarge, TruthMismatch
+from ..errors import BrokenFile, NotAScan, TooLarge, TruthMismatch, UploadError
 from ..sentences import Sentence, say
 from ..volume import LPS_TO_RAS, Form, Source, Spacing, Volume
 from .alignment import SAME_PLACE, same_grid
@@ -193,6 +193,15 @@ def read_labels(member: Member, max_voxels: int) -> tuple[np.ndarray, Layout]:
             if not (np.abs(target - values) <= AS_WHOLE).all():
                 raise TruthMismatch(say("truth.not_labels"))
     return labels, layout
+
+
+def holds_labels(member: Member, max_voxels: int) -> bool:
+    """Whether a file is a label map and no scan."""
+    try:
+        read_labels(member, max_voxels)
+    except UploadError:
+        return False
+    return True
 
 
 def as_stored(

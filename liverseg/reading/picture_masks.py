@@ -7,7 +7,7 @@ have, and the edges between them go to the nearer one.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,7 @@ EDGE = 6  # pixels from a flat area to the middle of its edge
 OVERSHOOT = {1: 48, 3: 100}  # of JPEG at edges; chroma is stored coarsely
 ROUGH = 0.5  # share of pixels that are not flat from which pictures are no masks
 UNCERTAIN = 0.03  # of what is set may be neither flat nor an edge between two levels
+UNLIKE_SLICES = 0.2  # the same, of masks too rough to be used: slices have more
 
 Pick = Callable[..., np.ndarray]
 
@@ -209,7 +210,7 @@ class _Blurred:
     flat: np.ndarray
 
 
-def _blurred(members: list[Member], channels: int) -> Iterator[_Blurred]:
+def _blurred(members: Sequence[Member], channels: int) -> Iterator[_Blurred]:
     for picture in map(read_picture, members):
         pixels = picture.gray[..., None] if channels == 1 else _as_color(picture)
         spread = _around(pixels, np.maximum) - _around(pixels, np.minimum)
@@ -239,14 +240,11 @@ def _by_level(
     Raises:
         TruthMismatch: they are no masks, or too faint to be told from what JPEG adds.
     """
-    channels = 3 if any(read_picture(member).pixels.ndim == 3 for member in members) else 1
-    levels = _levels(members, channels)
     numbers = np.empty(shape, np.uint8)
-    uncertain = 0
-    for plane, blurred in zip(numbers, _blurred(members, channels), strict=True):
-        uncertain += _number(blurred, levels, plane)
-    if uncertain > UNCERTAIN * np.count_nonzero(numbers):
+    levels, uncertain = _number_all(members, numbers)
+    if uncertain > UNCERTAIN:
         raise TruthMismatch(say("truth.pictures_not_masks"))
+    channels = len(levels[0])
     values = [[round(value) for value in level] for level in levels[1:]]
     if channels == 3:
         return _of_colors(numbers, [red << 16 | green << 8 | blue for red, green, blue in values])
@@ -255,7 +253,39 @@ def _by_level(
     return _plausible(_labelled(numbers, numbered)), ()
 
 
-def _levels(members: list[Member], channels: int) -> list[np.ndarray]:
+def are_masks(members: Sequence[Member]) -> bool:
+    """Whether pictures are masks to which JPEG or smoothing may have added values.
+
+    Args:
+        members: of one size, not all blank.
+    """
+    with opened_picture(members[0]) as image:
+        numbers = np.empty((len(members), *image.size[::-1]), np.uint8)
+    try:
+        levels, uncertain = _number_all(members, numbers)
+    except TruthMismatch:
+        return False
+    return len(levels) > 1 and uncertain <= UNLIKE_SLICES
+
+
+def _number_all(members: Sequence[Member], numbers: np.ndarray) -> tuple[list[np.ndarray], float]:
+    """Fills (z, y, x) uint8 with the number of each pixel's level.
+
+    Returns:
+        The levels, and how much of what is set is neither flat nor an edge between two of them.
+
+    Raises:
+        TruthMismatch: the pictures are no masks, or too faint.
+    """
+    channels = 3 if any(read_picture(member).pixels.ndim == 3 for member in members) else 1
+    levels = _levels(members, channels)
+    uncertain = 0
+    for plane, blurred in zip(numbers, _blurred(members, channels), strict=True):
+        uncertain += _number(blurred, levels, plane)
+    return levels, uncertain / max(1, int(np.count_nonzero(numbers)))
+
+
+def _levels(members: Sequence[Member], channels: int) -> list[np.ndarray]:
     """The grays or colors of flat areas, the background first."""
     step = 1 if channels == 1 else COARSE
     per_channel = 256 // step

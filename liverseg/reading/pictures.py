@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +29,9 @@ MOSTLY = 0.5  # share of colored pixels from which a picture is no CT slice
 MASK_SHARE = 0.95  # of a mask's pixels are black or white, even after JPEG
 NEAR = 12  # gray values around black and white that JPEG makes of them
 MASK_VALUES = 3  # distinct grays a mask may have
+HARDLY = 0.002  # share of colored pixels from which something is drawn over a slice
+LEAST_BLACK = 0.2  # of a mask is background
+LEAST_WHITE = 0.8  # of what is not black, in a mask of one structure
 DEPTH_AT = 24  # byte of a PNG that says its bits
 GRAY_STEPS = {2: 85, 4: 17}  # which Pillow makes of the steps of so many bits
 BAND = 2**20  # pixels that are looked at together, so that no step multiplies a picture's size
@@ -45,6 +49,15 @@ _DAMAGED = (
     struct.error,
     zlib.error,
 )
+
+
+class Shows(Enum):
+    """What a picture shows, as far as it tells by itself."""
+
+    GRAYS = auto()
+    COLORS = auto()
+    MASK = auto()
+    NOTHING = auto()  # one gray
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,17 +102,46 @@ class Picture:
         colored = (np.ptp(self.pixels[rows], axis=2) > COLORED for rows in _bands(self.pixels))
         return sum(map(np.count_nonzero, colored)) / math.prod(self.shape)
 
-    @property
-    def looks_like_mask(self) -> bool:
-        """Whether there are few values, or nearly all are black or as bright as the brightest."""
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """(256,) how many pixels have each gray."""
         counts = np.zeros(256, int)
         for rows in _bands(self.gray):
             counts += np.bincount(self.gray[rows].ravel(), minlength=256)
+        return counts
+
+    @property
+    def looks_like_mask(self) -> bool:
+        """Whether there are few values, or nearly all are black or as bright as the brightest."""
+        counts = self.counts
         values = np.flatnonzero(counts)
         if len(values) <= MASK_VALUES:
             return True
         ends = (values <= NEAR) | (values >= values[-1] - NEAR)
         return bool(counts[values[ends]].sum() >= MASK_SHARE * counts.sum())
+
+    @property
+    def shows(self) -> Shows:
+        """A mask only where no slice looks like that, however narrow its window is."""
+        values = np.flatnonzero(self.counts)
+        if len(values) == 1:
+            return Shows.NOTHING
+        if len(values) <= MASK_VALUES or self._has_two_levels:
+            return Shows.MASK
+        return Shows.COLORS if self.colored > HARDLY else Shows.GRAYS
+
+    @property
+    def _has_two_levels(self) -> bool:
+        """Whether what is not black is white, but for the edges that JPEG or smoothing made."""
+        counts = self.counts.copy()
+        if counts[: NEAR + 1].sum() < LEAST_BLACK * counts.sum():
+            return False
+        counts[: NEAR + 1] = 0
+        values = np.flatnonzero(counts)
+        if not values.size or values[-1] <= 2 * NEAR:
+            return False
+        near_white = counts[values[-1] - NEAR :].sum()
+        return bool(near_white >= LEAST_WHITE * counts.sum())
 
 
 def _bands(pixels: np.ndarray) -> Iterator[slice]:
@@ -108,11 +150,13 @@ def _bands(pixels: np.ndarray) -> Iterator[slice]:
     return (slice(top, top + height) for top in range(0, len(pixels), height))
 
 
-def read_pictures(members: list[Member]) -> Volume:
-    """One or several slices, in the order of their names; gray 0 to 255 spans the window assumed.
+def read_pictures(members: list[Member]) -> tuple[Volume, int]:
+    """One or several slices, in the order of their names, and how many masks lay among them.
+
+    Gray 0 to 255 spans the window assumed. Masks are left out.
 
     Raises:
-        NotAScan: a mask, a color picture, or pictures of different sizes.
+        NotAScan: masks only, a color picture, or pictures of different sizes.
     """
     low, high = PICTURE_WINDOW_HU
     to_hu = np.rint(low + np.arange(256) * (high - low) / 255).astype(np.int16)
@@ -121,18 +165,26 @@ def read_pictures(members: list[Member]) -> Volume:
     members[0].budget.allow(hu.size)
     ends_16: list[tuple[int, int]] = []
     masks, colored = True, 0.0
+    shown = []
     for z, member in enumerate(members):
         picture = read_picture(member)
+        shown.append(picture.shows)
         colored = max(colored, picture.colored)
         masks = masks and picture.looks_like_mask
         if picture.pixels.dtype == np.uint16:
             ends_16.append((int(picture.pixels.min()), int(picture.pixels.max())))
         hu[z] = to_hu[picture.gray]
     _check_scan(masks, colored, ends_16)
+    is_slice = [one != Shows.MASK for one in shown]
+    if not any(is_slice):
+        raise NotAScan(say("picture.mask_not_scan"))
+    hu = hu if all(is_slice) else hu[is_slice]
     notices = [say("picture.no_hu", low=low, high=high)]
     if colored:
         notices.append(say("picture.colored_parts"))
-    return Volume(hu, windowed=PICTURE_WINDOW_HU, notices=tuple(notices), source=Source("picture"))
+    source = Source("picture")
+    volume = Volume(hu, windowed=PICTURE_WINDOW_HU, notices=tuple(notices), source=source)
+    return volume, len(members) - len(hu)
 
 
 def natural_order(members: list[Member]) -> list[Member]:
@@ -160,7 +212,7 @@ def _announced_shape(members: list[Member]) -> tuple[int, int, int]:
             first = first or image.size
             if image.size != first:
                 raise NotAScan(
-                    say("picture.sizes_differ", first=_size(first), second=_size(image.size))
+                    say("picture.sizes_differ", first=size_of(first), second=size_of(image.size))
                 )
             _check_size(image, len(members))
             decoded = len(members) * math.prod(first) * len(image.getbands())
@@ -173,7 +225,7 @@ def _announced_shape(members: list[Member]) -> tuple[int, int, int]:
 def _check_size(image: Image.Image, count: int) -> None:
     """TooLarge for one of `count` pictures of a size that no scan has."""
     if max(image.size) > LIMITS.side or count * math.prod(image.size) > LIMITS.voxels:
-        raise TooLarge(say("picture.too_large", size=_size(image.size), limits=LIMITS.sentence))
+        raise TooLarge(say("picture.too_large", size=size_of(image.size), limits=LIMITS.sentence))
 
 
 def read_picture(member: Member, *, as_indices: bool = False) -> Picture:
@@ -233,5 +285,6 @@ def opened_picture(member: Member) -> Iterator[Image.Image]:
         raise BrokenFile(say("picture.damaged")) from None
 
 
-def _size(size: tuple[int, int]) -> str:
+def size_of(size: tuple[int, int]) -> str:
+    """As people say it."""
     return f"{size[0]}×{size[1]}"

@@ -19,7 +19,7 @@ from ..sentences import Sentence, say
 from ..volume import LIVER, TUMOR, Segmentation, Source, Volume
 from .archive import Member, Paths, open_upload, too_many
 from .budget import Budget
-from .choice import Answers, Choice, Given, Question, describe_scan, numbered
+from .choice import OFFER, Answers, Choice, Given, Question, describe_scan, numbered
 from .dicom.file import HEAD_BYTES, read_header
 from .dicom.kind import NotASlice
 from .dicom.masks import mask_slices, read_masks
@@ -31,12 +31,15 @@ from .filetype import kind_of
 from .kinds import LeftOut, Readable
 from .left_out import counted, left_out_notice, no_scan
 from .limits import LIMITS
-from .nifti import announced_voxels, on_scan, read_nifti
-from .pictures import read_pictures
+from .nifti import announced_voxels, holds_labels, on_scan, read_nifti
+from .picture_stacks import masks_beside, read_stack, truth_pictures
+from .structure_names import Said, said_by_path
 from .truth import nifti_truth, picture_truth
 
 MOST_NIFTIS = 2  # of the largest size: a scan and its label map
+MOST_LOOKED_AT = 4  # NIfTI files beside a DICOM scan
 MOST_OF_BORDER = 0.5
+OFFERED = (LeftOut.MASK, LeftOut.SEGMENTATION)  # what may be the ground truth of a scan beside it
 TELLS_NOTHING = {LeftOut.ARCHIVE, LeftOut.EMPTY_FILE, LeftOut.OTHER_FILE}  # of what was meant
 Classify = Callable[[Dataset, bool, Member], list[CtSlice]]
 
@@ -80,23 +83,46 @@ def read_scan(
     budget, answers = budget or Budget(), Answers(choose)
     with open_upload(paths, budget, follow_links=follow_links) as members:
         contents = _survey(members, ct_slices)
-        contents.left_out += Counter({LeftOut.SEGMENTATION: len(contents.segs)})
+        found = contents.left_out
+        found += Counter({LeftOut.SEGMENTATION: len(contents.segs)})
         if contents.slices:
             budget.allow(sum(math.prod(one.shape) for one in contents.slices))
             chosen, left_out = choose_series(contents.slices, answers)
             volume = read_series(chosen, left_out)
-            others = Counter({LeftOut.NIFTI: len(contents.niftis)})
-            others[LeftOut.PICTURE] = len(contents.pictures)
+            left_out += _beside(contents, volume)
         elif contents.niftis:
             volume, left_out = _read_niftis(contents.niftis, answers)
-            others = Counter({LeftOut.PICTURE: len(contents.pictures)})
+            left_out += _pictures_beside(contents)
         elif contents.pictures:
-            volume, left_out, others = read_pictures(contents.pictures), Counter(), Counter()
+            volume, left_out = read_stack(contents.pictures, answers)
         else:
             contents.raise_if_only_archives()
-            raise no_scan(contents.left_out)
-    notice = left_out_notice(contents.left_out + left_out + others)
-    return replace(volume, notices=(*notice, *volume.notices))
+            raise no_scan(found)
+        found += left_out
+    offer = (say(OFFER),) if _holds_masks(found, contents.slices) else ()
+    return replace(volume, notices=(*left_out_notice(found), *offer, *volume.notices))
+
+
+def _holds_masks(left_out: Counter[LeftOut], slices: list[CtSlice]) -> bool:
+    """Whether what was left out may be the ground truth."""
+    if left_out[LeftOut.EIGHT_BIT_PICTURE]:
+        folders = {one.member.parts[:-1] for one in slices if one.eight_bit}
+        if any(said_by_path(folder) in (Said.LIVER, Said.TUMOR) for folder in folders):
+            return True
+    return any(left_out[kind] for kind in OFFERED)
+
+
+def _beside(contents: _Contents, volume: Volume) -> Counter[LeftOut]:
+    """NIfTI files and pictures beside a DICOM scan, with masks among them."""
+    most = LIMITS.truth_voxels_for(volume.hu.size)
+    masks = sum(holds_labels(member, most) for member in contents.niftis[:MOST_LOOKED_AT])
+    found = Counter({LeftOut.NIFTI: len(contents.niftis) - masks, LeftOut.MASK: masks})
+    return found + _pictures_beside(contents)
+
+
+def _pictures_beside(contents: _Contents) -> Counter[LeftOut]:
+    masks = masks_beside(contents.pictures)
+    return Counter({LeftOut.MASK: masks, LeftOut.PICTURE: len(contents.pictures) - masks})
 
 
 def read_truth(
@@ -122,24 +148,44 @@ def read_truth(
     """
     if volume.source is None:  # made in memory: it lies nowhere
         volume = replace(volume, source=Source("picture"))
-    budget = budget or Budget()
+    budget, answers = budget or Budget(), Answers(choose)
     budget.of_truth(volume.hu.size)
     with open_upload(paths, budget, follow_links=follow_links) as members:
         contents = _survey(members, mask_slices)
+        found = contents.left_out
+        slices = _masks_among(contents)
+        found += Counter({LeftOut.SCAN_SLICE: len(contents.slices) - len(slices)})
         if contents.segs:
             truth = read_seg(contents.segs, volume)
-        elif contents.slices:
-            truth = read_masks(contents.slices, volume)
+        elif slices:
+            truth = read_masks(slices, volume)
         elif contents.niftis:
             placed = [on_scan(member, volume) for member in contents.niftis]
-            truth, contents.left_out[LeftOut.NIFTI] = nifti_truth(placed, volume)
+            truth, found[LeftOut.NIFTI] = nifti_truth(placed, volume)
         elif contents.pictures:
-            truth = picture_truth(contents.pictures, volume)
+            masks, left_out = truth_pictures(contents.pictures, len(volume.hu), answers)
+            found += left_out
+            truth = picture_truth(masks, volume)
         else:
             contents.raise_if_only_archives()
-            raise _no_truth(contents.left_out)
-    left_out = left_out_notice(contents.left_out)
-    return replace(truth, notices=(*left_out, *truth.notices, *_lacks(truth)))
+            raise _no_truth(found)
+    return replace(truth, notices=(*left_out_notice(found), *truth.notices, *_lacks(truth)))
+
+
+def _masks_among(contents: _Contents) -> list[CtSlice]:
+    """The DICOM images of an upload that may be masks: not the slices of the scan itself.
+
+    Names decide, where any names a structure; else masks have 8 bits, and a scan has more.
+    """
+    slices = contents.slices
+    if contents.segs:
+        return []
+    folders = {one.member.parts[:-1] for one in slices}
+    if any(said_by_path(folder) in (Said.LIVER, Said.TUMOR) for folder in folders):
+        return slices
+    masks = [one for one in slices if one.eight_bit]
+    has_others = bool(masks or contents.niftis or contents.pictures)
+    return masks if has_others else slices
 
 
 def _no_truth(left_out: Counter[LeftOut]) -> TruthMismatch:
@@ -223,11 +269,13 @@ def _read_niftis(members: list[Member], answers: Answers) -> tuple[Volume, Count
             volumes.append(read_nifti(member))
         except (NotAScan, BrokenFile) as refusal:
             refusals.append(refusal)
+    masks = sum(refusal.code == "nifti.mask_not_scan" for refusal in refusals)
     if not volumes:
         raise refusals[0]
     options = numbered([_describe(volume) for volume in volumes])
     chosen = answers.to(Choice(Question.SCAN, options))
-    return volumes[chosen], Counter({LeftOut.NIFTI: len(members) - 1})
+    others = Counter({LeftOut.MASK: masks, LeftOut.NIFTI: len(members) - masks - 1})
+    return volumes[chosen], others
 
 
 def _describe(volume: Volume) -> Sentence:

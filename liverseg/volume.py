@@ -50,6 +50,8 @@ class Source:
             known for uneven slices too.
         axcodes: the axis codes in which a NIfTI was stored, e.g. ("R", "A", "S").
         forms: a NIfTI's sform and qform, each None where the header has no usable one.
+        numbers: by which the files of the slices are ordered, each (z,) int64 with another number
+            for every slice: of their names, and InstanceNumber; where there are such.
         headers: for DICOM, one pydicom Dataset without pixels per slice, in the order of z: only
             what a DICOM SEG must refer to. Never shown, logged or exported otherwise.
     """
@@ -59,6 +61,7 @@ class Source:
     positions_mm: np.ndarray | None = None
     axcodes: tuple[str, str, str] | None = None
     forms: tuple[Form | None, Form | None] = (None, None)
+    numbers: tuple[np.ndarray, ...] = field(default=(), repr=False)
     headers: tuple[Any, ...] = field(default=(), repr=False)
 
 

@@ -298,7 +298,7 @@ def test_masks_without_positions_are_laid_on_in_order(scan, tmp_path):
         dataset.InstanceNumber = k
     truth = read_truth(write(slices, tmp_path / "liver"), scan)
     assert np.array_equal(truth.liver, labels() > 0)
-    assert truth.notices[0].code == "truth.file_order"
+    assert truth.notices[0].code == "truth.file_numbers"
 
 
 def test_fewer_masks_without_positions_are_refused_with_both_sizes(scan, tmp_path):
@@ -1099,7 +1099,7 @@ def test_the_pictures_of_the_scan_dropped_as_truth_are_refused(picture_scan, tmp
 def test_png_masks_of_a_dicom_scan_are_laid_on_with_a_notice(scan, tmp_path):
     truth = read_truth(save_pictures(labels(), tmp_path), scan)
     assert np.array_equal(truth.labels, labels())
-    assert truth.notices[0].code == "truth.file_order"
+    assert truth.notices[0].code == "truth.file_numbers"
 
 
 # ---------------------------------------------------------------- nothing usable, real files

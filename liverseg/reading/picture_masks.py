@@ -17,7 +17,7 @@ from ..sentences import Sentence, say
 from ..volume import BACKGROUND, LIVER, TUMOR, Volume
 from .alignment import few_values, size_mismatch
 from .archive import Member
-from .pictures import Picture, natural_order, opened_picture, read_picture
+from .pictures import NO_NOISE, Picture, natural_order, opened_picture, read_picture
 from .structure_names import labels_by_value
 
 MASK_VALUES = 3  # distinct grays or colors that a mask may have
@@ -265,7 +265,20 @@ def are_masks(members: Sequence[Member]) -> bool:
         levels, uncertain = _number_all(members, numbers)
     except TruthMismatch:
         return False
-    return len(levels) > 1 and uncertain <= UNLIKE_SLICES
+    if len(levels) < 2 or uncertain > UNLIKE_SLICES:
+        return False
+    return _is_without_noise(members, len(levels[0]))
+
+
+def _is_without_noise(members: Sequence[Member], channels: int) -> bool:
+    """Whether neighbors in flat areas are equal but for rounding, as no scanner makes them."""
+    equal = total = 0
+    for blurred in _blurred(members, channels):
+        values = blurred.pixels.max(axis=2).astype(np.int16)
+        inner = (blurred.flat & (values > DARK))[:, :-1]
+        equal += int(np.count_nonzero(np.abs(np.diff(values, axis=1))[inner] <= 1))
+        total += int(np.count_nonzero(inner))
+    return equal > NO_NOISE * total
 
 
 def _number_all(members: Sequence[Member], numbers: np.ndarray) -> tuple[list[np.ndarray], float]:

@@ -19,10 +19,10 @@ from ..sentences import Sentence, say
 from ..volume import Volume
 from .archive import Member, natural_key
 from .choice import Answers, Choice, Question, describe_scan, numbered
+from .file_names import MASK_WORDS, OTHER_WORDS, names_of, volumes_of
 from .kinds import LeftOut
 from .limits import LIMITS
 from .picture_masks import are_masks
-from .picture_names import MASK_WORDS, OTHER_WORDS, Name, names_of, volumes_of
 from .pictures import Picture, Shows, opened_picture, read_picture, read_pictures, size_of
 from .structure_names import Said, said_by_path
 
@@ -97,9 +97,10 @@ class Stacks:
 
     def masks_of(self, scan: Stack) -> list[Stack]:
         """The masks that lie beside a scan."""
+        fitting = [one for one in self.masks if one.size == scan.size]
         if len(self.scans) == 1:
-            return self.masks
-        return [one for one in self.masks if one.subject == scan.subject]
+            return fitting
+        return [one for one in fitting if one.subject == scan.subject]
 
     def masks_for(self, slices: int, answers: Answers) -> list[Stack]:
         """The masks that are meant for a scan of so many slices.
@@ -160,7 +161,6 @@ def _groups(members: Sequence[Member]) -> list[Stack]:
     for member in members:
         with opened_picture(member) as image:
             kinds.append((str(image.format), image.size))
-
     known = (math.prod(size) for _, size in kinds if max(size) <= LIMITS.side)
     members[0].budget.allow(sum(known))
 
@@ -186,19 +186,11 @@ def _groups(members: Sequence[Member]) -> list[Stack]:
         volumes = volumes_of(some) if has_one_pattern else [(list(range(len(some))), None)]
         for volume, slice_at in volumes:
             ones = sorted((part[index] for index in volume), key=lambda k: natural_key(members[k]))
-            stacks.append(_stack([members[k] for k in ones], names[ones[0]], slice_at, kinds, ones))
-    return stacks
-
-
-def _stack(
-    members: list[Member],
-    name: Name,
-    slice_at: int | None,
-    kinds: list[tuple[str, tuple[int, int]]],
-    indices: list[int],
-) -> Stack:
-    form, size = kinds[indices[0]]
-    return Stack(members, size, form, name.roles, name.subject(slice_at))
+            form, size = kinds[ones[0]]
+            name = names[ones[0]]
+            in_order = [members[k] for k in ones]
+            stacks.append(Stack(in_order, size, form, name.roles, name.subject(slice_at)))
+    return sorted(stacks, key=lambda stack: natural_key(stack.members[0]))
 
 
 def _parted(indices: Iterable[int], key: Callable[[int], tuple]) -> list[list[int]]:
@@ -219,7 +211,7 @@ def _by_role(stack: Stack) -> list[Stack]:
     pictures = [picture for _, picture in looked_at]
     if (
         all(picture.shows == Shows.MASK for picture in pictures)
-        or (is_named_mask and all(picture.looks_like_mask for picture in pictures))
+        or all(picture.looks_like_mask for picture in pictures)
         or are_masks(some)
     ):
         return [replace(stack, role=Role.MASKS)]

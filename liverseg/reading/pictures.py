@@ -19,6 +19,7 @@ from ..errors import BrokenFile, NotAScan, TooLarge
 from ..sentences import say
 from ..volume import Source, Volume
 from .archive import BIG, Member, natural_key
+from .file_names import slice_numbers
 from .limits import LIMITS
 
 # What black and white are assumed to mean: of a liver window's pictures this finds the liver, of an
@@ -31,6 +32,7 @@ NEAR = 12  # gray values around black and white that JPEG makes of them
 MASK_VALUES = 3  # distinct grays a mask may have
 HARDLY = 0.002  # share of colored pixels from which something is drawn over a slice
 LEAST_BLACK = 0.2  # of a mask is background
+NO_NOISE = 0.5  # share of neighbors that differ by at most 1
 LEAST_WHITE = 0.8  # of what is not black, in a mask of one structure
 DEPTH_AT = 24  # byte of a PNG that says its bits
 GRAY_STEPS = {2: 85, 4: 17}  # which Pillow makes of the steps of so many bits
@@ -141,7 +143,17 @@ class Picture:
         if not values.size or values[-1] <= 2 * NEAR:
             return False
         near_white = counts[values[-1] - NEAR :].sum()
-        return bool(near_white >= LEAST_WHITE * counts.sum())
+        return bool(near_white >= LEAST_WHITE * counts.sum()) and self._is_even(values[-1] - NEAR)
+
+    def _is_even(self, low: int) -> bool:
+        """Whether most neighbors from a gray on are equal, as no scanner makes them."""
+        equal = total = 0
+        for rows in _bands(self.gray):
+            band = self.gray[rows].astype(np.int16)
+            inner = (band[:, 1:] >= low) & (band[:, :-1] >= low)
+            equal += int(np.count_nonzero(np.abs(np.diff(band, axis=1))[inner] <= 1))
+            total += int(np.count_nonzero(inner))
+        return equal > NO_NOISE * total
 
 
 def _bands(pixels: np.ndarray) -> Iterator[slice]:
@@ -182,7 +194,8 @@ def read_pictures(members: list[Member]) -> tuple[Volume, int]:
     notices = [say("picture.no_hu", low=low, high=high)]
     if colored:
         notices.append(say("picture.colored_parts"))
-    source = Source("picture")
+    numbers = slice_numbers([one for one, kept in zip(members, is_slice, strict=True) if kept])
+    source = Source("picture", numbers=() if numbers is None else (numbers,))
     volume = Volume(hu, windowed=PICTURE_WINDOW_HU, notices=tuple(notices), source=source)
     return volume, len(members) - len(hu)
 

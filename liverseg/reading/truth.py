@@ -9,7 +9,6 @@ from ..errors import TruthMismatch
 from ..sentences import Sentence, say
 from ..volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
 from .alignment import (
-    STACKED_AS_STORED,
     others_ignored,
     place_is_lost,
     resampled,
@@ -18,9 +17,12 @@ from .alignment import (
     size_mismatch,
 )
 from .archive import Member
+from .file_names import slice_numbers
 from .limits import LIMITS
+from .mask_order import AS_STORED, BY_NUMBER, slices_for
 from .nifti import Layout, as_stored, read_labels
 from .picture_masks import read_picture_masks
+from .pictures import natural_order
 from .structure_names import Said, labels_by_value, plain, said, said_by_path, structures_of
 
 # What programs write that save an array without the scan's header; other axes were known to them.
@@ -131,9 +133,20 @@ def _on_grid(
     if lost and (not is_placed or layout.is_identity or layout.axcodes in UNKNOWN_AXES):
         axcodes = volume.source.axcodes if volume.source else None
         labels = as_stored(labels, layout, axcodes)
+        if axcodes is None and labels.shape == volume.shape:
+            labels = _in_file_order(labels, slices_for((), volume)[0])
     if labels.shape != volume.shape:
         raise size_mismatch(labels.shape, volume)
-    return labels, (STACKED_AS_STORED,)
+    return labels, (AS_STORED,)
+
+
+def _in_file_order(labels: np.ndarray, slices: np.ndarray) -> np.ndarray:
+    """Masks, (z, y, x), each on the slice that it belongs to."""
+    if np.array_equal(slices, np.arange(len(slices))):
+        return labels
+    placed = np.empty_like(labels)
+    placed[slices] = labels
+    return placed
 
 
 def picture_truth(members: list[Member], volume: Volume) -> Segmentation:
@@ -153,10 +166,15 @@ def picture_truth(members: list[Member], volume: Volume) -> Segmentation:
     notices: list[str] = [*others_ignored(others)]
     for structure, ones in groups:
         found, said_of_colors = read_picture_masks(ones, volume)
+        numbers = slice_numbers(natural_order(ones))
+        slices, is_known = slices_for(() if numbers is None else (numbers,), volume)
+        found = _in_file_order(found, slices)
         np.maximum(labels, _of_structure(found, structure), out=labels)
         notices += said_of_colors
-    if not volume.windowed:
-        notices.append(STACKED_AS_STORED)
+        if not (volume.windowed and is_known):
+            notices.append(BY_NUMBER if is_known else AS_STORED)
+    if AS_STORED in notices and BY_NUMBER in notices:
+        notices.remove(BY_NUMBER)
     return Segmentation(labels, notices=tuple(dict.fromkeys(notices)))
 
 

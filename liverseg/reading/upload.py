@@ -31,6 +31,7 @@ from .filetype import kind_of
 from .kinds import LeftOut, Readable
 from .left_out import counted, left_out_notice, no_scan
 from .limits import LIMITS
+from .mask_order import laid_by_content
 from .nifti import announced_voxels, holds_labels, on_scan, read_nifti
 from .picture_stacks import masks_beside, read_stack, truth_pictures
 from .structure_names import Said, said_by_path
@@ -126,6 +127,26 @@ def _pictures_beside(contents: _Contents) -> Counter[LeftOut]:
 
 
 def read_truth(
+    paths: Paths, volume: Volume, *, choose: Given = (), follow_links: bool = False
+) -> Segmentation:
+    """The ground truth in an upload, on the scan's grid.
+
+    Args:
+        paths: as for `read_scan`: a DICOM SEG, masks as DICOM in folders that name the structure,
+            a NIfTI label map, or PNG masks.
+        volume: the scan it was drawn on.
+        choose, follow_links: as for `read_scan`.
+
+    Raises:
+        ChoiceNeeded: as for `read_scan`.
+        TruthMismatch: it belongs to another grid, or is no ground truth.
+        UploadError: it cannot be read.
+    """
+    truth = place_truth(paths, volume, choose=choose, follow_links=follow_links)
+    return laid_by_content(truth, volume)
+
+
+def place_truth(
     paths: Paths,
     volume: Volume,
     *,
@@ -133,18 +154,9 @@ def read_truth(
     budget: Budget | None = None,
     follow_links: bool = False,
 ) -> Segmentation:
-    """The ground truth in an upload, on the scan's grid.
+    """The same as far as files tell; the values of the scan's voxels are not looked at.
 
-    Args:
-        paths: as for `read_scan`: a DICOM SEG, masks as DICOM in folders that name the structure,
-            a NIfTI label map, or PNG masks.
-        volume: the scan it was drawn on; all but the values of its voxels is looked at.
-        choose, budget, follow_links: as for `read_scan`.
-
-    Raises:
-        ChoiceNeeded: as for `read_scan`.
-        TruthMismatch: it belongs to another grid, or is no ground truth.
-        UploadError: it cannot be read.
+    Masks without a place may be in reverse order, which `mask_order.laid_by_content` decides.
     """
     if volume.source is None:  # made in memory: it lies nowhere
         volume = replace(volume, source=Source("picture"))

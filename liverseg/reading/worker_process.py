@@ -41,7 +41,7 @@ from .dicom import decoder_process
 from .dicom.decoder import DecoderProcess, FrameDecoder
 from .dicom.pixels import decode_with
 from .limits import LIMITS
-from .upload import read_scan, read_truth
+from .upload import place_truth, read_scan
 from .workers import LENGTH, OUT_OF_MEMORY
 
 PARENT_DEATH = 1  # PR_SET_PDEATHSIG of Linux
@@ -208,7 +208,7 @@ def _truth(
 ) -> Segmentation:
     """The voxels of the scan did not come: a ground truth is placed by shape and geometry only."""
     volume = Volume(np.broadcast_to(np.int16(0), shape), **rest)
-    return read_truth(paths, volume, choose=choose, budget=budget)
+    return place_truth(paths, volume, choose=choose, budget=budget)
 
 
 class ProcessBudget(Budget):

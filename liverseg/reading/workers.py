@@ -34,6 +34,7 @@ from ..errors import OverBudget, ReadingStopped, Replaced
 from ..sentences import Sentence, say
 from ..volume import Segmentation, Volume
 from .choice import Choice, Given, as_texts
+from .mask_order import laid_by_content
 
 try:
     import fcntl
@@ -143,7 +144,7 @@ class Readers:
         known = {"spacing": volume.spacing, "windowed": volume.windowed, "source": source}
         request = ("truth", _absolute(paths), as_texts(choose), volume.shape, known)
         labels, rest = self._read(request, np.dtype(np.uint8), wanted)
-        return Segmentation(labels, **rest)
+        return laid_by_content(Segmentation(labels, **rest), volume)
 
     def start(self) -> None:
         """Starts what the first upload would else have to wait for; returns at once."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from ...reading.picture_names import KNOWN_WORDS
+from ...reading.file_names import KNOWN_WORDS
 from ..routes import PLOTLY_JS, script_address
 
 HERE = Path(__file__).parent

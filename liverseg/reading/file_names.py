@@ -1,7 +1,7 @@
-"""What the names of pictures say: which are masks, which belong to one scan, and in what order.
+"""What the names of files say: which are masks, which belong to one scan, and in what order.
 
-Names differ by program and language, so nothing is taken from them that the pictures themselves
-contradict; `picture_stacks` looks at both.
+Names differ by program and language, so nothing is taken from them that the files themselves
+contradict; `picture_stacks` and `mask_order` look at both.
 """
 
 import re
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from .archive import Member
 from .structure_names import LIVER_WORDS, TUMOR_WORDS
@@ -59,10 +61,10 @@ LEAST = 2  # pictures of one pattern, from which it is more than a coincidence
 
 @dataclass(frozen=True, eq=False)
 class Name:
-    """The words and numbers of a picture's name.
+    """The words and numbers of a file's name.
 
     Attributes:
-        folders: words and numbers of the folders, without those that all pictures share.
+        folders: words and numbers of the folders, without those that all files share.
         tokens: of the file's name, without its ending.
     """
 
@@ -106,7 +108,7 @@ def _says_no_subject(token: str) -> bool:
 
 
 def names_of(members: Sequence[Member]) -> list[Name]:
-    """The names of all pictures of an upload."""
+    """The names of some files of an upload."""
     paths = [member.parts for member in members]
     shared = 0
     while all(len(path) > shared + 1 and path[shared] == paths[0][shared] for path in paths):
@@ -187,3 +189,15 @@ def _parted(keys: Sequence[Any]) -> list[list[int]]:
     for index, key in enumerate(keys):
         parts[key].append(index)
     return [parts[key] for key in sorted(parts)]
+
+
+def slice_numbers(members: Sequence[Member]) -> np.ndarray | None:
+    """(n,) int64: the number that differs in the names of a scan's slices, or of its masks."""
+    names = names_of(members)
+    if len({name.pattern for name in names}) > 1:
+        return None
+    volumes = volumes_of(names)
+    (_, at), *others = volumes
+    if others or at is None:
+        return None
+    return np.array([name.numbers[at] for name in names])

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import struct
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -300,16 +301,21 @@ def too_many() -> TooLarge:
 
 def natural_key(member: Member) -> tuple:
     """Sorts by names with numbers as numbers: image_2 before image_10."""
+    return natural_parts(member.parts)
+
+
+def natural_parts(parts: Iterable[str]) -> tuple:
+    """The same for the parts of a path."""
     return tuple(
         tuple(
             _as_number(piece) if piece.isdecimal() else piece
             for piece in re.split(r"(\d+)", part.lower())
         )
-        for part in member.parts
+        for part in parts
     )
 
 
 def _as_number(digits: str) -> tuple[int, str]:
-    """Sorts as the number does; Python makes none of thousands of digits."""
-    significant = digits.lstrip("0")
+    """Sorts as the number does, in any script; Python makes none of thousands of digits."""
+    significant = "".join(str(unicodedata.decimal(one)) for one in digits).lstrip("0")
     return len(significant), significant

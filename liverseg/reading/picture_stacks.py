@@ -209,13 +209,14 @@ def _by_role(stack: Stack) -> list[Stack]:
         return [replace(stack, role=Role.MASKS if is_named_mask else Role.SLICES)]
     some = [member for member, _ in looked_at]
     pictures = [picture for _, picture in looked_at]
+    is_eight_bit = all(picture.pixels.dtype == np.uint8 for picture in pictures)
     if (
         all(picture.shows == Shows.MASK for picture in pictures)
         or all(picture.looks_like_mask for picture in pictures)
-        or are_masks(some)
+        or (is_eight_bit and are_masks(some))
     ):
         return [replace(stack, role=Role.MASKS)]
-    if any(map(_is_mask, some)):
+    if is_eight_bit and any(map(_is_mask, some)):
         parts = _parted(range(len(stack)), lambda index: (_is_mask(stack.members[index]),))
         if len(parts) > 1:
             split = [replace(stack, members=[stack.members[k] for k in part]) for part in parts]

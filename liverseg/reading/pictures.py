@@ -18,6 +18,7 @@ from PIL import Image
 from ..errors import BrokenFile, NotAScan, TooLarge
 from ..sentences import say
 from ..volume import Source, Volume
+from .alignment import few_values
 from .archive import BIG, Member, natural_key
 from .file_names import slice_numbers
 from .limits import LIMITS
@@ -115,6 +116,8 @@ class Picture:
     @property
     def looks_like_mask(self) -> bool:
         """Whether there are few values, or nearly all are black or as bright as the brightest."""
+        if self.pixels.dtype == np.uint16:
+            return self.shows != Shows.GRAYS
         counts = self.counts
         values = np.flatnonzero(counts)
         if len(values) <= MASK_VALUES:
@@ -125,6 +128,10 @@ class Picture:
     @property
     def shows(self) -> Shows:
         """A mask only where no slice looks like that, however narrow its window is."""
+        if self.pixels.dtype == np.uint16:
+            count = len(few_values(self.pixels, MASK_VALUES))
+            few = Shows.NOTHING if count == 1 else Shows.MASK
+            return few if count <= MASK_VALUES else Shows.GRAYS
         values = np.flatnonzero(self.counts)
         if len(values) == 1:
             return Shows.NOTHING

@@ -23,7 +23,7 @@ def two_scans(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "given", ["scan=1", ["scan=1"], "tumor=0, scan=1", ["tumor=0", "scan=1"], "scan=1 scan=1"]
+    "given", ["scan=1", ["scan=1"], "colors=0, scan=1", ["colors=0", "scan=1"], "scan=1 scan=1"]
 )
 def test_an_answer_counts_however_it_is_given(given):
     assert Answers(given).to(SCAN) == 1
@@ -31,7 +31,7 @@ def test_an_answer_counts_however_it_is_given(given):
 
 def test_without_an_answer_nothing_is_guessed_and_the_answers_are_listed():
     with pytest.raises(ChoiceNeeded, match="2 scans: 4 slices, 6 slices") as needed:
-        Answers("tumor=1").to(SCAN)
+        Answers("colors=1").to(SCAN)
     assert needed.value.choice.answers == ("scan=0", "scan=1")
     assert "scan=0, scan=1" in needed.value.choice.with_answers
 

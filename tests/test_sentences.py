@@ -12,6 +12,7 @@ from liverseg.errors import NotAScan
 from liverseg.reading.choice import Question
 from liverseg.reading.kinds import LeftOut
 from liverseg.reading.left_out import counted
+from liverseg.reading.picture_masks import NAMED
 from liverseg.sentences import HERE, catalog, say
 
 PACKAGE = HERE.parent
@@ -63,6 +64,7 @@ def test_the_catalog_holds_nothing_that_nobody_says():
     literal = strings_in_the_package()
     said = literal | {f"kind.{kind}" for kind in LeftOut}
     said |= {f"{part}.{question}" for part in ("choice", "choose") for question in Question}
+    said |= {f"choice.color_{name}" for name in NAMED}
     assert {re.sub("_(one|other)$", "", key) for key in ENGLISH if key not in said} <= said
 
 

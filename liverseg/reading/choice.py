@@ -24,10 +24,10 @@ class Question(StrEnum):
     SCAN = "scan"  # which series, phase, file or volume is the scan
     TRUTH = "truth"  # whether masks beside the scan are its ground truth
     MASKS = "masks"  # which masks are the ground truth
-    TUMOR = "tumor"  # which color of a mask is the tumor
+    COLORS = "colors"  # what two colors of a mask show
 
 
-OF_TRUTH = {Question.MASKS, Question.TUMOR}  # asked while a ground truth is read
+OF_TRUTH = {Question.MASKS, Question.COLORS}  # asked while a ground truth is read
 OFFER = "upload.masks_beside"  # the code of the notice that masks may be used
 
 

@@ -2,10 +2,11 @@
 
 A palette's index is the label. Of two grays the brighter is the tumor. One color is the liver; of
 two, those of our own export are known, and of others the one that lies inside the other is the
-tumor, or nothing is decided. After JPEG or smoothing, values are found again by what flat areas
+tumor, or the person is asked. After JPEG or smoothing, values are found again by what flat areas
 have, and the edges between them go to the nearer one.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,28 @@ from ..sentences import Sentence, say
 from ..volume import BACKGROUND, LIVER, TUMOR, Volume
 from .alignment import few_values, size_mismatch
 from .archive import Member
+from .choice import Answers, Choice, Question, numbered
 from .pictures import NO_NOISE, Picture, natural_order, opened_picture, read_picture
 from .structure_names import labels_by_value
 
 MASK_VALUES = 3  # distinct grays or colors that a mask may have
 AS_COLOR = 0x010101  # times a gray value is the code of that gray as a color
 OUR_COLORS = {0x56B4E9: LIVER, 0xE69F00: TUMOR}  # in which `writing.labels` exports
+NAMED = {
+    "black": 0x000000,
+    "blue": 0x0000FF,
+    "brown": 0x8B4513,
+    "cyan": 0x00FFFF,
+    "gray": 0x808080,
+    "green": 0x00C000,
+    "magenta": 0xFF00FF,
+    "orange": 0xFF8000,
+    "pink": 0xFFA0C0,
+    "purple": 0x800080,
+    "red": 0xFF0000,
+    "white": 0xFFFFFF,
+    "yellow": 0xFFFF00,
+}
 DARK = 16  # channels up to here are black
 SAME_COLOR = 24  # channels of one color may differ by this after JPEG
 INSIDE = 0.75  # of a color's border touches the other color
@@ -41,11 +58,12 @@ Pick = Callable[..., np.ndarray]
 
 
 def read_picture_masks(
-    members: list[Member], volume: Volume
+    members: list[Member], volume: Volume, answers: Answers
 ) -> tuple[np.ndarray, tuple[Sentence, ...]]:
     """Masks in the order of their names as labels, (z, y, x) uint8 on the scan's grid.
 
     Raises:
+        ChoiceNeeded: nothing tells what two colors show.
         TruthMismatch: another number or size of pictures, no masks, or of unknown meaning.
     """
     if len(members) != len(volume.hu):
@@ -64,8 +82,8 @@ def read_picture_masks(
     labels = _by_index(members, volume.shape) if has_palettes else None
     if labels is not None:
         return labels, ()
-    found = None if is_jpeg else _by_value(members, volume.shape)
-    return found or _by_level(members, volume.shape)
+    found = None if is_jpeg else _by_value(members, volume.shape, answers)
+    return found or _by_level(members, volume.shape, answers)
 
 
 def _by_index(members: list[Member], shape: tuple[int, int, int]) -> np.ndarray | None:
@@ -104,7 +122,7 @@ def _labelled(values: np.ndarray, labels: dict[int, int]) -> np.ndarray:
 
 
 def _by_value(
-    members: list[Member], shape: tuple[int, int, int]
+    members: list[Member], shape: tuple[int, int, int], answers: Answers
 ) -> tuple[np.ndarray, tuple[Sentence, ...]] | None:
     """Labels by grays or colors; None where there are more than a mask has."""
     codes = np.empty(shape, np.int32)
@@ -128,7 +146,8 @@ def _by_value(
         return None
     values = _without_background(found)
     if is_color:
-        return _of_colors(_labelled(codes, dict(zip(values, (1, 2), strict=False))), values)
+        numbers = _labelled(codes, dict(zip(values, (1, 2), strict=False)))
+        return _of_colors(numbers, values, answers)
     step = steps.pop() if len(steps) == 1 else 1  # of 2 and 4 bits, which Pillow spreads to 255
     if {value // step for value in values} <= {LIVER, TUMOR}:
         return _labelled(codes, {value: value // step for value in values}), ()
@@ -153,12 +172,15 @@ def _write_codes(pixels: np.ndarray, plane: np.ndarray) -> None:
         plane |= pixels[..., channel]
 
 
-def _of_colors(numbers: np.ndarray, colors: list[int]) -> tuple[np.ndarray, tuple[Sentence, ...]]:
+def _of_colors(
+    numbers: np.ndarray, colors: list[int], answers: Answers
+) -> tuple[np.ndarray, tuple[Sentence, ...]]:
     """Colors as labels.
 
     Args:
         numbers: (z, y, x) uint8, 1 where the first color is, 2 where the second.
         colors: one or two.
+        answers: of the person, who may know what two colors show.
     """
     ours = [_ours(color) for color in colors]
     if all(ours) and len(set(ours)) == len(ours):
@@ -166,9 +188,33 @@ def _of_colors(numbers: np.ndarray, colors: list[int]) -> tuple[np.ndarray, tupl
     if len(colors) < 2:
         return numbers, ()
     inner = _inner(numbers)
-    if inner is None:
-        raise TruthMismatch(say("truth.two_colors"))
+    if inner is None or answers.given(Question.COLORS) is not None:
+        return _labelled(numbers, _answered(numbers, colors, answers)), ()
     return _labelled(numbers, {inner: TUMOR, 3 - inner: LIVER}), (say("truth.color_inside"),)
+
+
+def _answered(numbers: np.ndarray, colors: list[int], answers: Answers) -> dict[int, int]:
+    """What each of two colors shows, as the person says."""
+    areas = np.bincount(numbers.ravel(), minlength=3)[1:]
+    named = {
+        number: say(
+            "choice.color", name=say(f"choice.color_{_name(color)}"), share=area / areas.sum()
+        )
+        for number, color, area in zip((1, 2), colors, areas, strict=True)
+    }
+    pairs = [(1, 2), (2, 1)] if colors[0] < colors[1] else [(2, 1), (1, 2)]
+    options = [
+        *(say("choice.colors_of_both", liver=named[one], tumor=named[two]) for one, two in pairs),
+        *(say("choice.color_of_liver", liver=named[one]) for one, _ in pairs),
+    ]
+    nth = answers.to(Choice(Question.COLORS, numbered(options)))
+    one, two = pairs[nth % 2]
+    return {one: LIVER, two: TUMOR if nth < 2 else BACKGROUND}
+
+
+def _name(color: int) -> str:
+    """The nearest color that has a name."""
+    return min(NAMED, key=lambda name: math.dist(_rgb(NAMED[name]), _rgb(color)))
 
 
 def _ours(color: int) -> int:
@@ -233,7 +279,7 @@ def _around(values: np.ndarray, pick: Pick) -> np.ndarray:
 
 
 def _by_level(
-    members: list[Member], shape: tuple[int, int, int]
+    members: list[Member], shape: tuple[int, int, int], answers: Answers
 ) -> tuple[np.ndarray, tuple[Sentence, ...]]:
     """Labels of masks that JPEG or smoothing gave more values than they had.
 
@@ -247,7 +293,8 @@ def _by_level(
     channels = len(levels[0])
     values = [[round(value) for value in level] for level in levels[1:]]
     if channels == 3:
-        return _of_colors(numbers, [red << 16 | green << 8 | blue for red, green, blue in values])
+        colors = [red << 16 | green << 8 | blue for red, green, blue in values]
+        return _of_colors(numbers, colors, answers)
     labels = labels_by_value([gray for (gray,) in values])
     numbered = {number: labels[gray] for number, (gray,) in enumerate(values, start=1)}
     return _plausible(_labelled(numbers, numbered)), ()

@@ -17,6 +17,7 @@ from .alignment import (
     size_mismatch,
 )
 from .archive import Member
+from .choice import Answers
 from .file_names import slice_numbers
 from .limits import LIMITS
 from .mask_order import AS_STORED, BY_NUMBER, slices_for
@@ -149,7 +150,7 @@ def _in_file_order(labels: np.ndarray, slices: np.ndarray) -> np.ndarray:
     return placed
 
 
-def picture_truth(members: list[Member], volume: Volume) -> Segmentation:
+def picture_truth(members: list[Member], volume: Volume, answers: Answers) -> Segmentation:
     """PNG or JPEG masks, in the order of their names, one per slice of the scan.
 
     Masks of liver and tumor may come as separate pictures whose names or folders say which.
@@ -165,7 +166,7 @@ def picture_truth(members: list[Member], volume: Volume) -> Segmentation:
     labels = np.zeros(volume.shape, np.uint8)
     notices: list[str] = [*others_ignored(others)]
     for structure, ones in groups:
-        found, said_of_colors = read_picture_masks(ones, volume)
+        found, said_of_colors = read_picture_masks(ones, volume, answers)
         numbers = slice_numbers(natural_order(ones))
         slices, is_known = slices_for(() if numbers is None else (numbers,), volume)
         found = _in_file_order(found, slices)

@@ -177,7 +177,7 @@ def place_truth(
         elif contents.pictures:
             masks, left_out = truth_pictures(contents.pictures, len(volume.hu), answers)
             found += left_out
-            truth = picture_truth(masks, volume)
+            truth = picture_truth(masks, volume, answers)
         else:
             contents.raise_if_only_archives()
             raise _no_truth(found)
@@ -187,17 +187,15 @@ def place_truth(
 def _masks_among(contents: _Contents) -> list[CtSlice]:
     """The DICOM images of an upload that may be masks: not the slices of the scan itself.
 
-    Names decide, where any names a structure; else masks have 8 bits, and a scan has more.
+    Masks have 8 bits, or names that say so; a scan has more, and where nothing else may be the
+    masks, its slices are taken for them and refused as what they are.
     """
     slices = contents.slices
     if contents.segs:
         return []
-    folders = {one.member.parts[:-1] for one in slices}
-    if any(said_by_path(folder) in (Said.LIVER, Said.TUMOR) for folder in folders):
-        return slices
-    masks = [one for one in slices if one.eight_bit]
-    has_others = bool(masks or contents.niftis or contents.pictures)
-    return masks if has_others else slices
+    said = {one: said_by_path(one) for one in {one.member.parts[:-1] for one in slices}}
+    masks = [one for one in slices if one.eight_bit or said[one.member.parts[:-1]] != Said.NOTHING]
+    return masks if masks or contents.niftis or contents.pictures else slices
 
 
 def _no_truth(left_out: Counter[LeftOut]) -> TruthMismatch:

@@ -31,6 +31,7 @@ def overlay(gray: np.ndarray) -> np.ndarray:
 CT, MASK = grays(), (LIVER * 255).astype(np.uint8)
 TINY = CT[:, ::2, ::2]
 SLICES = {"ct": CT, "mask": MASK, "tiny": TINY, "overlay": overlay(CT), "other": grays(1)}
+SLICES["red"] = np.stack([MASK, MASK * 0, MASK * 0], axis=-1)
 SLICES |= {f"ct{k}": grays(10 + k) for k in range(3)}
 SLICES |= {
     "tumor": (TUMOR * 255).astype(np.uint8),
@@ -67,6 +68,8 @@ BESIDE = {
     "overlays too": {"ct/{k}.png": "ct", "mask/{k}.png": "mask", "overlay/{k}.png": "overlay"},
     "a preview too": {"ct/{k}.png": "ct", "mask/{k}.png": "mask", "preview.jpg": "tiny"},
     "names that say nothing": {"a/{k}.png": "ct", "b/{k}.png": "mask"},
+    "one of several in one folder": {"slice_{k}.png": "ct", "slice_{k}_liver.png": "mask"},
+    "colored masks": {"ct/{k}.png": "ct", "x/{k}.png": "red"},
     "counted on": {"p_{k}_a.png": "ct", "p_{k}_b.png": "mask"},
 }
 
@@ -112,6 +115,8 @@ SEVERAL = {
         f"volume-{n}_slice_{{k}}.jpg": f"ct{i}" for i, n in enumerate((2, 10, 11))
     },
     "numbers without words": {f"{n}_{{k}}.png": f"ct{i}" for i, n in enumerate((2, 10, 11))},
+    "series of images": {f"IM-{n:04d}-{{k:04d}}.jpg": f"ct{i}" for i, n in enumerate((1, 2, 3))},
+    "phases": {f"slice_{{k}}_phase_{i}.png": f"ct{i}" for i in range(3)},
     "slice first": {f"slice_{{k}}_patient_{n}.png": f"ct{i}" for i, n in enumerate((2, 10, 11))},
     "words": {f"{name}_{{k}}.png": f"ct{i}" for i, name in enumerate(("anna", "bob", "eve"))},
     "folders": {f"patient{n}/{{k}}.png": f"ct{i}" for i, n in enumerate((1, 2, 3))},
@@ -218,3 +223,15 @@ def test_slices_beside_masks_in_the_truth_are_left_out_and_said(tmp_path):
     truth = read_truth(both, volume)
     assert np.array_equal(truth.liver, LIVER)
     assert "6 pictures" in truth.notices[0]
+
+
+def test_the_page_may_send_the_words_and_numbers_of_names_only(tmp_path):
+    """As `upload_box.js` makes of volume-2_slice_7.png and of its mask."""
+    layout = {f"qaaaa volume {n} slice {{k}}.png": f"ct{n}" for n in (0, 1)}
+    layout |= {f"qaaaa segmentation {n} slice {{k}}.png": "mask" for n in (0, 1)}
+    folder = save(tmp_path / "upload", layout)
+    volume = read_scan(folder, choose="scan=1")
+    assert (
+        "6 masks, 12 pictures" in volume.notices[0] or "12 pictures, 6 masks" in volume.notices[0]
+    )
+    assert np.array_equal(read_truth(folder, volume, choose="scan=1").liver, LIVER)

@@ -37,6 +37,9 @@ SLICE_WORDS = _words(
     "bild coupe coupes corte cortes fetta frame im image images imagen imagenes imagens imgs img "
     "layer plane schicht schichten sl slice slices tranche z"
 )
+NUMBERED_SLICES = _words(  # right before the number of a slice; an image may be one of a series
+    "coupe coupes corte cortes fetta frame layer plane schicht schichten sl slice slices tranche z"
+)
 VOLUME_WORDS = _words(
     "case exam fall paciente pat patient paziente pid scan series serie ser study subject subj vol "
     "volume volumen"
@@ -164,7 +167,7 @@ def volumes_of(names: Sequence[Name]) -> list[tuple[list[int], int | None]]:
 
 def _likeliest(varying: list[int], hints: list[str]) -> list[int]:
     """Which numbers may be the slices', the likeliest first."""
-    return sorted(varying, key=lambda at: (hints[at] not in SLICE_WORDS, -at))
+    return sorted(varying, key=lambda at: (hints[at] not in NUMBERED_SLICES, -at))
 
 
 def _distinct_in(

@@ -44,7 +44,7 @@ def slices_for(numbers: tuple[np.ndarray, ...], volume: Volume) -> tuple[np.ndar
         steps = np.diff(theirs)
         if (steps > 0).all() or (steps < 0).all():
             return np.argsort(theirs), False
-    return np.arange(count), False
+    return np.arange(count), count == 1
 
 
 def _correspond(own: np.ndarray, theirs: np.ndarray, may_begin_elsewhere: bool) -> bool:

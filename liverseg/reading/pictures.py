@@ -31,6 +31,7 @@ MOSTLY = 0.5  # share of colored pixels from which a picture is no CT slice
 MASK_SHARE = 0.95  # of a mask's pixels are black or white, even after JPEG
 NEAR = 12  # gray values around black and white that JPEG makes of them
 MASK_VALUES = 3  # distinct grays a mask may have
+LABEL_VALUES = 12  # and masks of several organs; a slice has dozens
 HARDLY = 0.002  # share of colored pixels from which something is drawn over a slice
 LEAST_BLACK = 0.2  # of a mask is background
 NO_NOISE = 0.5  # share of neighbors that differ by at most 1
@@ -135,7 +136,7 @@ class Picture:
         values = np.flatnonzero(self.counts)
         if len(values) == 1:
             return Shows.NOTHING
-        if len(values) <= MASK_VALUES or self._has_two_levels:
+        if len(values) <= LABEL_VALUES or self._has_two_levels:
             return Shows.MASK
         return Shows.COLORS if self.colored > HARDLY else Shows.GRAYS
 

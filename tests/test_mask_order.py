@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from liverseg.errors import TruthMismatch
 from liverseg.reading.mask_order import laid_by_content, slices_for
 from liverseg.reading.upload import read_scan, read_truth
 from liverseg.reading.workers import Readers
@@ -137,3 +138,26 @@ def test_a_truth_with_a_place_is_never_turned():
     volume = Volume(np.ascontiguousarray(HU[::-1]).astype(np.int16))
     truth = Segmentation(LIVER.astype(np.uint8))
     assert laid_by_content(truth, volume) is truth
+
+
+@pytest.mark.parametrize("head_first", [True, False])
+def test_slices_without_a_mask_are_empty_where_numbers_say_which_they_are(tmp_path, head_first):
+    scan = scan_of(tmp_path / "scan", head_first=head_first)
+    folder = masks_of(tmp_path / "masks", head_first)
+    removed = [path for path in folder.iterdir() if not np.asarray(Image.open(path)).any()]
+    first = folder / "liver_GT_000.png"
+    for path in {*removed, first}:
+        path.unlink()
+    truth = read_truth(folder, scan)
+    expected = LIVER.copy()
+    expected[-1 if head_first else 0] = False
+    assert np.array_equal(truth.liver, expected)
+    assert "truth.slices_without_masks" in [notice.code for notice in truth.notices]
+
+
+def test_fewer_masks_that_may_be_counted_anew_are_refused(tmp_path):
+    scan = scan_of(tmp_path / "scan")
+    folder = masks_of(tmp_path / "masks")
+    (folder / "liver_GT_009.png").unlink()
+    with pytest.raises(TruthMismatch, match="9 pictures, the scan 10 slices"):
+        read_truth(folder, scan)

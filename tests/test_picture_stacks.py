@@ -235,3 +235,12 @@ def test_the_page_may_send_the_words_and_numbers_of_names_only(tmp_path):
         "6 masks, 12 pictures" in volume.notices[0] or "12 pictures, 6 masks" in volume.notices[0]
     )
     assert np.array_equal(read_truth(folder, volume, choose="scan=1").liver, LIVER)
+
+
+def test_masks_of_some_slices_beside_them_are_their_truth(tmp_path):
+    folder = save(tmp_path / "upload", {"ct/{k}.png": "ct", "gt/{k}.png": "mask"})
+    for k in (0, 4, 5):
+        (folder / "gt" / f"{k}.png").unlink()
+    volume = read_scan(folder)
+    assert volume.shape == CT.shape and "3 masks" in volume.notices[0]
+    assert np.array_equal(read_truth(folder, volume).liver[1:4], LIVER[1:4])

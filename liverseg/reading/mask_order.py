@@ -47,6 +47,27 @@ def slices_for(numbers: tuple[np.ndarray, ...], volume: Volume) -> tuple[np.ndar
     return np.arange(count), count == 1
 
 
+def some_slices_for(numbers: np.ndarray | None, volume: Volume) -> np.ndarray | None:
+    """The slices that have masks, where there are fewer masks than slices and their numbers say so.
+
+    Args:
+        numbers: in the names of the masks.
+        volume: the scan.
+
+    Returns:
+        (n,) indices; None where the scan's files have no such numbers, or where the masks may have
+        been counted anew.
+    """
+    scans = volume.source.numbers if volume.source else ()
+    if numbers is None or not scans:
+        return None
+    theirs = scans[0]
+    if numbers.min() <= theirs.min() or not np.isin(numbers, theirs).all():
+        return None
+    order = np.argsort(theirs)
+    return order[np.searchsorted(theirs, numbers, sorter=order)]
+
+
 def _correspond(own: np.ndarray, theirs: np.ndarray, may_begin_elsewhere: bool) -> bool:
     if len(own) != len(theirs):
         return False

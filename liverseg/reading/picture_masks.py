@@ -60,30 +60,29 @@ Pick = Callable[..., np.ndarray]
 def read_picture_masks(
     members: list[Member], volume: Volume, answers: Answers
 ) -> tuple[np.ndarray, tuple[Sentence, ...]]:
-    """Masks in the order of their names as labels, (z, y, x) uint8 on the scan's grid.
+    """Masks in the order of their names as labels, (n, y, x) uint8 of a scan's slices.
 
     Raises:
         ChoiceNeeded: nothing tells what two colors show.
-        TruthMismatch: another number or size of pictures, no masks, or of unknown meaning.
+        TruthMismatch: another size, no masks, or of unknown meaning.
     """
-    if len(members) != len(volume.hu):
-        raise TruthMismatch(say("truth.picture_count", found=len(members), needed=len(volume.hu)))
     members = natural_order(members)
     has_palettes, is_jpeg = True, False
     for member in members:
         with opened_picture(member) as image:
-            shape, is_jpeg = image.size[::-1], is_jpeg or image.format == "JPEG"
+            found, is_jpeg = image.size[::-1], is_jpeg or image.format == "JPEG"
             has_palettes = has_palettes and image.mode == "P"
-        if shape != volume.shape[1:]:
-            raise size_mismatch(shape, volume)
+        if found != volume.shape[1:]:
+            raise size_mismatch(found, volume)
     budget = members[0].budget
-    budget.spend("truth_voxels", volume.hu.size)
-    budget.allow(volume.hu.size)
-    labels = _by_index(members, volume.shape) if has_palettes else None
+    shape = (len(members), *volume.shape[1:])
+    budget.spend("truth_voxels", math.prod(shape))
+    budget.allow(math.prod(shape))
+    labels = _by_index(members, shape) if has_palettes else None
     if labels is not None:
         return labels, ()
-    found = None if is_jpeg else _by_value(members, volume.shape, answers)
-    return found or _by_level(members, volume.shape, answers)
+    by_value = None if is_jpeg else _by_value(members, shape, answers)
+    return by_value or _by_level(members, shape, answers)
 
 
 def _by_index(members: list[Member], shape: tuple[int, int, int]) -> np.ndarray | None:

@@ -20,7 +20,7 @@ from .archive import Member
 from .choice import Answers
 from .file_names import slice_numbers
 from .limits import LIMITS
-from .mask_order import AS_STORED, BY_NUMBER, slices_for
+from .mask_order import AS_STORED, BY_NUMBER, slices_for, some_slices_for
 from .nifti import Layout, as_stored, read_labels
 from .picture_masks import read_picture_masks
 from .pictures import natural_order
@@ -166,17 +166,30 @@ def picture_truth(members: list[Member], volume: Volume, answers: Answers) -> Se
     labels = np.zeros(volume.shape, np.uint8)
     notices: list[str] = [*others_ignored(others)]
     for structure, ones in groups:
+        slices, said_of_order = _slices_of(ones, volume)
         found, said_of_colors = read_picture_masks(ones, volume, answers)
-        numbers = slice_numbers(natural_order(ones))
-        slices, is_known = slices_for(() if numbers is None else (numbers,), volume)
-        found = _in_file_order(found, slices)
-        np.maximum(labels, _of_structure(found, structure), out=labels)
-        notices += said_of_colors
-        if not (volume.windowed and is_known):
-            notices.append(BY_NUMBER if is_known else AS_STORED)
+        found = _of_structure(found, structure)
+        for z, plane in zip(slices.tolist(), found, strict=True):
+            np.maximum(labels[z], plane, out=labels[z])
+        notices += (*said_of_colors, *said_of_order)
     if AS_STORED in notices and BY_NUMBER in notices:
         notices.remove(BY_NUMBER)
     return Segmentation(labels, notices=tuple(dict.fromkeys(notices)))
+
+
+def _slices_of(members: list[Member], volume: Volume) -> tuple[np.ndarray, tuple[Sentence, ...]]:
+    """The slice that each picture, in natural order, belongs to, and what is to be said of that."""
+    numbers = slice_numbers(natural_order(members))
+    count = len(volume.hu)
+    if len(members) < count and (some := some_slices_for(numbers, volume)) is not None:
+        lacking = say("truth.slices_without_masks", count=count - len(members))
+        return some, (lacking,) if volume.windowed else (BY_NUMBER, lacking)
+    if len(members) != count:
+        raise TruthMismatch(say("truth.picture_count", found=len(members), needed=count))
+    slices, is_known = slices_for(() if numbers is None else (numbers,), volume)
+    if volume.windowed and is_known:  # names are all that pictures have
+        return slices, ()
+    return slices, (BY_NUMBER if is_known else AS_STORED,)
 
 
 def _picture_groups(members: list[Member]) -> tuple[list[tuple[int | None, list[Member]]], int]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 from liverseg.errors import ChoiceNeeded, Replaced, TooLarge, UploadError
 from liverseg.network.cascade import segment
@@ -127,6 +128,40 @@ def test_what_is_asked_is_forgotten_with_the_next_scan(opened, tmp_path):
 def test_a_program_may_answer_beforehand(opened, tmp_path):
     study = opened.open_scan("ann", Received(with_seg(tmp_path / "both")), "truth=0")
     assert study.truth.liver.sum() == 3 * 12 and files_in(opened) == []
+
+
+def two_colors(folder):
+    """Masks whose colors lie side by side."""
+    folder.mkdir()
+    mask = np.zeros((12, 16, 3), np.uint8)
+    mask[3:9, 3:8], mask[3:9, 8:13] = (255, 0, 0), (0, 0, 255)
+    for k in range(3):
+        Image.fromarray(mask).save(folder / f"{k}.png")
+    return folder
+
+
+@pytest.mark.parametrize("comes_first", [True, False])
+def test_a_truth_waits_for_its_choice(opened, tmp_path, comes_first):
+    scan, truth = write(series(3), tmp_path / "scan"), two_colors(tmp_path / "truth")
+    steps = [lambda: opened.open_scan("ann", Received(scan))]
+    steps.insert(not comes_first, lambda: opened.open_truth("ann", Received(truth)))
+    steps.append(lambda: opened.open_waiting_truth("ann"))
+    with pytest.raises(ChoiceNeeded) as needed:
+        for step in steps:
+            step()
+    assert len(files_in(opened)) == 3
+    study = opened.answer("ann", needed.value.choice.answers[0])
+    assert study.truth.liver.sum() == 3 * 60 and study.truth.tumor.sum() == 3 * 30
+    assert study.asked is None and files_in(opened) == []
+
+
+def test_a_truth_that_waits_for_its_choice_goes_with_its_scan(opened, tmp_path):
+    opened.open_scan("ann", Received(write(series(3), tmp_path / "scan")))
+    with pytest.raises(ChoiceNeeded):
+        opened.open_truth("ann", Received(two_colors(tmp_path / "truth")))
+    opened.open_scan("ann", Received(write(series(4), tmp_path / "next")))
+    study = opened.open_waiting_truth("ann")
+    assert study.truth is None and study.asked is None and files_in(opened) == []
 
 
 def test_one_choice_follows_another(opened, tmp_path):

@@ -374,10 +374,13 @@ class Service:
         """Makes a scan the visitor's; all files that wait are forgotten `but` these."""
         self.jobs.stop(visitor, "segmenting")
         self._forget_waiting(visitor, except_for=but)
+        before = self.visitors.of(visitor)
+        if isinstance(before, OpenedStudy):  # what waits was asked about the scan before
+            _remove(before.waiting_truth)
         served = self.visitors.begun(visitor).served
-        before = list(served.iterdir())
+        files = list(served.iterdir())
         study = self.visitors.update(visitor, lambda now: now.opened(volume, truth, case))
-        for path in before:
+        for path in files:
             path.unlink(missing_ok=True)
         return study
 
@@ -385,8 +388,6 @@ class Service:
         study = self.visitors.of(visitor)
         if study and study.waiting != except_for:
             _remove(study.waiting)
-        if isinstance(study, OpenedStudy):
-            _remove(study.waiting_truth)
 
 
 def _without_waiting_truth(study: Study) -> Study:

@@ -141,6 +141,35 @@ def test_reading_is_of_no_use_once_its_job_was_stopped(opened, tmp_path):
     assert files_in(opened) == []
 
 
+class Busy:
+    """Readers that are busy until told otherwise."""
+
+    def __init__(self):
+        self.begun, self.may_end = [], threading.Event()
+
+    def close(self):
+        pass
+
+    def read_scan(self, paths, series, *, wanted):
+        self.begun.append(paths)
+        wait_until(lambda: self.may_end.is_set() or not wanted(), 30)
+        raise Replaced("left")
+
+
+def test_two_uploads_are_read_at_once(opened, tmp_path):
+    def read(name):
+        yield opened.open_scan(name, Received(write(series(3), tmp_path / name)))
+
+    opened.readers.close()
+    opened.readers = readers = Busy()
+    names = ("ann", "bob", "cid")
+    jobs = [opened.jobs.start(name, "reading", read(name), nullcontext()) for name in names]
+    wait_until(lambda: len(readers.begun) == 2 and len(opened.decoding._waiting) == 1, 10)
+    readers.may_end.set()
+    wait_until(lambda: all(job.is_done for job in jobs), 10)
+    assert len(readers.begun) == 3
+
+
 WORK = {
     "scan": lambda opened, folder: opened.open_scan("ann", Received(write(series(3), folder))),
     "truth": lambda opened, folder: opened.open_truth("ann", Received(write(series(3), folder))),

@@ -330,20 +330,6 @@ def test_what_nobody_waits_for_is_ended_at_once(reading, tmp_path):
     assert soon(lambda: len(descendants(os.getpid()) - before) == 1)
 
 
-def test_two_are_read_at_once_and_who_waits_may_leave(reading):
-    readers, wanted = reading("spin()"), threading.Event()
-    wanted.set()
-    before = descendants(os.getpid())
-    with at_work(readers, 2, wanted=wanted.is_set) as runs:
-        start = time.monotonic()
-        with pytest.raises(Replaced):
-            readers.read_scan("/nowhere", wanted=lambda: time.monotonic() < start + 0.3)
-        assert len(descendants(os.getpid()) - before) == 3
-        assert not any(run.done() for run in runs)
-        wanted.clear()
-    assert all(isinstance(run.exception(), Replaced) for run in runs)
-
-
 def test_a_zygote_that_was_ended_takes_its_readers_along_and_is_replaced(reading):
     readers = reading("spin()")
     before = descendants(os.getpid())

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import NothingOpen, NotSegmented, Replaced, SeveralSeries, TooLarge, UploadError
 from ..reading.limits import LIMITS
-from ..reading.workers import PLACES, Readers
+from ..reading.workers import Readers
 from ..scores.findings import Findings, find
 from ..sentences import say
 from ..volume import Segmentation, Volume
@@ -55,7 +55,7 @@ class Service:
         self.uploads, self.jobs, self.results = Uploads(arrived), Jobs(), ResultCache()
         self.manners = Manners()
         lanes: list[Lane] = []
-        lanes += [Lane(at_once, self.manners.are_bad, lanes) for at_once in (PLACES, 2, 1, 2)]
+        lanes += [Lane(at_once, self.manners.are_bad, lanes) for at_once in (2, 2, 1, 2)]
         self.decoding, self.making, self.segmenting, self.measuring = lanes
         self._engine = engine
 

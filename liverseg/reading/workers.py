@@ -52,7 +52,6 @@ FRUGAL = {
     "MALLOC_MMAP_THRESHOLD_": str(2**24),
     "MALLOC_TRIM_THRESHOLD_": str(2**27),
 }
-PLACES = 2  # uploads that are read at once
 POLL_S = 0.1  # after which is asked again whether anybody still waits
 PIPE_BYTES = 2**20
 LENGTH = struct.Struct("<I")  # of a request, and of what comes before the voxels
@@ -91,10 +90,9 @@ def _always() -> bool:
 
 
 class Readers:
-    """Reads uploads apart from this process, a few at once."""
+    """Reads uploads apart from this process; how many at once is up to who calls."""
 
     def __init__(self) -> None:
-        self._places = threading.Semaphore(PLACES)
         self._lock = threading.Lock()
         self._zygote: _Zygote | None = None
         self._closed = False
@@ -155,14 +153,9 @@ class Readers:
             zygote.close()
 
     def _read(self, request: tuple, dtype: np.dtype, wanted: Wanted) -> tuple[np.ndarray, dict]:
-        while not self._places.acquire(timeout=POLL_S):
-            _check(wanted)
-        try:
-            _check(wanted)
-            with _Reader(self._fork, wanted) as reader:
-                return reader.read(request, dtype)
-        finally:
-            self._places.release()
+        _check(wanted)
+        with _Reader(self._fork, wanted) as reader:
+            return reader.read(request, dtype)
 
     def _fork(self, descriptors: list[int]) -> None:
         """Makes a reader of these, in a new zygote where the old one has ended."""

@@ -23,6 +23,7 @@ from ..volume import Segmentation, Volume
 from .downloads import write_file
 from .jobs import Jobs, Lane, Turn, is_wanted
 from .manners import Manners
+from .memory import return_freed_memory
 from .result_cache import ResultCache, content_key
 from .synthetic_case import SyntheticCase
 from .uploads import Uploads
@@ -259,6 +260,7 @@ class Service:
         self.jobs.sweep()
         self.manners.sweep()
         self.uploads.sweep(self.visitors.is_here)
+        return_freed_memory()
 
     def _received(self, received: Received) -> Path:
         """Uploaded files in a folder of their own; TooLarge where they are too many."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from PIL import Image
 
 from liverseg.errors import (
@@ -142,6 +143,18 @@ def nifti(folder: Path) -> Path:
     return folder / "scan.nii.gz"
 
 
+def detached(folder: Path) -> Path:
+    image = sitk.GetImageFromArray(np.stack([body(k) for k in range(4)]))
+    sitk.WriteImage(image, folder / "scan.mhd", useCompression=True)
+    return folder
+
+
+def mgz(folder: Path) -> Path:
+    hu = np.stack([body(k) for k in range(4)]).T.astype(np.int16)
+    nibabel.save(nibabel.MGHImage(hu, np.diag([-2.0, -2, 5, 1])), folder / "scan.mgz")
+    return folder
+
+
 def png(folder: Path) -> Path:
     for k in range(3):
         pixels = np.random.default_rng(k).integers(0, 256, (20, 30), np.uint8)
@@ -153,7 +166,7 @@ def dicom(folder: Path, **attributes) -> Path:
     return write(series(3, **attributes), folder / "dicom")
 
 
-KINDS = {"dicom": dicom, "nifti": nifti, "png": png}
+KINDS = {"dicom": dicom, "nifti": nifti, "mhd": detached, "mgz": mgz, "png": png}
 for uid in GDCM_SYNTAXES:
     KINDS[uid] = partial(dicom, syntax=uid)
 

@@ -8,6 +8,9 @@ class Readable(StrEnum):
 
     DICOM = "dicom"
     NIFTI = "nifti"
+    NRRD = "nrrd"
+    METAIMAGE = "metaimage"
+    MGH = "mgh"
     PNG = "png"
     JPEG = "jpeg"
 
@@ -34,13 +37,11 @@ class LeftOut(StrEnum):
     IMAGE_TOO_WIDE = "image_too_wide"
     LOCALIZER = "localizer"
     MAMMOGRAPHY = "mammography"
-    METAIMAGE = "metaimage"
     MR = "mr"
     MULTI_FRAME = "multi_frame"
     NIFTI = "nifti"
     NON_AXIAL_SLICE = "non_axial_slice"
     NOT_HU = "not_hu"
-    NRRD = "nrrd"
     NUCLEAR_MEDICINE = "nuclear_medicine"
     OTHER_DICOM = "other_dicom"
     OTHER_FILE = "other_file"
@@ -59,6 +60,7 @@ class LeftOut(StrEnum):
     SINGLE_SLICE = "single_slice"
     ULTRASOUND = "ultrasound"
     UNPLACED_SLICE = "unplaced_slice"
+    VOLUME_FILE = "volume_file"
     WAVEFORM = "waveform"
     X_RAY = "x_ray"
 

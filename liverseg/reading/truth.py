@@ -19,9 +19,9 @@ from .alignment import (
 )
 from .archive import Member
 from .limits import LIMITS
-from .nifti import Layout, as_stored, read_labels
 from .picture_masks import read_picture_masks
 from .structure_names import Said, labels_by_value, plain, said, said_by_path, structures_of
+from .volume_file import Layout, as_stored, read_labels
 
 # What programs write that save an array without the scan's header; other axes were known to them.
 UNKNOWN_AXES = {tuple("RAS"), tuple("LPS")}
@@ -88,11 +88,14 @@ def _if_labels(member: Member, volume: Volume) -> Segmentation | None:
 
 
 def _one(member: Member, volume: Volume, structure: int | None = None) -> Segmentation:
-    """NIfTI labels: 0/1/2, or one mask, of the liver unless its name says tumor."""
-    labels, layout = read_labels(member, LIMITS.truth_voxels_for(volume.hu.size))
-    labels = as_labels(labels)
-    placed, notices = _on_grid(labels, layout, volume)
-    return Segmentation(_of_structure(np.ascontiguousarray(placed), structure), notices=notices)
+    """A label map: 0/1/2, or one mask, of the liver unless its name says tumor."""
+    found = read_labels(member, LIMITS.truth_voxels_for(volume.hu.size))
+    labels = found.values if found.are_named else as_labels(found.values)
+    placed, notices = _on_grid(labels, found.layout, volume)
+    labels = np.ascontiguousarray(placed)
+    if not found.are_named:
+        labels = _of_structure(labels, structure)
+    return Segmentation(labels, notices=(*found.said, *notices))
 
 
 def _of_structure(labels: np.ndarray, structure: int | None) -> np.ndarray:

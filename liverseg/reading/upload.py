@@ -31,9 +31,10 @@ from .filetype import kind_of
 from .kinds import LeftOut, Readable
 from .left_out import counted, left_out_notice, no_scan
 from .limits import LIMITS
-from .nifti import announced_voxels, on_scan, read_nifti
 from .pictures import read_pictures
+from .stored import FORMATS
 from .truth import nifti_truth, picture_truth
+from .volume_file import announced_voxels, data_of, on_scan, read_volume
 
 MOST_NIFTIS = 2  # of the largest size: a scan and its label map
 MOST_OF_BORDER = 0.5
@@ -84,7 +85,7 @@ def read_scan(
             budget.allow(sum(math.prod(one.shape) for one in contents.slices))
             chosen, left_out = choose_series(contents.slices, series)
             volume = read_series(chosen, left_out)
-            others = Counter({LeftOut.NIFTI: len(contents.niftis)})
+            others = Counter({_kind_of_all(contents.niftis): len(contents.niftis)})
             others[LeftOut.PICTURE] = len(contents.pictures)
         elif contents.niftis:
             volume, left_out = _read_niftis(contents.niftis, series)
@@ -129,7 +130,8 @@ def read_truth(
             truth = read_masks(contents.slices, volume)
         elif contents.niftis:
             placed = [on_scan(member, volume) for member in contents.niftis]
-            truth, contents.left_out[LeftOut.NIFTI] = nifti_truth(placed, volume)
+            kind = _kind_of_all(placed)
+            truth, contents.left_out[kind] = nifti_truth(placed, volume)
         elif contents.pictures:
             truth = picture_truth(contents.pictures, volume)
         else:
@@ -179,17 +181,31 @@ def _survey(members: list[Member], classify: Classify) -> _Contents:
             readable += isinstance(kind, Readable)
             if kind == Readable.DICOM:
                 _add_dicom(contents, *read_header(member, head), member, classify)
-            elif kind == Readable.NIFTI:
-                contents.niftis.append(member)
-            elif kind in (Readable.PNG, Readable.JPEG):
-                contents.pictures.append(member)
-            else:
+            elif isinstance(kind, LeftOut):
                 contents.left_out[kind] += 1
+            elif kind in FORMATS:
+                contents.niftis.append(replace(member, format=kind))
+            else:
+                contents.pictures.append(member)
         except BrokenFile:
             contents.left_out[LeftOut.DAMAGED_FILE] += 1
         if readable > LIMITS.files:
             raise too_many()
+    _find_data(contents, members)
     return contents
+
+
+def _find_data(contents: _Contents, members: list[Member]) -> None:
+    """Joins headers with the files of their voxels, which are no files of their own then."""
+    for index, member in enumerate(contents.niftis):
+        data = data_of(member, members)
+        if data is None:
+            continue
+        contents.niftis[index] = replace(member, data=data)
+        kind = kind_of(data.head(HEAD_BYTES))
+        if isinstance(kind, LeftOut):
+            contents.left_out[kind] -= 1
+    contents.left_out = +contents.left_out
 
 
 def _add_dicom(
@@ -211,19 +227,25 @@ def _add_dicom(
 def _read_niftis(members: list[Member], series: int | None) -> tuple[Volume, Counter[LeftOut]]:
     """The one scan among NIfTI files; masks beside it are left out."""
     if len(members) == 1:
-        return read_nifti(members[0]), Counter()
+        return read_volume(members[0]), Counter()
     if sum(map(announced_voxels, members)) > MOST_NIFTIS * LIMITS.voxels:
         raise TooLarge(say("upload.niftis_too_large", count=len(members)))
     volumes, refusals = [], []
     for member in members:
         try:
-            volumes.append(read_nifti(member))
+            volumes.append(read_volume(member))
         except (NotAScan, BrokenFile) as refusal:
             refusals.append(refusal)
     if not volumes:
         raise refusals[0]
     chosen = choose([_describe(volume) for volume in volumes], series)
-    return volumes[chosen], Counter({LeftOut.NIFTI: len(members) - 1})
+    return volumes[chosen], Counter({_kind_of_all(members): len(members) - 1})
+
+
+def _kind_of_all(members: list[Member]) -> LeftOut:
+    """As what files of one volume are counted when they are left out."""
+    is_nifti = all(member.format == Readable.NIFTI for member in members)
+    return LeftOut.NIFTI if is_nifti else LeftOut.VOLUME_FILE
 
 
 def _describe(volume: Volume) -> Sentence:

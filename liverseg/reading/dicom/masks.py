@@ -15,6 +15,7 @@ from ..archive import Member, natural_key
 from ..geometry import AS_STORED, orientation_of
 from ..hounsfield import Rescale
 from ..kinds import LeftOut
+from ..segments import UNNAMED
 from ..structure_names import Said, labels_by_value, said, said_by_path, structures_of, tumor_value
 from .file import DAMAGE
 from .kind import MODALITIES, NotASlice
@@ -23,7 +24,6 @@ from .slice import CtSlice, image_slice
 
 MASK_VALUES = 3  # distinct values that a mask may have
 AS_WHOLE = 0.01  # from a whole number, after slope and intercept
-UNNAMED = say("truth.unnamed")
 
 
 def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlice]:

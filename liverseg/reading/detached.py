@@ -1,0 +1,59 @@
+"""Voxels in another file than their header: only in one of the same upload, found by its name.
+
+A header's text never becomes a path: its name is looked up among the files that were uploaded.
+"""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import IO
+
+from ..errors import BrokenFile, NotAScan
+from ..sentences import say
+from .archive import Member
+
+LONGEST_NAME = 1024
+
+
+def checked_name(name: str, format: str) -> str:
+    """The name of a file of voxels as a header gives it.
+
+    Raises:
+        NotAScan: it is no name of one file beside the header or in a folder there.
+    """
+    first = name.split()[0] if name.strip() else ""
+    if first == "LIST" or "%" in name:
+        raise NotAScan(say("volume_file.data_in_parts", format=format))
+    parts = _parts(name)
+    is_absolute = name.startswith(("/", "\\", "~")) or ":" in name
+    if not parts or is_absolute or ".." in parts or len(name) > LONGEST_NAME:
+        raise NotAScan(say("volume_file.data_elsewhere", format=format))
+    return name
+
+
+def find_data(name: str, header: Member, members: Iterable[Member]) -> Member | None:
+    """The file of an upload that a header means; None where there is none, or several could be.
+
+    Programs upload each file into a folder of its own, so a file's name counts where its folder
+    says nothing.
+
+    Args:
+        name: as `checked_name` gives it.
+        header: the file that says it.
+        members: of the upload.
+    """
+    wanted = (*header.parts[:-1], *_parts(name))
+    others = [one for one in members if one is not header and not one.left_out]
+    beside = [one for one in others if one.parts == wanted]
+    found = beside or [one for one in others if one.parts[-1] == wanted[-1]]
+    return found[0] if len(found) == 1 else None
+
+
+def open_data(member: Member, format: str, opened: ExitStack) -> IO[bytes]:
+    """The stream of a header's voxels; BrokenFile where their file was not uploaded."""
+    if member.data is None:
+        raise BrokenFile(say("volume_file.data_missing", format=format))
+    return opened.enter_context(member.data.open())
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))

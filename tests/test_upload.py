@@ -139,8 +139,8 @@ def test_a_missing_file_is_refused_without_its_name(tmp_path):
         (b"Rar!\x1a\x07" + bytes(500), "Unpack the archive"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(500), "Unpack the archive"),
         (b"GIF89a" + bytes(500), "1 picture in another format.*as PNG"),
-        (b"II*\0" + bytes(500), "1 picture in another format.*as PNG"),
-        (b"MM\0*" + bytes(500), "1 picture in another format.*as PNG"),
+        (b"II+\0" + bytes(500), "1 picture in another format.*as PNG"),
+        (b"MM\0+" + bytes(500), "1 picture in another format.*as PNG"),
         (b"BM" + bytes(500), "1 picture in another format.*as PNG"),
         (b"RIFF\1\0\0\0WEBPVP8L" + bytes(500), "1 picture in another format.*as PNG"),
         (

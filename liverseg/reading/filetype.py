@@ -14,8 +14,10 @@ UNPACKED_BYTES = 16_384  # of a packed file that are looked at
 _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"\x89PNG\r\n\x1a\n", Readable.PNG),
     (b"\xff\xd8\xff", Readable.JPEG),
-    (b"II*\0", LeftOut.OTHER_PICTURE),  # TIFF
-    (b"MM\0*", LeftOut.OTHER_PICTURE),
+    (b"II*\0", Readable.TIFF),
+    (b"MM\0*", Readable.TIFF),
+    (b"II+\0", LeftOut.OTHER_PICTURE),  # TIFF for files above 4 GB
+    (b"MM\0+", LeftOut.OTHER_PICTURE),
     (b"GIF8", LeftOut.OTHER_PICTURE),
     (b"BM", LeftOut.OTHER_PICTURE),  # Windows bitmap
     (b"RIFF", LeftOut.OTHER_PICTURE),  # WebP

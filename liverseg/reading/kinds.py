@@ -13,6 +13,7 @@ class Readable(StrEnum):
     MGH = "mgh"
     PNG = "png"
     JPEG = "jpeg"
+    TIFF = "tiff"
 
 
 class LeftOut(StrEnum):

@@ -33,6 +33,7 @@ from .left_out import counted, left_out_notice, no_scan
 from .limits import LIMITS
 from .pictures import read_pictures
 from .stored import FORMATS
+from .tiff import pages as tiff_pages
 from .truth import nifti_truth, picture_truth
 from .volume_file import announced_voxels, data_of, on_scan, read_volume
 
@@ -185,11 +186,13 @@ def _survey(members: list[Member], classify: Classify) -> _Contents:
                 contents.left_out[kind] += 1
             elif kind in FORMATS:
                 contents.niftis.append(replace(member, format=kind))
+            elif kind == Readable.TIFF:
+                contents.pictures += tiff_pages(member)
             else:
                 contents.pictures.append(member)
         except BrokenFile:
             contents.left_out[LeftOut.DAMAGED_FILE] += 1
-        if readable > LIMITS.files:
+        if max(readable, len(contents.pictures)) > LIMITS.files:
             raise too_many()
     _find_data(contents, members)
     return contents

@@ -299,7 +299,7 @@ class Handlers:
 
         Args:
             visitor: a program; each call is one of its own.
-            scan: files or a zip of one CT: DICOM, NIfTI, PNG or JPG.
+            scan: files or a zip of one CT: DICOM, NIfTI, NRRD, MetaImage, PNG, TIFF or JPG.
             truth: its ground truth, or None.
             series: which scan, where there are several; None otherwise.
 

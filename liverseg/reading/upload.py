@@ -20,6 +20,7 @@ from ..volume import LIVER, TUMOR, Segmentation, Source, Volume
 from .archive import Member, Paths, open_upload, too_many
 from .budget import Budget
 from .choice import choose, describe_scan
+from .dicom.contours import read_contours
 from .dicom.file import HEAD_BYTES, read_header
 from .dicom.kind import NotASlice
 from .dicom.masks import mask_slices, read_masks
@@ -49,6 +50,7 @@ class _Contents:
 
     slices: list[CtSlice] = field(default_factory=list)
     segs: list[Member] = field(default_factory=list)
+    contours: list[Member] = field(default_factory=list)
     niftis: list[Member] = field(default_factory=list)
     pictures: list[Member] = field(default_factory=list)
     left_out: Counter[LeftOut] = field(default_factory=Counter)
@@ -81,7 +83,9 @@ def read_scan(
     budget = budget or Budget()
     with open_upload(paths, budget, follow_links=follow_links) as members:
         contents = _survey(members, ct_slices)
-        contents.left_out += Counter({LeftOut.SEGMENTATION: len(contents.segs)})
+        contents.left_out[LeftOut.SEGMENTATION] = len(contents.segs)
+        contents.left_out[LeftOut.CONTOURS] = len(contents.contours)
+        contents.left_out = +contents.left_out
         if contents.slices:
             budget.allow(sum(math.prod(one.shape) for one in contents.slices))
             chosen, left_out = choose_series(contents.slices, series)
@@ -110,8 +114,8 @@ def read_truth(
     """The ground truth in an upload, on the scan's grid.
 
     Args:
-        paths: as for `read_scan`: a DICOM SEG, masks as DICOM in folders that name the structure,
-            a NIfTI label map, or PNG masks.
+        paths: as for `read_scan`: a DICOM SEG or RTSTRUCT, masks as DICOM in folders that name the
+            structure, a label map as NIfTI, NRRD, MetaImage or MGH, or masks as PNG or TIFF.
         volume: the scan it was drawn on; all but the values of its voxels is looked at.
         budget, follow_links: as for `read_scan`.
 
@@ -127,6 +131,8 @@ def read_truth(
         contents = _survey(members, mask_slices)
         if contents.segs:
             truth = read_seg(contents.segs, volume)
+        elif contents.contours:
+            truth = read_contours(contents.contours, volume)
         elif contents.slices:
             truth = read_masks(contents.slices, volume)
         elif contents.niftis:
@@ -146,8 +152,7 @@ def _no_truth(left_out: Counter[LeftOut]) -> TruthMismatch:
     """Why nothing in an upload is a ground truth."""
     if not left_out:
         return TruthMismatch(say("truth.none_found"))
-    code = "truth.contours" if LeftOut.CONTOURS in left_out else "truth.none_among"
-    return TruthMismatch(say(code, found=counted(left_out)))
+    return TruthMismatch(say("truth.none_among", found=counted(left_out)))
 
 
 def _lacks(truth: Segmentation) -> tuple[Sentence, ...]:
@@ -223,6 +228,8 @@ def _add_dicom(
     except NotASlice as reason:
         if reason.kind == LeftOut.SEGMENTATION:
             contents.segs.append(member)
+        elif reason.kind == LeftOut.CONTOURS:
+            contents.contours.append(member)
         else:
             contents.left_out[reason.kind] += 1
 

@@ -31,7 +31,7 @@ KINDS = {
     "nifti": Kind(
         "segmentation.nii.gz",
         "Segmentation, NIfTI",
-        "On the scan's own grid: 0 background, 1 liver, 2 tumor.",
+        "On the scan's own grid, of a tilted scan straightened: 0 background, 1 liver, 2 tumor.",
         tuple(kind for kind in get_args(SourceKind) if kind != "picture"),
     ),
     "png": Kind(

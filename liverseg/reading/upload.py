@@ -16,7 +16,7 @@ from ..errors import (
     UploadError,
 )
 from ..sentences import Sentence, say
-from ..volume import LIVER, TUMOR, Segmentation, Source, Volume
+from ..volume import BACKGROUND, LIVER, TUMOR, Segmentation, Source, Volume
 from .archive import Member, Paths, open_upload, too_many
 from .budget import Budget
 from .choice import choose, describe_scan
@@ -40,6 +40,7 @@ from .volume_file import announced_voxels, data_of, on_scan, read_volume
 
 MOST_NIFTIS = 2  # of the largest size: a scan and its label map
 MOST_OF_BORDER = 0.5
+LEAST_TOUCHING = 0.1  # of a tumor's border, which may bulge out of the liver
 TELLS_NOTHING = {LeftOut.ARCHIVE, LeftOut.EMPTY_FILE, LeftOut.OTHER_FILE}  # of what was meant
 Classify = Callable[[Dataset, bool, Member], list[CtSlice]]
 
@@ -163,7 +164,9 @@ def _lacks(truth: Segmentation) -> tuple[Sentence, ...]:
     found = (say("truth.touches_border"),) if _touches_border(truth.labels) else ()
     if highest < TUMOR:
         return (*found, say("truth.no_tumors"))
-    return found if (truth.labels == LIVER).any() else (*found, say("truth.only_tumors"))
+    if not (truth.labels == LIVER).any():
+        return (*found, say("truth.only_tumors"))
+    return (*found, say("truth.tumors_apart")) if _lie_apart(truth.labels) else found
 
 
 def _touches_border(labels: np.ndarray) -> bool:
@@ -171,6 +174,17 @@ def _touches_border(labels: np.ndarray) -> bool:
     border = labels[:, [0, -1], :], labels[:, :, [0, -1]]
     set_there = sum(np.count_nonzero(one) for one in border)
     return bool(set_there > MOST_OF_BORDER * sum(one.size for one in border))
+
+
+def _lie_apart(labels: np.ndarray) -> bool:
+    """Whether what is called tumors hardly touches the liver, as another organ would."""
+    inside = outside = 0
+    for plane in labels:
+        for one, other in ((plane[1:], plane[:-1]), (plane[:, 1:], plane[:, :-1])):
+            for tumor, beside in ((one == TUMOR, other), (other == TUMOR, one)):
+                inside += int(np.count_nonzero(tumor & (beside == LIVER)))
+                outside += int(np.count_nonzero(tumor & (beside == BACKGROUND)))
+    return inside < LEAST_TOUCHING * (inside + outside)
 
 
 def _survey(members: list[Member], classify: Classify) -> _Contents:

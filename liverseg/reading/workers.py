@@ -54,6 +54,7 @@ FRUGAL = {
 }
 POLL_S = 0.1  # after which is asked again whether anybody still waits
 PIPE_BYTES = 2**20
+STUDY = "StudyInstanceUID"
 LENGTH = struct.Struct("<I")  # of a request, and of what comes before the voxels
 OUT_OF_MEMORY = 3  # exit status of a reader
 END_S = 5  # in which the processes end by themselves when the page closes
@@ -133,7 +134,9 @@ class Readers:
             from .upload import read_truth
 
             return read_truth(paths, volume)
-        source = volume.source and replace(volume.source, headers=())
+        headers = volume.source.headers[:1] if volume.source else ()
+        study = tuple({STUDY: str(one.get(STUDY) or "")} for one in headers)  # no more is needed
+        source = volume.source and replace(volume.source, headers=study)
         known = {"spacing": volume.spacing, "windowed": volume.windowed, "source": source}
         request = ("truth", _absolute(paths), volume.shape, known)
         labels, rest = self._read(request, np.dtype(np.uint8), wanted)

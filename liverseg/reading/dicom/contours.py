@@ -21,6 +21,7 @@ from ..archive import Member
 from ..geometry import FARTHEST_MM
 from ..segments import Segment, structures_in
 from .file import DAMAGE, read_dataset
+from .seg import of_other_study
 
 CONTOUR_BYTES = 50_000_000  # of one file, twice
 MOST_POINTS, MOST_CONTOURS = 2_000_000, 50_000  # of the liver and its tumors
@@ -88,7 +89,7 @@ def read_contours(members: list[Member], volume: Volume) -> Segmentation:
             dataset = read_dataset(member, CONTOUR_BYTES)
             rois = _rois(dataset)
             found = structures_in([segment for segment, _ in rois], is_alone=len(members) == 1)
-            notices |= dict.fromkeys(found.said)
+            notices |= dict.fromkeys((*found.said, *of_other_study(dataset, volume)))
             others += found.ignored
             left = [MOST_CONTOURS, MOST_POINTS]
             for (_, contours), structure in zip(rois, found.of, strict=True):

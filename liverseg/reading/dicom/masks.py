@@ -18,7 +18,7 @@ from ..kinds import LeftOut
 from ..segments import UNNAMED
 from ..structure_names import Said, labels_by_value, said, said_by_path, structures_of, tumor_value
 from .file import DAMAGE
-from .kind import MODALITIES, NotASlice
+from .kind import INVERTED, MODALITIES, NotASlice
 from .pixels import stored_values
 from .slice import CtSlice, image_slice
 
@@ -56,6 +56,8 @@ def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
     notices += others_ignored(len(ignored))
     named = [(one, structure) for one, structure in pairs if structure]
     named.sort(key=lambda pair: (pair[0].number or 0, natural_key(pair[0].member)))
+    if any(INVERTED in one.remarks for one, _ in named):
+        notices += (say("truth.inverted_masks"),)
     budget, voxels = slices[0].member.budget, sum(math.prod(one.shape) for one, _ in named)
     budget.spend("truth_voxels", voxels)
     budget.allow(voxels)

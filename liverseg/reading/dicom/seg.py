@@ -35,7 +35,7 @@ def read_seg(members: list[Member], volume: Volume) -> Segmentation:
             header, _ = read_header(member, member.head(HEAD_BYTES))
             segments = [_segment(one) for one in header.SegmentSequence]
             found = structures_in(segments, is_alone=len(members) == 1)
-            notices |= dict.fromkeys(found.said)
+            notices |= dict.fromkeys((*found.said, *of_other_study(header, volume)))
             others += found.ignored
             numbers = [int(one.SegmentNumber) for one in header.SegmentSequence]
             structures = {n: one for n, one in zip(numbers, found.of, strict=True) if one}
@@ -86,6 +86,13 @@ def _planes(member: Member, header: Dataset, structures: dict[int, int]) -> Iter
         else:
             structure = structures[int(flat.ReferencedSegmentNumber)]
             yield MaskPlane(structure, values >= threshold, grid)
+
+
+def of_other_study(header: Dataset, volume: Volume) -> tuple[Sentence, ...]:
+    """Says that a ground truth was drawn in another study than the scan's."""
+    headers = volume.source.headers if volume.source else ()
+    studies = {str(one.get("StudyInstanceUID") or "").strip() for one in (header, *headers[:1])}
+    return (say("truth.other_study"),) if len(studies - {""}) > 1 else ()
 
 
 def _segment(dataset: Dataset) -> Segment:

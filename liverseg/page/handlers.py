@@ -262,16 +262,18 @@ class Handlers:
         study = self.service.opened_study(visitor)
         prediction = study.prediction if isinstance(study, SegmentedStudy) else None
         findings = study.findings if isinstance(study, SegmentedStudy) else None
+        said_of = notices(study.volume, study.truth, prediction)
         value, curves = study.shown, None
         if value and (prediction or study.truth):
             value = self._packed(value, study)
             self.service.show(visitor, study.volume, value)
         if findings:
+            said_of = findings.notices
             numbers = findings.prediction, findings.measurements, findings.scores
             curves = slice_curves(*numbers).to_json()
         return {
             "viewer": value,
-            "notices": notices(study.volume, study.truth, prediction),
+            "notices": said_of,
             "numbers": number_table(findings),
             "files": _downloads(study),
             "curves": curves,

@@ -199,10 +199,12 @@ class Service:
 
     def score(self, visitor: str) -> SegmentedStudy:
         """Measures the visitor's result and, with ground truth, compares it."""
+        from ..network.fingerprints import known_patients
+
         study = self.segmented_study(visitor)
         about = study.volume, study.prediction, self.engine.identity, study.truth
         with self.called(self.measuring, visitor):
-            findings = find(*about, surfaces=False)
+            findings = find(*about, surfaces=False, known=known_patients())
         return self._found(visitor, study, findings)
 
     def score_surfaces(self, visitor: str) -> SegmentedStudy:

@@ -5,14 +5,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from pydicom.dataset import Dataset
 from skimage.draw import polygon2mask
 
 from liverseg.errors import BrokenFile, TooLarge, TruthMismatch
 from liverseg.reading.dicom.contours import filled
 from liverseg.reading.upload import read_scan, read_truth
 from liverseg.volume import LIVER, TUMOR
-from tests.helpers.make_dicom import body, ct, write
+from tests.helpers.make_dicom import body, ct, rtstruct, write
 
 PIXEL_MM, GAP_MM, CORNER_MM = 0.8, 5.0, (-10.0, -20.0, 30.0)
 SHAPE = (8, 48, 40)
@@ -49,28 +48,6 @@ def placed(volume, polygon: np.ndarray, z: float) -> np.ndarray:
     """(n, 3) mm of (n, 2) pixels on slice z, which may be between two."""
     ones = np.ones(len(polygon))
     return (volume.affine @ np.stack([*polygon.T, z * ones, ones]))[:3].T
-
-
-def rtstruct(rois: dict[str, list[np.ndarray]], types: dict[str, str] | None = None) -> Dataset:
-    """Contours in mm by the names of their ROIs."""
-    one = ct(Modality="RTSTRUCT", SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3", PixelData=None)
-    one.StructureSetROISequence, one.ROIContourSequence = [], []
-    one.RTROIObservationsSequence = []
-    for number, (name, contours) in enumerate(rois.items(), start=1):
-        roi, drawn, seen = Dataset(), Dataset(), Dataset()
-        roi.ROINumber, roi.ROIName = number, name
-        drawn.ReferencedROINumber, drawn.ContourSequence = number, []
-        seen.ReferencedROINumber = number
-        seen.RTROIInterpretedType = (types or {}).get(name, "")
-        for points in contours:
-            item = Dataset()
-            item.ContourGeometricType, item.NumberOfContourPoints = "CLOSED_PLANAR", len(points)
-            item.ContourData = [f"{value:.6g}" for value in points.ravel()]
-            drawn.ContourSequence.append(item)
-        one.StructureSetROISequence.append(roi)
-        one.ROIContourSequence.append(drawn)
-        one.RTROIObservationsSequence.append(seen)
-    return one
 
 
 def read(tmp_path, volume, *args, **more):

@@ -18,6 +18,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import tifffile
 from PIL import Image
 
 from liverseg.errors import (
@@ -155,6 +156,11 @@ def mgz(folder: Path) -> Path:
     return folder
 
 
+def tiff(folder: Path) -> Path:
+    tifffile.imwrite(folder / "scan.tif", np.stack([body(k) for k in range(6)]), compression="zlib")
+    return folder
+
+
 def png(folder: Path) -> Path:
     for k in range(3):
         pixels = np.random.default_rng(k).integers(0, 256, (20, 30), np.uint8)
@@ -166,7 +172,7 @@ def dicom(folder: Path, **attributes) -> Path:
     return write(series(3, **attributes), folder / "dicom")
 
 
-KINDS = {"dicom": dicom, "nifti": nifti, "mhd": detached, "mgz": mgz, "png": png}
+KINDS = {"dicom": dicom, "nifti": nifti, "mhd": detached, "mgz": mgz, "tiff": tiff, "png": png}
 for uid in GDCM_SYNTAXES:
     KINDS[uid] = partial(dicom, syntax=uid)
 

@@ -8,6 +8,7 @@ import io
 import math
 import re
 import struct
+import warnings
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -31,6 +32,8 @@ STRAIGHT_LINE = "0"  # the function by which ImageJ calibrates values
 MM = {"mm": 1.0, "millimeter": 1.0, "cm": 10.0, "um": 0.001, "\\u00b5m": 0.001, "micron": 0.001}
 assert TiffImagePlugin  # Pillow finds a format that is named only where it was imported
 LONGEST_DESCRIPTION = 10_000  # letters that are looked at
+
+warnings.filterwarnings("ignore", module=r"PIL\.")  # about what is in the file
 
 
 class Measured(NamedTuple):

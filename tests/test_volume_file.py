@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from liverseg.errors import BrokenFile, NotAScan, TooLarge, TruthMismatch, UploadError
+from liverseg.page.uploads import Upload
 from liverseg.reading.upload import read_scan, read_truth
 from liverseg.volume import LIVER, TUMOR
 from tests.helpers.make_dicom import body
@@ -205,6 +206,21 @@ def test_voxels_are_found_beside_their_header_or_by_their_name(tmp_path, name):
         volume = read_scan(folder)
         assert np.array_equal(volume.hu, hu())
         assert volume.notices == ()  # nothing was left out
+
+
+@pytest.mark.parametrize("name", DETACHED)
+def test_voxels_are_found_by_the_name_that_the_page_gave_their_file(tmp_path, name):
+    """It numbers headers and puts _ for letters that could harm."""
+    told = ["CT (1) Bauch & Leber.raw", "scan" + "x" * 150 + ".raw", "ct.raw"]
+    for k, data in enumerate(told):
+        files = {f"0000{k}.{name[-3:]}": DETACHED[name](data).encode(), data: hu().tobytes()}
+        paths = []
+        for number, content in enumerate(files.values()):
+            paths.append(tmp_path / f"arrived{k}_{number}")
+            paths[-1].write_bytes(content)
+        upload = Upload(paths, list(files))
+        upload.move_to(tmp_path / f"folder{k}")
+        assert np.array_equal(read_scan(tmp_path / f"folder{k}").hu, hu())
 
 
 @pytest.mark.parametrize("name", DETACHED)

@@ -6,7 +6,6 @@ names is never a path: it is looked up here, or there is nothing.
 """
 
 import os
-import re
 import secrets
 import shutil
 import threading
@@ -21,6 +20,7 @@ from python_multipart.multipart import File, FormParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from ..errors import BrokenFile, NoRoom, NotAScan, TooLarge, UploadGone
+from ..reading.detached import safe_part
 from ..reading.limits import LIMITS
 from ..sentences import say
 from .visitors import GRACE_S
@@ -254,7 +254,7 @@ def _check(total: int, files: list[File]) -> None:
 
 def _safe_name(name: str) -> Path:
     """A relative path that stays where it is put, made of letters, digits, space, . _ and -."""
-    parts = [re.sub(r"[^\w .-]", "_", part)[:100].lstrip(".") for part in name.split("/")]
+    parts = map(safe_part, name.split("/"))
     return Path(*[part for part in parts if part] or ["file"])
 
 

@@ -3,6 +3,7 @@
 A header's text never becomes a path: its name is looked up among the files that were uploaded.
 """
 
+import re
 from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import IO
@@ -12,6 +13,7 @@ from ..sentences import say
 from .archive import Member
 
 LONGEST_NAME = 1024
+LONGEST_PART = 100
 
 
 def checked_name(name: str, format: str) -> str:
@@ -43,9 +45,20 @@ def find_data(name: str, header: Member, members: Iterable[Member]) -> Member | 
     """
     wanted = (*header.parts[:-1], *_parts(name))
     others = [one for one in members if one is not header and not one.left_out]
-    beside = [one for one in others if one.parts == wanted]
-    found = beside or [one for one in others if one.parts[-1] == wanted[-1]]
-    return found[0] if len(found) == 1 else None
+    for part in (str, safe_part):  # as it is, and as the page has stored it
+        places = [tuple(map(part, one.parts)) for one in others]
+        place = tuple(map(part, wanted))
+        beside = [one for one, its in zip(others, places, strict=True) if its == place]
+        named = [one for one, its in zip(others, places, strict=True) if its[-1] == place[-1]]
+        found = beside or named
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def safe_part(name: str) -> str:
+    """A folder's or a file's name as the page stores it: letters, digits, space, . _ and -."""
+    return re.sub(r"[^\w .-]", "_", name)[:LONGEST_PART].lstrip(".")
 
 
 def open_data(member: Member, format: str, opened: ExitStack) -> IO[bytes]:

@@ -21,6 +21,7 @@ from ..volume import Source, Volume
 from .archive import BIG, Member, natural_key
 from .hounsfield import Tally, check_offset, check_range, clipped, looks_like_labels
 from .limits import LIMITS
+from .tiff import FORMAT as TIFF
 from .tiff import Measured, bits_of, check_readable, measured, values_of
 
 # What black and white are assumed to mean: of a liver window's pictures this finds the liver, of an
@@ -241,7 +242,7 @@ def _bits(member: Member, image: Image.Image) -> int:
     """Of a gray value as it is stored."""
     if image.format == "PNG":
         return member.head(DEPTH_AT + 1)[DEPTH_AT]
-    return bits_of(image) if image.format == "TIFF" else 8
+    return bits_of(image) if image.format == TIFF else 8
 
 
 def _palette(image: Image.Image) -> tuple[tuple[int, int, int], ...]:
@@ -270,7 +271,7 @@ def _on_black(rgba: np.ndarray) -> np.ndarray:
 def opened_picture(member: Member) -> Iterator[Image.Image]:
     """A picture whose header was read and whose pixels were not; refuses what breaks meanwhile."""
     try:
-        with member.open() as stream, Image.open(stream, formats=("PNG", "JPEG", "TIFF")) as image:
+        with member.open() as stream, Image.open(stream, formats=("PNG", "JPEG", TIFF)) as image:
             check_readable(image)
             yield image
     except Image.DecompressionBombError:

@@ -30,7 +30,7 @@ BITS, DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, SAMPLE_FORMAT = 258, 270, 282, 28
 SIGNED, FLOAT = 2, 3
 STRAIGHT_LINE = "0"  # the function by which ImageJ calibrates values
 MM = {"mm": 1.0, "millimeter": 1.0, "cm": 10.0, "um": 0.001, "\\u00b5m": 0.001, "micron": 0.001}
-assert TiffImagePlugin  # Pillow finds a format that is named only where it was imported
+FORMAT = TiffImagePlugin.TiffImageFile.format  # which Pillow finds because it was imported here
 LONGEST_DESCRIPTION = 10_000  # letters that are looked at
 
 warnings.filterwarnings("ignore", module=r"PIL\.")  # about what is in the file
@@ -163,7 +163,7 @@ def measured(image: Image.Image) -> Measured:
 
 def check_readable(image: Image.Image) -> None:
     """NotAScan for what Pillow would read wrongly: it exchanges the bytes of these twice."""
-    if image.format != "TIFF" or image.mode not in ("I", "F"):
+    if image.format != FORMAT or image.mode not in ("I", "F"):
         return
     is_packed = getattr(image, "_compression", "raw") != "raw"
     if is_packed and _tags(image).prefix == b"MM":

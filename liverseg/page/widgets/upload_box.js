@@ -2,11 +2,14 @@
 // their handles to Python as props.value = {handles: [text], names: [path in the folder]}.
 //
 // The names that leave the browser are counting numbers in natural order. Only the names of
-// folders are kept, and as folders those of NIfTI files that say no more than "liver" or
-// "liver_tumor": a ground truth says with them what each mask is. Python drops them after reading.
+// folders are kept, and as folders those of files that say no more than "liver" or
+// "liver_tumor": a ground truth says with them what each mask is. Beside a header of MetaImage or
+// NRRD, the files of voxels keep the name by which it knows them. Python drops them after reading.
 const PER_REQUEST = { files: 200, bytes: 64 * 2 ** 20 };
-const KNOWN_SUFFIX = /\.(dcm|dicom|ima|nii|nii\.gz|png|jpe?g|zip|txt|xml)$/i;
-const STRUCTURE = /^(liver|tumou?rs?|lesions?|mask|[ _-])+\d{0,2}\.nii(\.gz)?$/i;
+const VOLUME = "nii|nii\\.gz|(seg\\.)?nrrd|nhdr|mha|mhd|mgh|mgz|tiff?";
+const KNOWN_SUFFIX = RegExp(`\\.(dcm|dicom|ima|${VOLUME}|png|jpe?g|zip|txt|xml)$`, "i");
+const STRUCTURE = RegExp(`^(liver|tumou?rs?|lesions?|mask|[ _-])+\\d{0,2}\\.(${VOLUME})$`, "i");
+const HEADER_ALONE = /\.(mhd|nhdr)$/i;
 const section = element.querySelector(".upload");
 const drop = element.querySelector(".drop");
 const bar = element.querySelector("progress");
@@ -37,11 +40,13 @@ async function walk(entry) {
 function numbered(found) {
   const natural = new Intl.Collator("en", { numeric: true });
   found.sort((a, b) => natural.compare(a.path, b.path));
+  const areDetached = found.some(({ file }) => HEADER_ALONE.test(file.name));
   return found.map(({ file, path }, k) => {
     const folders = path.split("/").slice(0, -1).filter(Boolean);
     const [suffix] = KNOWN_SUFFIX.exec(file.name) || [""];
     if (STRUCTURE.test(file.name)) folders.push(file.name.split(".")[0]);
-    const name = String(k).padStart(5, "0") + suffix.toLowerCase();
+    const isVoxels = areDetached && !suffix;
+    const name = isVoxels ? file.name : String(k).padStart(5, "0") + suffix.toLowerCase();
     return { file, name: [...folders, name].join("/") };
   });
 }

@@ -10,9 +10,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK
 
 from liverseg.__main__ import main
+from liverseg.reading.upload import read_scan
+from liverseg.volume import LIVER, TUMOR, Segmentation
+from liverseg.writing.labels import write_nifti
 
 FAULTS = Path(__file__).resolve().parents[2] / "shared" / "faults"
 NEAR = 0.03  # of an area, where pictures were saved with loss
@@ -111,3 +116,16 @@ def test_a_generators_cases_are_read_as_they_were_meant(tmp_path, capsys, name):
         if not RIGHT[name](facts, report):
             wrong[facts["case"]] = report
     assert not wrong
+
+
+@pytest.mark.slow
+def test_a_tilted_scans_labels_are_found_where_they_lie(tmp_path):
+    (facts,) = cases_of("tilted_scan_export", tmp_path / "scan")
+    volume = read_scan(facts["scan"])
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[0, 64, 64], labels[-1, 64, 64] = LIVER, TUMOR
+    path = write_nifti(Segmentation(labels), volume, tmp_path / "labels.nii.gz")
+    image = SimpleITK.ReadImage(str(path))
+    places = facts["lps_mm_of_voxel_64_64_on_the_first_and_last_slice"]
+    found = [image[image.TransformPhysicalPointToIndex(place)] for place in places]
+    assert found == [LIVER, TUMOR]

@@ -5,6 +5,7 @@ read at its own place and their number is known before.
 """
 
 import io
+import logging
 import math
 import re
 import struct
@@ -34,6 +35,7 @@ FORMAT = TiffImagePlugin.TiffImageFile.format  # which Pillow finds because it w
 LONGEST_DESCRIPTION = 10_000  # letters that are looked at
 
 warnings.filterwarnings("ignore", module=r"PIL\.")  # about what is in the file
+logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 
 
 class Measured(NamedTuple):

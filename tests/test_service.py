@@ -12,8 +12,10 @@ import pydicom
 import pytest
 
 from liverseg.errors import Replaced, SeveralSeries, TooLarge, UploadError
+from liverseg.network import fingerprints
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
+from liverseg.network.fingerprints import blocks_of
 from liverseg.page import handlers, service
 from liverseg.page.handlers import Handlers
 from liverseg.page.service import Service
@@ -22,6 +24,7 @@ from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom
 from liverseg.reading import limits
+from liverseg.writing.labels import write_nifti
 from tests.helpers.make_dicom import ct, series, write
 from tests.helpers.page_server import wait_until
 
@@ -298,6 +301,21 @@ def test_a_scan_is_segmented_that_is_still_being_packed_for_the_viewer(
     assert begin["cancel"].settings == {"visible": True}
     assert last.keys() == {"surfaces"}
     assert opened.visitors.of("ann").prediction.liver.any()
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_page_says_that_a_score_is_of_a_known_patient(opened, tmp_path, monkeypatch, is_known):
+    """Of those that the weights' file of fingerprints knows."""
+    volume, truth = make_phantom(3, shape=(12, 96, 96))
+    blocks = blocks_of(volume.hu if is_known else volume.hu.transpose(0, 2, 1))
+    monkeypatch.setattr(fingerprints, "known_patients", lambda: fingerprints.Fingerprints(blocks))
+    opened.open_scan("ann", Received(write_dicom(volume, tmp_path / "scan")[0].parent))
+    (tmp_path / "truth").mkdir()
+    write_nifti(truth, opened.visitors.of("ann").volume, tmp_path / "truth" / "labels.nii.gz")
+    opened.open_truth("ann", Received(tmp_path / "truth"))
+    page = [values for values in Handlers(opened).run("ann") if "notices" in values]
+    said = [sentence.code for sentence in page[-1]["notices"]]
+    assert ("truth.known_patient" in said) == is_known
 
 
 def test_a_result_that_was_known_carries_nothing_of_the_visitor_for_whom_it_was_made(

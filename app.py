@@ -75,7 +75,7 @@ class Page:
             hint = f"{say('page.scan_hint')} <strong>{say('page.scan_warning')}</strong>"
             self.scan = upload_box(say("label.scan"), hint, elem_id="scan")
             self.choice = Options(visible=False, elem_id="choice")
-            hint = say("page.truth_hint")
+            hint = f"{say('page.truth_hint')} {say('page.truth_may_be_known')}"
             self.truth = upload_box(say("label.truth"), hint, elem_id="truth")
             self.segment = gr.Button(
                 say("label.segment"), variant="primary", interactive=False, elem_id="segment"

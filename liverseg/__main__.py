@@ -24,6 +24,7 @@ Main = Callable[[list[str]], int | None]
 DEVELOPER_COMMANDS = {
     "train": "Trains the liver or the tumor network on labelled scans.",
     "release": "Writes the networks that were trained into a weights folder.",
+    "fingerprints": "Writes by what a scan is known whose patient the networks learned.",
     "quantize": "Writes the fast engine's 8-bit files of a weights folder.",
     "thresholds": "Chooses thresholds on patients that were never learned.",
     "evaluate": "Scores a weights folder on patients that were never learned.",
@@ -57,6 +58,8 @@ def _developer_command(name: str) -> Main:
             from .training.train import main
         case "release":
             from .training.release import main
+        case "fingerprints":
+            from .training.fingerprints import main
         case "quantize":
             from .training.int8.quantize import main
         case "thresholds":
@@ -108,6 +111,7 @@ def segment(args: argparse.Namespace) -> int:
     """Writes the segmentation in the scan's own geometry, and report.json beside it."""
     from .network.cascade import segment as run_networks
     from .network.engine import load_engine
+    from .network.fingerprints import known_patients
     from .scores.findings import find
     from .writing.labels import write_nifti, write_png
     from .writing.tables import to_json
@@ -127,7 +131,7 @@ def segment(args: argparse.Namespace) -> int:
         write_png(prediction, args.out)
     else:
         write_nifti(prediction, volume, args.out / "segmentation.nii.gz")
-    findings = find(volume, prediction, engine.identity, truth)
+    findings = find(volume, prediction, engine.identity, truth, known=known_patients())
     (args.out / "report.json").write_text(to_json(findings), encoding="utf-8")
     return ACCEPTED
 

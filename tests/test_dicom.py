@@ -1050,7 +1050,7 @@ def test_documents_are_no_scan(tmp_path, modality):
 
 def test_contours_are_refused_with_a_way_out(tmp_path):
     contours = ct(Modality="RTSTRUCT", SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3", PixelData=None)
-    with pytest.raises(NotAScan, match=r"1 RTSTRUCT contour file.*DICOM SEG"):
+    with pytest.raises(NotAScan, match=r"1 RTSTRUCT contour file.*as ground truth"):
         read_scan(write([contours], tmp_path / "scan"))
 
 

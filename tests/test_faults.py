@@ -12,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from liverseg.__main__ import main
 from liverseg.page.uploads import Upload
 from liverseg.reading.upload import read_scan, read_truth
+from liverseg.volume import LIVER, TUMOR, Segmentation
+from liverseg.writing.labels import write_nifti
 
 FAULTS = Path(__file__).resolve().parents[2] / "shared" / "faults"
 NEAR = 0.03  # of an area, where pictures were saved with loss
@@ -147,3 +150,16 @@ def test_long_names_keep_the_order_of_slices_through_the_api(tmp_path):
         folder = tmp_path / "reading" / facts["case"]
         Upload(files, [path.name for path in files]).move_to(folder)
         assert np.array_equal(read_scan(folder).hu, right.hu)
+
+
+@pytest.mark.slow
+def test_a_tilted_scans_labels_are_found_where_they_lie(tmp_path):
+    (facts,) = cases_of("tilted_scan_export", tmp_path / "scan")
+    volume = read_scan(facts["scan"])
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[0, 64, 64], labels[-1, 64, 64] = LIVER, TUMOR
+    path = write_nifti(Segmentation(labels), volume, tmp_path / "labels.nii.gz")
+    image = SimpleITK.ReadImage(str(path))
+    places = facts["lps_mm_of_voxel_64_64_on_the_first_and_last_slice"]
+    found = [image[image.TransformPhysicalPointToIndex(place)] for place in places]
+    assert found == [LIVER, TUMOR]

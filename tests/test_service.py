@@ -13,15 +13,19 @@ import pytest
 from PIL import Image
 
 from liverseg.errors import ChoiceNeeded, Replaced, TooLarge, UploadError
+from liverseg.network import fingerprints
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
+from liverseg.network.fingerprints import blocks_of
 from liverseg.page import handlers, service
 from liverseg.page.handlers import Handlers
 from liverseg.page.service import Service
+from liverseg.page.synthetic_case import SyntheticCase
 from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom
 from liverseg.reading import limits
+from liverseg.writing.labels import write_nifti
 from tests.helpers.make_dicom import ct, seg, series, write
 from tests.helpers.page_server import wait_until
 
@@ -224,6 +228,68 @@ def test_reading_is_of_no_use_once_its_job_was_stopped(opened, tmp_path):
     assert files_in(opened) == []
 
 
+class Busy:
+    """Readers that are busy until told otherwise."""
+
+    def __init__(self):
+        self.begun, self.may_end = [], threading.Event()
+
+    def close(self):
+        pass
+
+    def read_scan(self, paths, series, *, wanted):
+        self.begun.append(paths)
+        wait_until(lambda: self.may_end.is_set() or not wanted(), 30)
+        raise Replaced("left")
+
+
+def test_two_uploads_are_read_at_once(opened, tmp_path):
+    def read(name):
+        yield opened.open_scan(name, Received(write(series(3), tmp_path / name)))
+
+    opened.readers.close()
+    opened.readers = readers = Busy()
+    names = ("ann", "bob", "cid")
+    jobs = [opened.jobs.start(name, "reading", read(name), nullcontext()) for name in names]
+    wait_until(lambda: len(readers.begun) == 2 and len(opened.decoding._waiting) == 1, 10)
+    readers.may_end.set()
+    wait_until(lambda: all(job.is_done for job in jobs), 10)
+    assert len(readers.begun) == 3
+
+
+WORK = {
+    "scan": lambda opened, folder: opened.open_scan("ann", Received(write(series(3), folder))),
+    "truth": lambda opened, folder: opened.open_truth("ann", Received(write(series(3), folder))),
+    "case": lambda opened, _: opened.open_synthetic("ann", SyntheticCase(3, size="small")),
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_work_that_ends_after_its_visitor_has_left_begins_no_study(
+    opened, tmp_path, monkeypatch, name
+):
+    def leaves_then(done):
+        def call(*arguments, **options):
+            monkeypatch.setattr(opened.visitors, "_grace_s", -1)
+            opened.sweep()
+            return done(*arguments, **options)
+
+        return call
+
+    def work():
+        yield WORK[name](opened, tmp_path / "upload")
+
+    make = leaves_then(lambda case: make_phantom(case.number, shape=(4, 64, 64)))
+    monkeypatch.setattr(SyntheticCase, "make", make)
+    monkeypatch.setattr(opened, "_received", leaves_then(opened._received))
+    job = opened.jobs.start("ann", "reading", work(), opened.visitors.event("ann"))
+    wait_until(lambda: job.is_done, 60)
+    assert isinstance(job._error, Replaced)
+    assert len(opened.visitors) == 0
+    assert files_in(opened) == []
+    assert not list(opened.served.iterdir())
+
+
 def test_a_truth_is_of_no_use_once_its_scan_was_replaced(opened, tmp_path):
     real = opened.readers
     opened.open_scan("ann", Received(write(series(3), tmp_path / "scan")))
@@ -319,6 +385,21 @@ def test_a_scan_is_segmented_that_is_still_being_packed_for_the_viewer(
     assert begin["cancel"].settings == {"visible": True}
     assert last.keys() == {"surfaces"}
     assert opened.visitors.of("ann").prediction.liver.any()
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_page_says_that_a_score_is_of_a_known_patient(opened, tmp_path, monkeypatch, is_known):
+    """Of those that the weights' file of fingerprints knows."""
+    volume, truth = make_phantom(3, shape=(12, 96, 96))
+    blocks = blocks_of(volume.hu if is_known else volume.hu.transpose(0, 2, 1))
+    monkeypatch.setattr(fingerprints, "known_patients", lambda: fingerprints.Fingerprints(blocks))
+    opened.open_scan("ann", Received(write_dicom(volume, tmp_path / "scan")[0].parent))
+    (tmp_path / "truth").mkdir()
+    write_nifti(truth, opened.visitors.of("ann").volume, tmp_path / "truth" / "labels.nii.gz")
+    opened.open_truth("ann", Received(tmp_path / "truth"))
+    page = [values for values in Handlers(opened).run("ann") if "notices" in values]
+    said = [sentence.code for sentence in page[-1]["notices"]]
+    assert ("truth.known_patient" in said) == is_known
 
 
 def test_a_result_that_was_known_carries_nothing_of_the_visitor_for_whom_it_was_made(

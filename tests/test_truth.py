@@ -1118,12 +1118,6 @@ def test_nothing_usable_as_truth_is_refused(scan, tmp_path):
         read_truth(tmp_path / "note.txt", scan)
 
 
-def test_contours_as_truth_are_refused_with_a_way_out(scan, tmp_path):
-    contours = ct(Modality="RTSTRUCT", PixelData=None)
-    with pytest.raises(TruthMismatch, match=r"1 RTSTRUCT contour file.*3D Slicer"):
-        read_truth(write([contours], tmp_path / "truth"), scan)
-
-
 def test_unused_files_beside_the_truth_are_counted(scan, tmp_path):
     folder = write_masks(tmp_path, labels())
     (folder / "readme").write_text("x" * 300)

@@ -17,6 +17,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
+import tifffile
 from PIL import Image
 
 from liverseg.errors import (
@@ -142,6 +144,23 @@ def nifti(folder: Path) -> Path:
     return folder / "scan.nii.gz"
 
 
+def detached(folder: Path) -> Path:
+    image = sitk.GetImageFromArray(np.stack([body(k) for k in range(4)]))
+    sitk.WriteImage(image, folder / "scan.mhd", useCompression=True)
+    return folder
+
+
+def mgz(folder: Path) -> Path:
+    hu = np.stack([body(k) for k in range(4)]).T.astype(np.int16)
+    nibabel.save(nibabel.MGHImage(hu, np.diag([-2.0, -2, 5, 1])), folder / "scan.mgz")
+    return folder
+
+
+def tiff(folder: Path) -> Path:
+    tifffile.imwrite(folder / "scan.tif", np.stack([body(k) for k in range(6)]), compression="zlib")
+    return folder
+
+
 def png(folder: Path) -> Path:
     for k in range(3):
         pixels = np.random.default_rng(k).integers(0, 256, (20, 30), np.uint8)
@@ -153,7 +172,7 @@ def dicom(folder: Path, **attributes) -> Path:
     return write(series(3, **attributes), folder / "dicom")
 
 
-KINDS = {"dicom": dicom, "nifti": nifti, "png": png}
+KINDS = {"dicom": dicom, "nifti": nifti, "mhd": detached, "mgz": mgz, "tiff": tiff, "png": png}
 for uid in GDCM_SYNTAXES:
     KINDS[uid] = partial(dicom, syntax=uid)
 
@@ -298,6 +317,15 @@ def test_a_scan_may_take_more_memory_than_what_is_none(reading, tmp_path):
     assert readers.read_scan(dicom(tmp_path)).shape == (3, 12, 16)
 
 
+def test_who_takes_long_to_read_lets_all_others_go_first(reading, tmp_path):
+    readers = reading(
+        f"worker_process.yield_after(0.1)\n"
+        f"while os.nice(0) < {os.nice(0)} + worker_process.NICER: pass\n"
+        f"return upload.read_scan(paths)"
+    )
+    assert readers.read_scan(dicom(tmp_path)).shape == (3, 12, 16)
+
+
 def test_a_reader_cannot_write_files(reading, tmp_path):
     readers = reading(f"open({str(tmp_path / 'file')!r}, 'w').write('x')")
     with pytest.raises(ReadingStopped):
@@ -319,20 +347,6 @@ def test_what_nobody_waits_for_is_ended_at_once(reading, tmp_path):
             run.result(timeout=10)
     assert time.monotonic() - start < 0.5
     assert soon(lambda: len(descendants(os.getpid()) - before) == 1)
-
-
-def test_two_are_read_at_once_and_who_waits_may_leave(reading):
-    readers, wanted = reading("spin()"), threading.Event()
-    wanted.set()
-    before = descendants(os.getpid())
-    with at_work(readers, 2, wanted=wanted.is_set) as runs:
-        start = time.monotonic()
-        with pytest.raises(Replaced):
-            readers.read_scan("/nowhere", wanted=lambda: time.monotonic() < start + 0.3)
-        assert len(descendants(os.getpid()) - before) == 3
-        assert not any(run.done() for run in runs)
-        wanted.clear()
-    assert all(isinstance(run.exception(), Replaced) for run in runs)
 
 
 def test_a_zygote_that_was_ended_takes_its_readers_along_and_is_replaced(reading):

@@ -285,16 +285,18 @@ class Handlers:
         study = self.service.opened_study(visitor)
         prediction = study.prediction if isinstance(study, SegmentedStudy) else None
         findings = study.findings if isinstance(study, SegmentedStudy) else None
+        said_of = notices(study.volume, study.truth, prediction)
         value, curves = study.shown, None
         if value and (prediction or study.truth):
             value = self._packed(value, study)
             self.service.show(visitor, study.volume, value)
         if findings:
+            said_of = findings.notices
             numbers = findings.prediction, findings.measurements, findings.scores
             curves = slice_curves(*numbers).to_json()
         return {
             "viewer": value,
-            "notices": notices(study.volume, study.truth, prediction),
+            "notices": said_of,
             "numbers": number_table(findings),
             "files": _downloads(study),
             "curves": curves,
@@ -322,7 +324,7 @@ class Handlers:
 
         Args:
             visitor: a program; each call is one of its own.
-            scan: files or a zip of one CT: DICOM, NIfTI, PNG or JPG.
+            scan: files or a zip of one CT: DICOM, NIfTI, NRRD, MetaImage, PNG, TIFF or JPG.
             truth: its ground truth, or None.
             choose: answers where the files can be read in several ways, such as "scan=1"; the error
                 that comes without them lists them. "truth=0" uses masks beside the scan.

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..errors import ChoiceNeeded, NothingOpen, NotSegmented, Replaced, TooLarge
+from ..errors import ChoiceNeeded, NothingOpen, NotSegmented, Replaced, TooLarge, UploadError
 from ..reading.choice import OF_TRUTH, Answers, Choice, Given, Question, as_texts, offered
 from ..reading.limits import LIMITS
-from ..reading.workers import PLACES, Readers
+from ..reading.workers import Readers
 from ..scores.findings import Findings, find
 from ..sentences import say
 from ..volume import Segmentation, Volume
 from .downloads import write_file
 from .jobs import Jobs, Lane, Turn, is_wanted
 from .manners import Manners
+from .memory import return_freed_memory
 from .result_cache import ResultCache, content_key
 from .synthetic_case import SyntheticCase
 from .uploads import Uploads
@@ -56,7 +57,7 @@ class Service:
         self.uploads, self.jobs, self.results = Uploads(arrived), Jobs(), ResultCache()
         self.manners = Manners()
         lanes: list[Lane] = []
-        lanes += [Lane(at_once, self.manners.are_bad, lanes) for at_once in (PLACES, 2, 1, 2)]
+        lanes += [Lane(at_once, self.manners.are_bad, lanes) for at_once in (2, 2, 1, 2)]
         self.decoding, self.making, self.segmenting, self.measuring = lanes
         self._engine = engine
 
@@ -167,10 +168,14 @@ class Service:
         study = self.visitors.of(visitor)
         if not isinstance(study, OpenedStudy):
             _remove(study.waiting_truth if study else None)
-            self.visitors.begun(visitor)
-            return self.visitors.update(
-                visitor, lambda now: replace(now, waiting_truth=files, truth_answers=answers)
-            )
+            try:
+                self._begun(visitor)
+                return self.visitors.update(
+                    visitor, lambda now: replace(now, waiting_truth=files, truth_answers=answers)
+                )
+            except UploadError:
+                _remove(files)
+                raise
         _remove(study.waiting_truth)
         return self._read_truth(visitor, study, files, answers)
 
@@ -219,10 +224,12 @@ class Service:
 
     def score(self, visitor: str) -> SegmentedStudy:
         """Measures the visitor's result and, with ground truth, compares it."""
+        from ..network.fingerprints import known_patients
+
         study = self.segmented_study(visitor)
         about = study.volume, study.prediction, self.engine.identity, study.truth
         with self.called(self.measuring, visitor):
-            findings = find(*about, surfaces=False)
+            findings = find(*about, surfaces=False, known=known_patients())
         return self._found(visitor, study, findings)
 
     def score_surfaces(self, visitor: str) -> SegmentedStudy:
@@ -276,11 +283,11 @@ class Service:
 
     def sweep(self) -> None:
         """Ends the work of those who have left, and frees what was theirs."""
-        for visitor in self.visitors.sweep():
-            self.jobs.stop(visitor)
+        self.visitors.sweep(self.jobs.stop)
         self.jobs.sweep()
         self.manners.sweep()
         self.uploads.sweep(self.visitors.is_here)
+        return_freed_memory()
 
     def _received(self, received: Received) -> Path:
         """Uploaded files in a folder of their own; TooLarge where they are too many."""
@@ -313,7 +320,7 @@ class Service:
                 waits = True
         except ChoiceNeeded as needed:
             self._forget_waiting(visitor, except_for=files)
-            self.visitors.begun(visitor)
+            self._begun(visitor)
             self._let_wait(visitor, needed.choice, waiting=files, answers=answers)
             waits = True
             raise
@@ -372,17 +379,23 @@ class Service:
         but: Path | None = None,
     ) -> OpenedStudy:
         """Makes a scan the visitor's; all files that wait are forgotten `but` these."""
+        before = self._begun(visitor)
         self.jobs.stop(visitor, "segmenting")
         self._forget_waiting(visitor, except_for=but)
-        before = self.visitors.of(visitor)
         if isinstance(before, OpenedStudy):  # what waits was asked about the scan before
             _remove(before.waiting_truth)
-        served = self.visitors.begun(visitor).served
+        served = before.served
         files = list(served.iterdir())
         study = self.visitors.update(visitor, lambda now: now.opened(volume, truth, case))
         for path in files:
             path.unlink(missing_ok=True)
         return study
+
+    def _begun(self, visitor: str) -> Study:
+        """The visitor's study; Replaced where they stopped the work, or left, in the meantime."""
+        if not is_wanted():
+            raise Replaced(say("study.replaced"))
+        return self.visitors.begun(visitor)
 
     def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
         study = self.visitors.of(visitor)

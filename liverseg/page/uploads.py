@@ -10,7 +10,6 @@ import secrets
 import shutil
 import threading
 import time
-import unicodedata
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ..errors import BrokenFile, NoRoom, NotAScan, TooLarge, UploadGone
 from ..reading.archive import natural_parts
+from ..reading.detached import safe_part
 from ..reading.limits import LIMITS
 from ..sentences import say
 from .visitors import GRACE_S
@@ -30,7 +30,6 @@ from .visitors import GRACE_S
 IDLE_S = 10 * 60  # a program may upload many files before it asks for its result
 SPARE_BYTES = 500_000_000  # of the disk, for what the page writes itself
 CHUNK_BYTES = 1 << 20
-MOST_LETTERS = 2000  # of a name that count
 LONGEST_PART = 240  # bytes of a file's name; disks take 255
 _FORM = {
     "MAX_FIELDS": 10,
@@ -261,7 +260,7 @@ def safe_names(names: list[str]) -> list[Path]:
     for a disk. The order of pictures is all that says how they lie.
     """
     paths = [
-        [part for part in map(_safe_part, name.split("/")) if part] or ["file"] for name in names
+        [part for part in map(safe_part, name.split("/")) if part] or ["file"] for name in names
     ]
     long = {part for path in paths for part in path if len(part.encode()) > LONGEST_PART}
     short = {
@@ -280,15 +279,6 @@ def safe_names(names: list[str]) -> list[Path]:
         taken.add(place)
         found.append(place)
     return found
-
-
-def _safe_part(part: str) -> str:
-    return "".join(one if _is_safe(one) else "_" for one in part[:MOST_LETTERS]).lstrip(".")
-
-
-def _is_safe(letter: str) -> bool:
-    """Letters, their marks, digits, and four signs."""
-    return letter in " ._-" or unicodedata.category(letter)[0] in "LMN"
 
 
 def _cut(part: str) -> str:

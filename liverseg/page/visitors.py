@@ -337,8 +337,12 @@ class Visitors:
         if visitor:
             _remove(visitor.study)
 
-    def sweep(self) -> list[str]:
-        """Frees what was left, and what nobody used for too long; returns whose it was."""
+    def sweep(self, stop_work: Callable[[str], None] = lambda key: None) -> list[str]:
+        """Frees what was left, and what nobody used for too long; returns whose it was.
+
+        Args:
+            stop_work: of a visitor, before their study is closed, or it could begin another.
+        """
         now = time.monotonic()
         with self._lock:
             stale = [
@@ -355,6 +359,7 @@ class Visitors:
             for one in old:
                 del self._streams[one]
         for key in stale:
+            stop_work(key)
             self.close(key)
         return stale
 

@@ -85,9 +85,10 @@ def resampled(labels: np.ndarray, affine: np.ndarray, volume: Volume) -> np.ndar
     assert volume.affine is not None
     to_truth = np.linalg.inv(affine) @ volume.affine
     matrix = to_truth[:3, :3][::-1, ::-1]  # (x, y, z) to (z, y, x)
-    placed = ndimage.affine_transform(
-        labels, matrix, to_truth[:3, 3][::-1], output_shape=volume.shape, order=0, prefilter=False
-    )
+    offset = to_truth[:3, 3][::-1]
+    # "constant" would take a voxel on the very edge, but for rounding, to lie outside
+    how = {"order": 0, "mode": "grid-constant", "prefilter": False}
+    placed = ndimage.affine_transform(labels, matrix, offset, output_shape=volume.shape, **how)
     expected = np.count_nonzero(labels) / abs(np.linalg.det(matrix))
     if np.count_nonzero(placed) < ENOUGH_INSIDE * expected:
         raise TruthMismatch(say("truth.outside"))

@@ -24,7 +24,7 @@ import numpy as np
 from ..errors import BrokenFile, NoDecoder, TooLarge, UploadError
 from ..sentences import say
 from .budget import Budget
-from .kinds import LeftOut
+from .kinds import LeftOut, Readable
 from .limits import LIMITS
 
 Paths = str | Path | Iterable[str | Path]
@@ -60,6 +60,8 @@ class Member:
         budget: of the upload.
         left_out: as what it is counted without a look into it, or None.
         refusal: why it could not be opened as an archive, for an upload without anything else.
+        format: what it is, once looked into.
+        data: the file that holds its voxels, where it is not itself.
         place: of a NIfTI that belongs to another, whatever its header prefers: (4, 4) voxel of the
             stored array to RAS mm.
     """
@@ -70,6 +72,8 @@ class Member:
     budget: Budget = field(repr=False)
     left_out: LeftOut | None = None
     refusal: UploadError | None = field(default=None, repr=False)
+    format: Readable = Readable.NIFTI
+    data: "Member | None" = field(default=None, repr=False)
     place: np.ndarray | None = field(default=None, repr=False)
 
     @contextmanager

@@ -8,8 +8,12 @@ class Readable(StrEnum):
 
     DICOM = "dicom"
     NIFTI = "nifti"
+    NRRD = "nrrd"
+    METAIMAGE = "metaimage"
+    MGH = "mgh"
     PNG = "png"
     JPEG = "jpeg"
+    TIFF = "tiff"
 
 
 class LeftOut(StrEnum):
@@ -35,13 +39,11 @@ class LeftOut(StrEnum):
     LOCALIZER = "localizer"
     MAMMOGRAPHY = "mammography"
     MASK = "mask"
-    METAIMAGE = "metaimage"
     MR = "mr"
     MULTI_FRAME = "multi_frame"
     NIFTI = "nifti"
     NON_AXIAL_SLICE = "non_axial_slice"
     NOT_HU = "not_hu"
-    NRRD = "nrrd"
     NUCLEAR_MEDICINE = "nuclear_medicine"
     OTHER_DICOM = "other_dicom"
     OTHER_FILE = "other_file"
@@ -61,6 +63,7 @@ class LeftOut(StrEnum):
     SINGLE_SLICE = "single_slice"
     ULTRASOUND = "ultrasound"
     UNPLACED_SLICE = "unplaced_slice"
+    VOLUME_FILE = "volume_file"
     WAVEFORM = "waveform"
     X_RAY = "x_ray"
 

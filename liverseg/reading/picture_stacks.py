@@ -48,7 +48,7 @@ class Stack:
     Attributes:
         members: the files.
         size: (width, height).
-        format: PNG or JPEG.
+        format: PNG, JPEG or TIFF.
         roles: words of their names that say what they are.
         subject: what their names say besides, such as the number of a volume.
         role: by their pictures.
@@ -249,7 +249,7 @@ def _looked_at(members: list[Member]) -> Iterator[tuple[Member, Picture]]:
 def _without_copies(scans: list[Stack], left_out: Counter[LeftOut]) -> list[Stack]:
     """The scans without those that hold the pictures of another; the lossless one stays."""
     kept: dict[tuple, Stack] = {}
-    for stack in sorted(scans, key=lambda one: one.format != "PNG"):
+    for stack in sorted(scans, key=lambda one: one.format == "JPEG"):
         about = len(stack), stack.size, stack.subject
         if about in kept and _is_copy(stack, kept[about]):
             left_out[LeftOut.DUPLICATE_SLICE] += len(stack)

@@ -1,6 +1,7 @@
-"""PNG and JPEG: slices that were windowed before they were saved, and masks.
+"""PNG, JPEG and TIFF: slices that were windowed before they were saved, and masks.
 
-A picture's gray values are no Hounsfield units and its pixels have no size; both are said.
+A picture's gray values are no Hounsfield units and its pixels have no size; both are said. Only a
+TIFF may hold what was measured, and its sizes.
 """
 
 import math
@@ -21,7 +22,10 @@ from ..volume import Source, Volume
 from .alignment import few_values
 from .archive import BIG, Member, natural_key
 from .file_names import slice_numbers
+from .hounsfield import Tally, check_offset, check_range, clipped, looks_like_labels
 from .limits import LIMITS
+from .tiff import FORMAT as TIFF
+from .tiff import Measured, bits_of, check_readable, measured, values_of
 
 # What black and white are assumed to mean: of a liver window's pictures this finds the liver, of an
 # abdomen window's as well as their own would.
@@ -183,6 +187,12 @@ def read_pictures(members: list[Member]) -> tuple[Volume, int]:
     members = natural_order(members)
     hu = np.empty(_announced_shape(members), np.int16)
     members[0].budget.allow(hu.size)
+    with opened_picture(members[0]) as image:
+        known = measured(image)
+    if known.images > len(members):
+        raise NotAScan(say("picture.pages_missing", found=len(members), needed=known.images))
+    if known.is_known:
+        return _read_measured(members, hu, known), 0
     ends_16: list[tuple[int, int]] = []
     masks, colored = True, 0.0
     shown = []
@@ -193,7 +203,7 @@ def read_pictures(members: list[Member]) -> tuple[Volume, int]:
         masks = masks and picture.looks_like_mask
         if picture.pixels.dtype == np.uint16:
             ends_16.append((int(picture.pixels.min()), int(picture.pixels.max())))
-        hu[z] = to_hu[picture.gray]
+        hu[z] = to_hu[picture.gray ^ (128 if known.is_signed_byte else 0)]
     _check_scan(masks, colored, ends_16)
     is_slice = [one != Shows.MASK for one in shown]
     if not any(is_slice):
@@ -204,8 +214,36 @@ def read_pictures(members: list[Member]) -> tuple[Volume, int]:
         notices.append(say("picture.colored_parts"))
     numbers = slice_numbers([one for one, kept in zip(members, is_slice, strict=True) if kept])
     source = Source("picture", numbers=() if numbers is None else (numbers,))
-    volume = Volume(hu, windowed=PICTURE_WINDOW_HU, notices=tuple(notices), source=source)
+    if known.spacing:  # of a TIFF
+        notices[0] = say("picture.no_hu_but_sizes", low=low, high=high)
+    volume = Volume(hu, known.spacing, PICTURE_WINDOW_HU, tuple(notices), source)
     return volume, len(members) - len(hu)
+
+
+def _read_measured(members: list[Member], hu: np.ndarray, known: Measured) -> Volume:
+    """A TIFF stack whose values are Hounsfield units; fills (z, y, x) `hu`.
+
+    Args:
+        members: its pages; only the first has what ImageJ writes of all.
+        hu: to be filled.
+        known: of the first page.
+    """
+    tally = Tally()
+    for plane, member in zip(hu, members, strict=True):
+        member.budget.spend("decoded_bytes", 4 * plane.size)
+        with opened_picture(member) as image:
+            values = values_of(image, known)
+            tally.add(values)
+            plane[...] = clipped(values)
+    tally.check()
+    if looks_like_labels(hu):
+        raise NotAScan(say("picture.mask_not_scan"))
+    check_range(hu)
+    check_offset(hu)
+    notices = [say("picture.tiff_order")] if len(hu) > 1 else []
+    if known.spacing is None:
+        notices.append(say("picture.tiff_no_sizes"))
+    return Volume(hu, known.spacing, notices=tuple(notices), source=Source("picture"))
 
 
 def natural_order(members: list[Member]) -> list[Member]:
@@ -264,12 +302,19 @@ def read_picture(member: Member, *, as_indices: bool = False) -> Picture:
             raise ValueError
         if as_indices:
             return Picture(np.asarray(image), palette=_palette(image))
-        if image.mode.startswith("I"):
-            return Picture(np.clip(np.asarray(image), 0, 65535).astype(np.uint16))
+        if image.mode.startswith(("I", "F")):
+            values = np.nan_to_num(np.asarray(image))
+            return Picture(np.clip(np.rint(values), 0, 65535).astype(np.uint16))
         if image.mode in ("1", "L"):
-            bits = member.head(DEPTH_AT + 1)[DEPTH_AT] if image.format == "PNG" else 8
-            return Picture(np.asarray(image.convert("L")), GRAY_STEPS.get(bits, 1))
+            return Picture(np.asarray(image.convert("L")), GRAY_STEPS.get(_bits(member, image), 1))
         return Picture(_on_black(np.asarray(image.convert("RGBA"))))
+
+
+def _bits(member: Member, image: Image.Image) -> int:
+    """Of a gray value as it is stored."""
+    if image.format == "PNG":
+        return member.head(DEPTH_AT + 1)[DEPTH_AT]
+    return bits_of(image) if image.format == TIFF else 8
 
 
 def _palette(image: Image.Image) -> tuple[tuple[int, int, int], ...]:
@@ -298,7 +343,8 @@ def _on_black(rgba: np.ndarray) -> np.ndarray:
 def opened_picture(member: Member) -> Iterator[Image.Image]:
     """A picture whose header was read and whose pixels were not; refuses what breaks meanwhile."""
     try:
-        with member.open() as stream, Image.open(stream, formats=("PNG", "JPEG")) as image:
+        with member.open() as stream, Image.open(stream, formats=("PNG", "JPEG", TIFF)) as image:
+            check_readable(image)
             yield image
     except Image.DecompressionBombError:
         raise TooLarge(say("picture.far_too_large", limits=LIMITS.sentence)) from None

@@ -21,10 +21,10 @@ from .choice import Answers
 from .file_names import slice_numbers
 from .limits import LIMITS
 from .mask_order import AS_STORED, BY_NUMBER, slices_for, some_slices_for
-from .nifti import Layout, as_stored, read_labels
 from .picture_masks import read_picture_masks
 from .pictures import natural_order
 from .structure_names import Said, labels_by_value, plain, said, said_by_path, structures_of
+from .volume_file import Layout, as_stored, read_labels
 
 # What programs write that save an array without the scan's header; other axes were known to them.
 UNKNOWN_AXES = {tuple("RAS"), tuple("LPS")}
@@ -91,11 +91,14 @@ def _if_labels(member: Member, volume: Volume) -> Segmentation | None:
 
 
 def _one(member: Member, volume: Volume, structure: int | None = None) -> Segmentation:
-    """NIfTI labels: 0/1/2, or one mask, of the liver unless its name says tumor."""
-    labels, layout = read_labels(member, LIMITS.truth_voxels_for(volume.hu.size))
-    labels = as_labels(labels)
-    placed, notices = _on_grid(labels, layout, volume)
-    return Segmentation(_of_structure(np.ascontiguousarray(placed), structure), notices=notices)
+    """A label map: 0/1/2, or one mask, of the liver unless its name says tumor."""
+    found = read_labels(member, LIMITS.truth_voxels_for(volume.hu.size))
+    labels = found.values if found.are_named else as_labels(found.values)
+    placed, notices = _on_grid(labels, found.layout, volume)
+    labels = np.ascontiguousarray(placed)
+    if not found.are_named:
+        labels = _of_structure(labels, structure)
+    return Segmentation(labels, notices=(*found.said, *notices))
 
 
 def _of_structure(labels: np.ndarray, structure: int | None) -> np.ndarray:

@@ -16,10 +16,11 @@ from ..errors import (
     UploadError,
 )
 from ..sentences import Sentence, say
-from ..volume import LIVER, TUMOR, Segmentation, Source, Volume
+from ..volume import BACKGROUND, LIVER, TUMOR, Segmentation, Source, Volume
 from .archive import Member, Paths, open_upload, too_many
 from .budget import Budget
 from .choice import OFFER, Answers, Choice, Given, Question, describe_scan, numbered
+from .dicom.contours import read_contours
 from .dicom.file import HEAD_BYTES, read_header
 from .dicom.kind import NotASlice
 from .dicom.masks import mask_slices, read_masks
@@ -32,15 +33,18 @@ from .kinds import LeftOut, Readable
 from .left_out import counted, left_out_notice, no_scan
 from .limits import LIMITS
 from .mask_order import laid_by_content
-from .nifti import announced_voxels, holds_labels, on_scan, read_nifti
 from .picture_stacks import masks_beside, read_stack, truth_pictures
+from .stored import FORMATS
 from .structure_names import Said, said_by_path
+from .tiff import pages as tiff_pages
 from .truth import nifti_truth, picture_truth
+from .volume_file import announced_voxels, data_of, holds_labels, on_scan, read_volume
 
 MOST_NIFTIS = 2  # of the largest size: a scan and its label map
 MOST_LOOKED_AT = 4  # NIfTI files beside a DICOM scan
 MOST_OF_BORDER = 0.5
-OFFERED = (LeftOut.MASK, LeftOut.SEGMENTATION)  # what may be the ground truth of a scan beside it
+OFFERED = (LeftOut.MASK, LeftOut.SEGMENTATION, LeftOut.CONTOURS)  # maybe a scan's ground truth
+LEAST_TOUCHING = 0.1  # of a tumor's border, which may bulge out of the liver
 TELLS_NOTHING = {LeftOut.ARCHIVE, LeftOut.EMPTY_FILE, LeftOut.OTHER_FILE}  # of what was meant
 Classify = Callable[[Dataset, bool, Member], list[CtSlice]]
 
@@ -51,6 +55,7 @@ class _Contents:
 
     slices: list[CtSlice] = field(default_factory=list)
     segs: list[Member] = field(default_factory=list)
+    contours: list[Member] = field(default_factory=list)
     niftis: list[Member] = field(default_factory=list)
     pictures: list[Member] = field(default_factory=list)
     left_out: Counter[LeftOut] = field(default_factory=Counter)
@@ -85,7 +90,8 @@ def read_scan(
     with open_upload(paths, budget, follow_links=follow_links) as members:
         contents = _survey(members, ct_slices)
         found = contents.left_out
-        found += Counter({LeftOut.SEGMENTATION: len(contents.segs)})
+        masks = {LeftOut.SEGMENTATION: len(contents.segs), LeftOut.CONTOURS: len(contents.contours)}
+        found += Counter(masks)
         if contents.slices:
             budget.allow(sum(math.prod(one.shape) for one in contents.slices))
             chosen, left_out = choose_series(contents.slices, answers)
@@ -117,7 +123,8 @@ def _beside(contents: _Contents, volume: Volume) -> Counter[LeftOut]:
     """NIfTI files and pictures beside a DICOM scan, with masks among them."""
     most = LIMITS.truth_voxels_for(volume.hu.size)
     masks = sum(holds_labels(member, most) for member in contents.niftis[:MOST_LOOKED_AT])
-    found = Counter({LeftOut.NIFTI: len(contents.niftis) - masks, LeftOut.MASK: masks})
+    kind = _kind_of_all(contents.niftis)
+    found = Counter({kind: len(contents.niftis) - masks, LeftOut.MASK: masks})
     return found + _pictures_beside(contents)
 
 
@@ -132,8 +139,8 @@ def read_truth(
     """The ground truth in an upload, on the scan's grid.
 
     Args:
-        paths: as for `read_scan`: a DICOM SEG, masks as DICOM in folders that name the structure,
-            a NIfTI label map, or PNG masks.
+        paths: as for `read_scan`: a DICOM SEG or RTSTRUCT, masks as DICOM in folders that name the
+            structure, a label map as NIfTI, NRRD, MetaImage or MGH, or masks as PNG or TIFF.
         volume: the scan it was drawn on.
         choose, follow_links: as for `read_scan`.
 
@@ -169,11 +176,14 @@ def place_truth(
         found += Counter({LeftOut.SCAN_SLICE: len(contents.slices) - len(slices)})
         if contents.segs:
             truth = read_seg(contents.segs, volume)
+        elif contents.contours:
+            truth = read_contours(contents.contours, volume)
         elif slices:
             truth = read_masks(slices, volume)
         elif contents.niftis:
             placed = [on_scan(member, volume) for member in contents.niftis]
-            truth, found[LeftOut.NIFTI] = nifti_truth(placed, volume)
+            kind = _kind_of_all(placed)
+            truth, found[kind] = nifti_truth(placed, volume)
         elif contents.pictures:
             masks, left_out = truth_pictures(contents.pictures, len(volume.hu), answers)
             found += left_out
@@ -191,7 +201,7 @@ def _masks_among(contents: _Contents) -> list[CtSlice]:
     masks, its slices are taken for them and refused as what they are.
     """
     slices = contents.slices
-    if contents.segs:
+    if contents.segs or contents.contours:
         return []
     said = {one: said_by_path(one) for one in {one.member.parts[:-1] for one in slices}}
     masks = [one for one in slices if one.eight_bit or said[one.member.parts[:-1]] != Said.NOTHING]
@@ -202,8 +212,7 @@ def _no_truth(left_out: Counter[LeftOut]) -> TruthMismatch:
     """Why nothing in an upload is a ground truth."""
     if not left_out:
         return TruthMismatch(say("truth.none_found"))
-    code = "truth.contours" if LeftOut.CONTOURS in left_out else "truth.none_among"
-    return TruthMismatch(say(code, found=counted(left_out)))
+    return TruthMismatch(say("truth.none_among", found=counted(left_out)))
 
 
 def _lacks(truth: Segmentation) -> tuple[Sentence, ...]:
@@ -214,7 +223,9 @@ def _lacks(truth: Segmentation) -> tuple[Sentence, ...]:
     found = (say("truth.touches_border"),) if _touches_border(truth.labels) else ()
     if highest < TUMOR:
         return (*found, say("truth.no_tumors"))
-    return found if (truth.labels == LIVER).any() else (*found, say("truth.only_tumors"))
+    if not (truth.labels == LIVER).any():
+        return (*found, say("truth.only_tumors"))
+    return (*found, say("truth.tumors_apart")) if _lie_apart(truth.labels) else found
 
 
 def _touches_border(labels: np.ndarray) -> bool:
@@ -222,6 +233,17 @@ def _touches_border(labels: np.ndarray) -> bool:
     border = labels[:, [0, -1], :], labels[:, :, [0, -1]]
     set_there = sum(np.count_nonzero(one) for one in border)
     return bool(set_there > MOST_OF_BORDER * sum(one.size for one in border))
+
+
+def _lie_apart(labels: np.ndarray) -> bool:
+    """Whether what is called tumors hardly touches the liver, as another organ would."""
+    inside = outside = 0
+    for plane in labels:
+        for one, other in ((plane[1:], plane[:-1]), (plane[:, 1:], plane[:, :-1])):
+            for tumor, beside in ((one == TUMOR, other), (other == TUMOR, one)):
+                inside += int(np.count_nonzero(tumor & (beside == LIVER)))
+                outside += int(np.count_nonzero(tumor & (beside == BACKGROUND)))
+    return inside < LEAST_TOUCHING * (inside + outside)
 
 
 def _survey(members: list[Member], classify: Classify) -> _Contents:
@@ -238,17 +260,33 @@ def _survey(members: list[Member], classify: Classify) -> _Contents:
             readable += isinstance(kind, Readable)
             if kind == Readable.DICOM:
                 _add_dicom(contents, *read_header(member, head), member, classify)
-            elif kind == Readable.NIFTI:
-                contents.niftis.append(member)
-            elif kind in (Readable.PNG, Readable.JPEG):
-                contents.pictures.append(member)
-            else:
+            elif isinstance(kind, LeftOut):
                 contents.left_out[kind] += 1
+            elif kind in FORMATS:
+                contents.niftis.append(replace(member, format=kind))
+            elif kind == Readable.TIFF:
+                contents.pictures += tiff_pages(member)
+            else:
+                contents.pictures.append(member)
         except BrokenFile:
             contents.left_out[LeftOut.DAMAGED_FILE] += 1
-        if readable > LIMITS.files:
+        if max(readable, len(contents.pictures)) > LIMITS.files:
             raise too_many()
+    _find_data(contents, members)
     return contents
+
+
+def _find_data(contents: _Contents, members: list[Member]) -> None:
+    """Joins headers with the files of their voxels, which are no files of their own then."""
+    for index, member in enumerate(contents.niftis):
+        data = data_of(member, members)
+        if data is None:
+            continue
+        contents.niftis[index] = replace(member, data=data)
+        kind = kind_of(data.head(HEAD_BYTES))
+        if isinstance(kind, LeftOut):
+            contents.left_out[kind] -= 1
+    contents.left_out = +contents.left_out
 
 
 def _add_dicom(
@@ -263,6 +301,8 @@ def _add_dicom(
     except NotASlice as reason:
         if reason.kind == LeftOut.SEGMENTATION:
             contents.segs.append(member)
+        elif reason.kind == LeftOut.CONTOURS:
+            contents.contours.append(member)
         else:
             contents.left_out[reason.kind] += 1
 
@@ -270,22 +310,28 @@ def _add_dicom(
 def _read_niftis(members: list[Member], answers: Answers) -> tuple[Volume, Counter[LeftOut]]:
     """The one scan among NIfTI files; masks beside it are left out."""
     if len(members) == 1:
-        return read_nifti(members[0]), Counter()
+        return read_volume(members[0]), Counter()
     if sum(map(announced_voxels, members)) > MOST_NIFTIS * LIMITS.voxels:
         raise TooLarge(say("upload.niftis_too_large", count=len(members)))
     volumes, refusals = [], []
     for member in members:
         try:
-            volumes.append(read_nifti(member))
+            volumes.append(read_volume(member))
         except (NotAScan, BrokenFile) as refusal:
             refusals.append(refusal)
-    masks = sum(refusal.code == "nifti.mask_not_scan" for refusal in refusals)
+    masks = sum(refusal.code == "volume_file.mask_not_scan" for refusal in refusals)
     if not volumes:
         raise refusals[0]
     options = numbered([_describe(volume) for volume in volumes])
     chosen = answers.to(Choice(Question.SCAN, options))
-    others = Counter({LeftOut.MASK: masks, LeftOut.NIFTI: len(members) - masks - 1})
-    return volumes[chosen], others
+    left_out = Counter({LeftOut.MASK: masks, _kind_of_all(members): len(members) - masks - 1})
+    return volumes[chosen], left_out
+
+
+def _kind_of_all(members: list[Member]) -> LeftOut:
+    """As what files of one volume are counted when they are left out."""
+    is_nifti = all(member.format == Readable.NIFTI for member in members)
+    return LeftOut.NIFTI if is_nifti else LeftOut.VOLUME_FILE
 
 
 def _describe(volume: Volume) -> Sentence:

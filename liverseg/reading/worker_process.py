@@ -45,6 +45,8 @@ from .upload import place_truth, read_scan
 from .workers import LENGTH, OUT_OF_MEMORY
 
 PARENT_DEATH = 1  # PR_SET_PDEATHSIG of Linux
+SHORT_S = 3.0  # CPU time in which an ordinary scan is read
+NICER = 10  # how much a reader that takes longer lets others go first
 
 
 def serve(control: socket.socket) -> None:
@@ -225,6 +227,7 @@ class ProcessBudget(Budget):
         self._decoder_seconds = 0.0
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # reading writes no files
+        yield_after(SHORT_S)
         self._limit()
 
     def allow(self, voxels: int) -> None:
@@ -294,6 +297,7 @@ class Forked:
                 _end_with_parent(parent)
                 os.close(writes)
                 os.close(reads)
+                yield_after(SHORT_S)
                 with open(requests, "rb") as asked, open(answers, "wb") as answered:
                     serve(asked, answered)
             finally:
@@ -320,6 +324,12 @@ class Forked:
         if self._status is None:
             _, self._status = os.waitpid(self._process, 0)
         return self._status
+
+
+def yield_after(cpu_seconds: float) -> None:
+    """Lets all other work of the machine go first once this process has used so much time."""
+    signal.signal(signal.SIGPROF, lambda *_: os.nice(NICER))
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
 
 
 def _set_limit(limit: int, most: int) -> None:

@@ -54,9 +54,9 @@ FRUGAL = {
     "MALLOC_MMAP_THRESHOLD_": str(2**24),
     "MALLOC_TRIM_THRESHOLD_": str(2**27),
 }
-PLACES = 2  # uploads that are read at once
 POLL_S = 0.1  # after which is asked again whether anybody still waits
 PIPE_BYTES = 2**20
+STUDY = "StudyInstanceUID"
 LENGTH = struct.Struct("<I")  # of a request, and of what comes before the voxels
 OUT_OF_MEMORY = 3  # exit status of a reader
 END_S = 5  # in which the processes end by themselves when the page closes
@@ -94,10 +94,9 @@ def _always() -> bool:
 
 
 class Readers:
-    """Reads uploads apart from this process, a few at once."""
+    """Reads uploads apart from this process; how many at once is up to who calls."""
 
     def __init__(self) -> None:
-        self._places = threading.Semaphore(PLACES)
         self._lock = threading.Lock()
         self._zygote: _Zygote | None = None
         self._closed = False
@@ -140,7 +139,9 @@ class Readers:
             from .upload import read_truth
 
             return read_truth(paths, volume, choose=choose)
-        source = volume.source and replace(volume.source, headers=())
+        headers = volume.source.headers[:1] if volume.source else ()
+        study = tuple({STUDY: str(one.get(STUDY) or "")} for one in headers)  # no more is needed
+        source = volume.source and replace(volume.source, headers=study)
         known = {"spacing": volume.spacing, "windowed": volume.windowed, "source": source}
         request = ("truth", _absolute(paths), as_texts(choose), volume.shape, known)
         labels, rest = self._read(request, np.dtype(np.uint8), wanted)
@@ -160,14 +161,9 @@ class Readers:
             zygote.close()
 
     def _read(self, request: tuple, dtype: np.dtype, wanted: Wanted) -> tuple[np.ndarray, dict]:
-        while not self._places.acquire(timeout=POLL_S):
-            _check(wanted)
-        try:
-            _check(wanted)
-            with _Reader(self._fork, wanted) as reader:
-                return reader.read(request, dtype)
-        finally:
-            self._places.release()
+        _check(wanted)
+        with _Reader(self._fork, wanted) as reader:
+            return reader.read(request, dtype)
 
     def _fork(self, descriptors: list[int]) -> None:
         """Makes a reader of these, in a new zygote where the old one has ended."""

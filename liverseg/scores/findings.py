@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+from ..network.fingerprints import Fingerprints
+from ..sentences import Sentence, say
 from ..volume import Segmentation, Volume, notices
 from .measurements import Measurements, measure
 from .metrics import Scores, add_surfaces, compare
@@ -19,6 +21,7 @@ class Findings:
         truth: the ground truth on the same grid; None where there is none, as for the next two.
         truth_measurements: of the truth.
         scores: of the prediction against the truth.
+        remarks: what has to be said of the scores.
     """
 
     volume: Volume
@@ -28,11 +31,12 @@ class Findings:
     truth: Segmentation | None = None
     truth_measurements: Measurements | None = field(default=None, repr=False)
     scores: Scores | None = field(default=None, repr=False)
+    remarks: tuple[Sentence, ...] = ()
 
     @property
     def notices(self) -> list[str]:
         """What was assumed or chosen for the person, each sentence once."""
-        return notices(self.volume, self.truth, self.prediction)
+        return [*self.remarks, *notices(self.volume, self.truth, self.prediction)]
 
     def with_surfaces(self) -> "Findings":
         """The same with surface distances, which take longest, among the scores."""
@@ -48,15 +52,20 @@ def find(
     identity: str,
     truth: Segmentation | None = None,
     surfaces: bool = True,
+    known: Fingerprints | None = None,
 ) -> Findings:
     """Measures a segmentation and, with ground truth, scores it.
 
     Args:
         volume, prediction, identity, truth: see `Findings`.
         surfaces: whether to measure surface distances now; `Findings.with_surfaces` can later.
+        known: by what a scan is known whose patient the networks learned.
     """
     measured = measure(prediction, volume)
     if truth is None:
         return Findings(volume, prediction, identity, measured)
     scores = compare(prediction, truth, volume, surfaces=surfaces)
-    return Findings(volume, prediction, identity, measured, truth, measure(truth, volume), scores)
+    is_known = known is not None and known.know(volume.hu)
+    remarks = (say("truth.known_patient"),) if is_known else ()
+    of_truth = measure(truth, volume)
+    return Findings(volume, prediction, identity, measured, truth, of_truth, scores, remarks)

@@ -2,14 +2,17 @@
 // their handles to Python as props.value = {handles: [text], names: [path in the folder]}.
 //
 // The names that leave the browser are counting numbers in natural order. Only the names of
-// folders are kept, and as folders those of NIfTI files that say no more than "liver" or
-// "liver_tumor": a ground truth says with them what each mask is. Of pictures, which have nothing
+// folders are kept, and as folders those of files that say no more than "liver" or
+// "liver_tumor": a ground truth says with them what each mask is. Beside a header of MetaImage or
+// NRRD, the files of voxels keep the name by which it knows them. Of pictures, which have nothing
 // else that says what belongs together, the order of their numbers and the words in `data-words`
 // ("slice", "mask") are kept. Python drops all names after reading.
 const PER_REQUEST = { files: 200, bytes: 64 * 2 ** 20 };
-const KNOWN_SUFFIX = /\.(dcm|dicom|ima|nii|nii\.gz|png|jpe?g|zip|txt|xml)$/i;
-const STRUCTURE = /^(liver|tumou?rs?|lesions?|mask|[ _-])+\d{0,2}\.nii(\.gz)?$/i;
-const PICTURE = /\.(png|jpe?g)$/i;
+const VOLUME = "nii|nii\\.gz|(seg\\.)?nrrd|nhdr|mha|mhd|mgh|mgz|tiff?";
+const KNOWN_SUFFIX = RegExp(`\\.(dcm|dicom|ima|${VOLUME}|png|jpe?g|zip|txt|xml)$`, "i");
+const STRUCTURE = RegExp(`^(liver|tumou?rs?|lesions?|mask|[ _-])+\\d{0,2}\\.(${VOLUME})$`, "i");
+const HEADER_ALONE = /\.(mhd|nhdr)$/i;
+const PICTURE = /\.(png|jpe?g|tiff?)$/i;
 const section = element.querySelector(".upload");
 const drop = element.querySelector(".drop");
 const bar = element.querySelector("progress");
@@ -83,12 +86,15 @@ function numbered(found) {
   const pictures = found.filter(({ file }) => PICTURE.test(file.name));
   const said = telling(pictures.map(({ file }) => file.name.replace(PICTURE, "")));
   const names = new Map(pictures.map((one, k) => [one, said[k]]));
+  const areDetached = found.some(({ file }) => HEADER_ALONE.test(file.name));
   return found.map((one, k) => {
     const { file, path } = one;
     const folders = path.split("/").slice(0, -1).filter(Boolean);
     const [suffix] = KNOWN_SUFFIX.exec(file.name) || [""];
     if (STRUCTURE.test(file.name)) folders.push(file.name.split(".")[0]);
-    const name = (names.get(one) ?? String(k).padStart(5, "0")) + suffix.toLowerCase();
+    const isVoxels = areDetached && !suffix;
+    const counted = (names.get(one) ?? String(k).padStart(5, "0")) + suffix.toLowerCase();
+    const name = isVoxels ? file.name : counted;
     return { file, name: [...folders, name].join("/") };
   });
 }

@@ -17,16 +17,16 @@ from ..hounsfield import Rescale
 from ..kinds import LeftOut
 from ..mask_order import AS_STORED as IN_FILE_ORDER
 from ..mask_order import BY_NUMBER, slices_for
+from ..segments import UNNAMED
 from ..structure_names import Said, labels_by_value, said, said_by_path, structures_of, tumor_value
 from .file import DAMAGE
-from .kind import MODALITIES, NotASlice
+from .kind import INVERTED, MODALITIES, NotASlice
 from .pixels import stored_values
 from .scan import numbers_of
 from .slice import CtSlice, image_slice
 
 MASK_VALUES = 3  # distinct values that a mask may have
 AS_WHOLE = 0.01  # from a whole number, after slope and intercept
-UNNAMED = say("truth.unnamed")
 
 
 def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlice]:
@@ -59,6 +59,8 @@ def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
     notices += others_ignored(len(ignored))
     named = [(one, structure) for one, structure in pairs if structure]
     named.sort(key=lambda pair: (pair[0].number or 0, natural_key(pair[0].member)))
+    if any(INVERTED in one.remarks for one, _ in named):
+        notices += (say("truth.inverted_masks"),)
     budget, voxels = slices[0].member.budget, sum(math.prod(one.shape) for one, _ in named)
     budget.spend("truth_voxels", voxels)
     budget.allow(voxels)

@@ -144,3 +144,4 @@ def _notices(kept: list[CtSlice]) -> Iterator[Sentence]:
         yield say("dicom.lossy")
     if any(one.burned_in for one in kept):
         yield say("dicom.burned_in")
+    yield from dict.fromkeys(remark for one in kept for remark in one.remarks)

@@ -32,7 +32,7 @@ from liverseg.training.labelled_scan import UNANNOTATED, LabelledScan
 from liverseg.training.pseudo_labels import pseudo_label
 from liverseg.training.samples import LiverSamples, TumorSamples, is_picture, neighbors
 from liverseg.training.split import random_sides, split_cases
-from liverseg.volume import Spacing
+from liverseg.volume import Segmentation, Spacing, Volume
 from liverseg.writing.labels import write_nifti
 
 SMALL = Recipe(size=64, filters=(4, 8))
@@ -477,6 +477,66 @@ def test_lits_and_msd_files_are_read_and_know_the_ircadb_patients(phantom, tmp_p
     assert (of_msd.name, of_msd.patient) == ("lits_100", "lits_100")
     check_against_phantom(of_lits, volume, truth)
     check_against_phantom(of_msd, volume, truth)
+
+
+LITS = (5, 7, 8, 9, 10, 12, 14, 15, 28, 50)
+
+
+@pytest.mark.parametrize("source", ["lits", "msd", "slices", "pictures"])
+def test_lits_volumes_of_one_patient_are_one_patient_wherever_they_are_read(source, tmp_path):
+    write_lits(tmp_path, source, LITS)
+    cases = list(read_data(tmp_path))
+    patients = {case.name[4:].strip("_")[:3]: case.patient for case in cases}
+    assert {patients[f"{k:03d}"] for k in (7, 8, 9, 10)} == {"lits_007"}
+    assert patients["014"] == patients["015"] == "lits_014"
+    assert patients["028"] == "ircad_01"
+    assert len(set(patients.values())) == len(LITS) - 4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_patient_of_lits_is_on_two_sides_of_a_split_that_nobody_stored(seed, tmp_path):
+    write_lits(tmp_path, "lits", LITS)
+    cases = list(read_data(tmp_path))
+    split = split_cases(cases, random_sides(cases, seed))
+    sides = {case.name: side for side in split for case in split[side]}
+    assert len({sides[f"lits_{k:03d}"] for k in (7, 8, 9, 10)}) == 1
+    assert sides["lits_014"] == sides["lits_015"]
+    assert set(sides.values()) == {"train", "val", "test"}
+
+
+def test_a_split_that_parts_the_scans_of_a_lits_patient_is_refused(tmp_path):
+    write_lits(tmp_path, "slices", (7, 8))
+    sides = {"train": ["lits_007"], "val": ["lits_008"], "test": []}
+    with pytest.raises(ValueError, match="Patient lits_007 would be in train and in val"):
+        split_cases(read_data(tmp_path), sides)
+
+
+def write_lits(root, source, numbers):
+    """A little of LiTS: as published, as MSD Task03, as slice folders, or as single pictures."""
+    case = make_case(slices=6)
+    volume = Volume(case.hu[:, ::4, ::4], Spacing(2.5, 3.0, 3.0))
+    truth = Segmentation(np.ascontiguousarray(case.labels[:, ::4, ::4]))
+    if source == "pictures":
+        (root / "ct").mkdir()
+    for number in numbers:
+        scan, labels = {
+            "lits": (f"Batch/volume-{number}.nii", f"Batch/segmentation-{number}.nii"),
+            "msd": (f"imagesTr/liver_{number}.nii.gz", f"labelsTr/liver_{number}.nii.gz"),
+        }.get(source, ("", ""))
+        if scan:
+            for path, one in ((root / scan, volume), (root / labels, truth)):
+                path.parent.mkdir(exist_ok=True)
+                write_nifti(one, placed(volume), path)
+        elif source == "slices":
+            name = f"lits_{number:03d}"
+            write_slice_folder(
+                root / "ct" / name, dataclasses.replace(case, name=name, patient=name)
+            )
+        else:
+            picture = root / "msd_slices" / f"lits{number:03d}_10"
+            picture.parent.mkdir(exist_ok=True)
+            cv2.imwrite(f"{picture}.webp", np.full((64, 64), 128, np.uint8))
+            cv2.imwrite(f"{picture}_label.png", np.eye(64, dtype=np.uint8))
 
 
 def test_phantoms_are_patients_of_their_own():

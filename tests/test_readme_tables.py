@@ -34,7 +34,7 @@ def row(network, name, change, dice) -> dict:
     return {"network": network, "name": name, "change": change, "dice": dice, "scans": {}}
 
 
-def write_ablations(weights):  # noqa: F811
+def write_ablations(weights, **settings):  # noqa: F811
     rows = [
         row("liver", "base", "liverseg's choices", 0.8),
         row("tumor", "base", "liverseg's choices", 0.4),
@@ -42,7 +42,7 @@ def write_ablations(weights):  # noqa: F811
         row("liver", "rounded", "rounded", 0.79999),
     ]
     protocol = {network: PROTOCOL | {"slices": 77} for network in ("liver", "tumor")}
-    found = {"settings": SETTINGS, "paper_protocol": protocol, "rows": rows}
+    found = {"settings": SETTINGS | settings, "paper_protocol": protocol, "rows": rows}
     (weights.folder / "ablations.json").write_text(json.dumps(found))
 
 
@@ -99,6 +99,13 @@ def test_ablations_are_compared_with_their_network_s_first_row(weights):  # noqa
     assert "| liver | liverseg's choices | 0.800 | – |" in lines
     assert "| liver | one slice three times | 0.761 | -0.039 |" in lines
     assert "| liver | rounded | 0.800 | +0.000 |" in lines
+
+
+def test_patients_of_ablations_are_counted_as_persons_not_as_volumes(weights):  # noqa: F811
+    write_ablations(
+        weights, train=["lits_007", "lits_008", "lits_010", "lits_014", "lits_015", "p"]
+    )
+    assert "on 3 patients, scored on the 1 validation patients" in ablation_text(weights)
 
 
 def test_what_was_not_measured_is_not_said(weights):  # noqa: F811

@@ -3,6 +3,7 @@
 from ..network.weights import NETWORKS, Weights
 from ..scores.glossary import UNDEFINED, format_value
 from ..scores.results import evaluations, false_tumor, sentences
+from ..training.split import patient_of
 
 ABLATIONS = "ablations.json"
 INTERVALS = (
@@ -100,10 +101,10 @@ def ablation_text(weights: Weights) -> str:
         difference = row["dice"] - base[row["network"]]
         shown = UNDEFINED if row["name"] == "base" else f"{difference:+z.3f}"
         lines.append(f"| {row['network']} | {row['change']} | {_dice(row['dice'])} | {shown} |")
-    settings = ablations["settings"]
+    learned, scored = ({*map(patient_of, ablations["settings"][k])} for k in ("train", "val"))
     words = (
-        f"Each row is one training at {_settings(ablations)}, on {len(settings['train'])} "
-        f"patients, scored on the {len(settings['val'])} validation patients at the threshold that "
+        f"Each row is one training at {_settings(ablations)}, on {len(learned)} "
+        f"patients, scored on the {len(scored)} validation patients at the threshold that "
         "is best for the row, tumors inside the true liver. With one training a row, a difference "
         "no larger than that of another seed says nothing."
     )

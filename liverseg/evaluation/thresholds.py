@@ -32,6 +32,7 @@ from ..sentences import say
 from ..training.datasets import cases_of_side, read_data, read_sides
 from ..training.labelled_scan import UNANNOTATED, LabelledScan, spacing_of
 from ..training.samples import is_picture
+from ..training.split import named_patients
 from ..volume import LIVER, TUMOR, Segmentation, Volume
 from .evaluate import score_case
 from .summary import summarize
@@ -211,8 +212,8 @@ def read_unseen(root: Path, patients: str) -> Iterator[LabelledScan]:
     if patients == "val":
         yield from cases_of_side(root, "val")
         return
-    tested, wanted = set(read_sides(root, read_data(root))["test"]), set(patients.split(","))
-    found = set()
+    tested = named_patients(read_sides(root, read_data(root))["test"])
+    wanted, found = set(patients.split(",")), set()
     for case in read_data(root):
         own = {case.name, case.patient}
         if wanted & own and own & tested:

@@ -16,10 +16,9 @@ from ..errors import DataError
 from ..sentences import say
 from ..volume import Spacing
 from .labelled_scan import APART_MM, ASSUMED_SPACING, UNANNOTATED, LabelledScan, as_labelled_scan
-from .split import SIDES, random_sides, split_cases
+from .split import SIDES, patient_of, random_sides, split_cases
 
 SMALL = (24, 192, 192)  # (z, y, x) of synthetic patients that stand in for a data set
-LITS_OF_IRCADB = range(28, 48)  # LiTS volume v is 3D-IRCADb-01 patient v - 27
 
 
 def read_data(root: Path) -> Iterator[LabelledScan]:
@@ -69,7 +68,7 @@ def read_slice_folders(root: Path) -> Iterator[LabelledScan]:
         spacing = Spacing(*(about.get("spacing_zyx_mm") or ASSUMED_SPACING))
         yield LabelledScan(
             about["case"],
-            about["patient"],
+            patient_of(about["patient"]),
             np.stack([_gray_to_hu(_read_gray(path), about["window_hu"]) for path in paths]),
             np.stack([_read_gray(_label_of(path)) for path in paths]),
             np.array(about["slices"]) * spacing.z,
@@ -90,7 +89,7 @@ def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iter
         labels = np.stack([_read_gray(_label_of(path)) for path in paths])
         yield LabelledScan(
             f"{name}_pictures",
-            _lits_patient(int(name[4:])) if name.startswith("lits") else name,
+            patient_of(name.replace("lits", "lits_")),
             np.stack([_gray_to_hu(_read_gray(path), window_hu) for path in paths]),
             np.where(labels > 0, UNANNOTATED, 0).astype(np.uint8),
             np.arange(len(paths)) * APART_MM,
@@ -117,10 +116,9 @@ def read_nifti_pairs(root: Path) -> Iterator[LabelledScan]:
     for scan in sorted(Path(root).rglob("*.nii*"), key=lambda path: int(_digits(path.name))):
         truth = _truth_of(scan)
         if truth is not None:
-            number = int(_digits(scan.name))
+            name = f"lits_{int(_digits(scan.name)):03d}"
             volume = read_scan(scan)
-            patient = _lits_patient(number)
-            yield as_labelled_scan(f"lits_{number:03d}", patient, volume, read_truth(truth, volume))
+            yield as_labelled_scan(name, patient_of(name), volume, read_truth(truth, volume))
 
 
 def read_phantoms(count: int, seed: int = 0, **options: Any) -> Iterator[LabelledScan]:
@@ -156,11 +154,6 @@ def _truth_of(scan: Path) -> Path | None:
     else:
         candidates = []
     return next((path for path in candidates if path.is_file()), None)
-
-
-def _lits_patient(number: int) -> str:
-    """LiTS holds the 3D-IRCADb-01 patients; both names must mean one patient."""
-    return f"ircad_{number - 27:02d}" if number in LITS_OF_IRCADB else f"lits_{number:03d}"
 
 
 def _digits(text: str) -> str:

@@ -2,17 +2,22 @@
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from liverseg.errors import DataError
 from liverseg.network.recipe import Recipe
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import placed, write_dicom, write_ircadb_masks
+from liverseg.training import fingerprint
 from liverseg.training.augment import SHADING, random_contrast, with_shading
 from liverseg.training.cache import MANIFEST, packed
 from liverseg.training.datasets import (
+    cases_of_side,
     read_data,
     read_phantoms,
     read_sides,
@@ -85,25 +90,34 @@ def test_two_patients_are_too_few_for_a_split():
         random_sides([make_case()])
 
 
-def test_packed_cases_come_back_as_they_were(tmp_path):
-    case = make_case("lits_001", "ircad_01")
+@pytest.fixture
+def data(tmp_path):
+    """A data set of one file, which the tests' own readers do not look at."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "volume-0.nii").write_bytes(b"voxels")
+    return tmp_path / "data"
+
+
+def test_packed_cases_come_back_as_they_were(data, tmp_path):
+    case = dataclasses.replace(make_case("lits_001", "ircad_01"), stored_hu=(-40, 160))
     reads = []
 
     def read(source):
         reads.append(source)
         yield case
 
-    (written,) = packed(tmp_path / "data", tmp_path / "cache", read)
-    (again,) = packed(tmp_path / "data", tmp_path / "cache", read)
+    (written,) = packed(data, tmp_path / "cache", read)
+    (again,) = packed(data, tmp_path / "cache", read)
     assert len(reads) == 1
     for found in (written, again):
         assert (found.name, found.patient, found.pixel_mm) == ("lits_001", "ircad_01", 0.75)
+        assert (found.stored_hu, found.digest) == ((-40, 160), case.digest)
         np.testing.assert_array_equal(found.hu, case.hu)
         np.testing.assert_array_equal(found.labels, case.labels)
         np.testing.assert_array_equal(found.z_mm, case.z_mm)
 
 
-def test_a_cache_that_was_cut_short_is_written_again(tmp_path):
+def test_a_cache_that_was_cut_short_is_written_again(data, tmp_path):
     cases = [make_case("a", "p"), make_case("b", "q")]
 
     def read_and_stop(source):
@@ -111,12 +125,54 @@ def test_a_cache_that_was_cut_short_is_written_again(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        packed(tmp_path / "data", tmp_path / "cache", read_and_stop)
-    found = packed(tmp_path / "data", tmp_path / "cache", lambda source: cases)
+        packed(data, tmp_path / "cache", read_and_stop)
+    found = packed(data, tmp_path / "cache", lambda source: cases)
     assert [case.name for case in found] == ["a", "b"]
     (tmp_path / "cache" / MANIFEST).unlink()
-    found = packed(tmp_path / "data", tmp_path / "cache", lambda source: cases[1:])
+    found = packed(data, tmp_path / "cache", lambda source: cases[1:])
     assert [case.name for case in found] == ["b"]
+
+
+@pytest.mark.parametrize("damage", ["scan lost", "file lost", "file cut", "other code"])
+def test_a_cache_that_is_not_what_was_written_is_written_again(damage, data, tmp_path, monkeypatch):
+    cases, folder = [make_case("a", "p"), make_case("b", "q")], tmp_path / "cache"
+    packed(data, folder, lambda source: cases)
+    match damage:
+        case "scan lost":
+            shutil.rmtree(folder / "b")
+        case "file lost":
+            (folder / "b" / "about.json").unlink()
+        case "file cut":
+            path = folder / "b" / "labels.npy"
+            path.write_bytes(path.read_bytes()[:-100])
+        case "other code":
+            monkeypatch.setattr(fingerprint, "of_code", lambda *parts: "of tomorrow")
+    again = []
+    found = packed(data, folder, lambda source: again.append(source) or cases)
+    assert again == [data]
+    assert [(case.name, case.digest) for case in found] == [(c.name, c.digest) for c in cases]
+
+
+def test_an_empty_folder_is_refused_and_takes_no_cache_for_its_own(tmp_path):
+    packed(Path("phantom"), tmp_path / "cache", lambda source: [make_case()])
+    for name in ("LiTS", "phantom"):
+        (tmp_path / name).mkdir()
+        for cache in ("cache", "new"):
+            with pytest.raises(ValueError, match=f"{name} holds no slice folders"):
+                packed(tmp_path / name, tmp_path / cache, read_data)
+
+
+def test_a_data_set_without_any_scan_is_refused(tmp_path):
+    (tmp_path / "data" / "ct").mkdir(parents=True)
+    (tmp_path / "data" / "split.json").write_text('{"train": [], "val": [], "test": []}')
+    with pytest.raises(ValueError, match="holds no slice folders"):
+        packed(tmp_path / "data", tmp_path / "cache", read_data)
+    assert not (tmp_path / "cache" / MANIFEST).exists()
+
+
+def test_a_cache_inside_its_data_set_is_refused(data):
+    with pytest.raises(ValueError, match="lies inside the data set"):
+        packed(data, data / "work" / "cache", read_data)
 
 
 def test_a_cache_of_other_data_is_refused_and_kept(tmp_path):
@@ -128,6 +184,60 @@ def test_a_cache_of_other_data_is_refused_and_kept(tmp_path):
     (tmp_path / "first").rename(tmp_path / "moved")
     (case,) = packed(tmp_path / "moved", tmp_path / "cache", read_data)
     assert case.name == "first"
+
+
+def test_a_spacing_that_was_corrected_since_is_noticed(tmp_path):
+    write_slice_folder(tmp_path / "data" / "ct" / "a", make_case())
+    packed(tmp_path / "data", tmp_path / "cache", read_data)
+    about = tmp_path / "data" / "ct" / "a" / "case.json"
+    about.write_text(about.read_text().replace("0.75", "0.85"))  # as long as before
+    with pytest.raises(ValueError, match="holds the cache of other data"):
+        packed(tmp_path / "data", tmp_path / "cache", read_data)
+
+
+@pytest.mark.parametrize("change", ["hu", "labels", "z_mm", "pixel_mm", "patient", "measured"])
+def test_a_scan_s_digest_tells_it_from_one_that_differs_anywhere(change):
+    case = make_case()
+    now = getattr(case, change)
+    other = {"patient": "q", "measured": False}.get(change)
+    changed = dataclasses.replace(case, **{change: now + 1 if other is None else other})
+    assert case.digest == make_case("another name").digest
+    assert case.digest != changed.digest
+
+
+def test_half_of_a_data_set_is_not_taken_for_a_whole_one(phantom, tmp_path):
+    volume, truth = phantom
+    lits, msd, ircadb = (tmp_path / name for name in ("lits", "msd", "ircadb"))
+    for folder in (lits, msd / "imagesTr"):
+        folder.mkdir(parents=True)
+    write_nifti(volume, placed(volume), lits / "volume-3.nii")
+    write_nifti(volume, placed(volume), msd / "imagesTr" / "liver_3.nii.gz")
+    write_dicom(volume, ircadb / "3Dircadb1.2" / "PATIENT_DICOM")
+    (tmp_path / "slices" / "ct" / "lits_003").mkdir(parents=True)
+    for root, missing in (
+        (lits, "segmentation-3.nii"),
+        (msd, "liver_3.nii.gz"),
+        (ircadb, "MASKS_DICOM"),
+        (tmp_path / "slices", "case.json"),
+    ):
+        with pytest.raises(DataError, match=f"has no {missing}: the data set is not complete"):
+            list(read_data(root))
+    (lits / "volume-3.nii").write_bytes(b"half")
+    write_nifti(truth, placed(volume), lits / "segmentation-3.nii")
+    with pytest.raises(DataError, match=r"volume-3\.nii cannot be used: "):
+        list(read_data(lits))
+
+
+def test_a_stored_split_of_patients_who_are_not_there_is_refused(tmp_path):
+    write_slice_folder(tmp_path / "ct" / "a", make_case("a", "p"))
+    sides = {"train": [], "val": [], "test": ["p", "lits_009"]}
+    (tmp_path / "split.json").write_text(json.dumps(sides))
+    with pytest.raises(DataError, match="names lits_009, whom"):
+        read_sides(tmp_path, list(read_data(tmp_path)))
+    scored = cases_of_side(tmp_path, "test")
+    assert next(scored).patient == "p"
+    with pytest.raises(DataError, match="names lits_009, whom"):
+        next(scored)
 
 
 def write_slice_folder(folder, case: LabelledScan, window=(-100, 200)):

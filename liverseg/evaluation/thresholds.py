@@ -212,7 +212,7 @@ def read_unseen(root: Path, patients: str) -> Iterator[LabelledScan]:
     if patients == "val":
         yield from cases_of_side(root, "val")
         return
-    tested = named_patients(read_sides(root, read_data(root))["test"])
+    tested = named_patients(read_sides(root)["test"])
     wanted, found = set(patients.split(",")), set()
     for case in read_data(root):
         own = {case.name, case.patient}

@@ -12,11 +12,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, UploadError
 from ..sentences import say
 from ..volume import Spacing
 from .labelled_scan import APART_MM, ASSUMED_SPACING, UNANNOTATED, LabelledScan, as_labelled_scan
-from .split import SIDES, patient_of, random_sides, split_cases
+from .split import SIDES, named_patients, patient_of, random_sides, split_cases
 
 SMALL = (24, 192, 192)  # (z, y, x) of synthetic patients that stand in for a data set
 
@@ -28,7 +28,7 @@ def read_data(root: Path) -> Iterator[LabelledScan]:
         root: of one data set; or no folder but "phantom", for eight small synthetic patients.
     """
     root = Path(root)
-    if root.name == "phantom" and not root.exists():
+    if is_phantom(root):
         yield from read_phantoms(8, shape=SMALL)
     elif (root / "ct").is_dir():
         yield from read_slice_folders(root / "ct")
@@ -41,20 +41,51 @@ def read_data(root: Path) -> Iterator[LabelledScan]:
         raise DataError(say("data.none_here", data=root))
 
 
-def read_sides(root: Path, cases: Iterable[LabelledScan]) -> dict[str, list[str]]:
-    """A data set's own `split.json`, or a random split by patient where it has none."""
+def is_phantom(root: Path) -> bool:
+    """Whether synthetic patients are meant: by the word, where it is no folder's name."""
+    return root.name == "phantom" and not root.exists()
+
+
+def read_sides(root: Path, cases: Iterable[LabelledScan] | None = None) -> dict[str, list[str]]:
+    """A data set's own `split.json`, or a random split by patient where it has none.
+
+    Args:
+        root: of the data set.
+        cases: all of it, where it has been read already.
+
+    Raises:
+        DataError: for a split of patients that `cases` does not hold, as when half of a data set
+            is here.
+    """
     path = Path(root) / "split.json"
     if not path.is_file():
-        return random_sides(cases)
+        return random_sides(read_data(root) if cases is None else cases)
     stored = json.loads(path.read_text(encoding="utf-8"))
-    return {side: stored[side] for side in SIDES}
+    sides = {side: stored[side] for side in SIDES}
+    if cases is not None:
+        known = {name for case in cases for name in (case.name, case.patient)}
+        _check_complete(root, [name for side in SIDES for name in sides[side]], known)
+    return sides
 
 
 def cases_of_side(root: Path, split: str) -> Iterator[LabelledScan]:
-    """The cases of one side of a data set (see `read_data`), one at a time."""
-    sides = read_sides(root, read_data(root))
+    """The cases of one side of a data set (see `read_data`), one at a time.
+
+    Raises:
+        DataError: after the last one, where split.json names patients who were not among them.
+    """
+    sides, found = read_sides(root), set()
     for case in read_data(root):
-        yield from split_cases([case], sides)[split]
+        mine = split_cases([case], sides)[split]
+        found |= {name for one in mine for name in (one.name, one.patient)}
+        yield from mine
+    _check_complete(root, sides[split], found)
+
+
+def _check_complete(root: Path, named: Iterable[str], found: set[str]) -> None:
+    absent = {name for name in named if not named_patients([name]) & found}
+    if absent:
+        raise DataError(say("data.split_names_others", data=root, patients=tuple(sorted(absent))))
 
 
 def read_slice_folders(root: Path) -> Iterator[LabelledScan]:
@@ -62,7 +93,9 @@ def read_slice_folders(root: Path) -> Iterator[LabelledScan]:
 
     Gray values are 8-bit and span case.json's `window_hu`.
     """
-    for folder in sorted(path.parent for path in Path(root).glob("*/case.json")):
+    for folder in sorted(path for path in Path(root).iterdir() if path.is_dir()):
+        if not (folder / "case.json").is_file():
+            raise DataError(say("data.incomplete", found=folder, missing="case.json"))
         about = json.loads((folder / "case.json").read_text(encoding="utf-8"))
         paths = [folder / f"z{z:04d}.webp" for z in about["slices"]]
         spacing = Spacing(*(about.get("spacing_zyx_mm") or ASSUMED_SPACING))
@@ -74,6 +107,7 @@ def read_slice_folders(root: Path) -> Iterator[LabelledScan]:
             np.array(about["slices"]) * spacing.z,
             spacing.y,
             measured=about.get("spacing_zyx_mm") is not None,
+            stored_hu=tuple(about["window_hu"]),
         )
 
 
@@ -95,30 +129,37 @@ def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iter
             np.arange(len(paths)) * APART_MM,
             ASSUMED_SPACING.y * 512 / labels.shape[-1],
             measured=False,
+            stored_hu=window_hu,
         )
 
 
 def read_ircadb(root: Path) -> Iterator[LabelledScan]:
     """Reads 3D-IRCADb-01: `3Dircadb1.<n>/PATIENT_DICOM` and `MASKS_DICOM/<name>`."""
-    from ..reading.upload import read_scan, read_truth
-
     for scan in sorted(Path(root).rglob("PATIENT_DICOM"), key=_first_number):
-        volume = read_scan(scan, follow_links=True)
-        truth = read_truth(scan.parent / "MASKS_DICOM", volume, follow_links=True)
         name = f"ircad_{_first_number(scan):02d}"
-        yield as_labelled_scan(name, name, volume, truth)
+        yield _read_pair(name, scan, scan.parent / "MASKS_DICOM")
 
 
 def read_nifti_pairs(root: Path) -> Iterator[LabelledScan]:
     """Reads LiTS (`volume-N.nii`, `segmentation-N.nii`) or MSD Task03 (`imagesTr`, `labelsTr`)."""
-    from ..reading.upload import read_scan, read_truth
-
     for scan in sorted(Path(root).rglob("*.nii*"), key=lambda path: int(_digits(path.name))):
         truth = _truth_of(scan)
         if truth is not None:
-            name = f"lits_{int(_digits(scan.name)):03d}"
-            volume = read_scan(scan)
-            yield as_labelled_scan(name, patient_of(name), volume, read_truth(truth, volume))
+            yield _read_pair(f"lits_{int(_digits(scan.name)):03d}", scan, truth)
+
+
+def _read_pair(name: str, scan: Path, truth: Path) -> LabelledScan:
+    """A scan and its ground truth, read as an upload is; DataError where they cannot be."""
+    from ..reading.upload import read_scan, read_truth
+
+    if not truth.exists():
+        raise DataError(say("data.incomplete", found=scan, missing=truth.name))
+    try:
+        volume = read_scan(scan, follow_links=True)
+        labels = read_truth(truth, volume, follow_links=True)
+    except UploadError as error:
+        raise DataError(say("data.unreadable_scan", scan=scan, why=error.args[0])) from error
+    return as_labelled_scan(name, patient_of(name), volume, labels)
 
 
 def read_phantoms(count: int, seed: int = 0, **options: Any) -> Iterator[LabelledScan]:
@@ -146,14 +187,13 @@ def _label_of(path: Path) -> Path:
 
 
 def _truth_of(scan: Path) -> Path | None:
-    """The label file of a LiTS or MSD scan; None for a file that is no scan."""
+    """Where the label file of a LiTS or MSD scan belongs; None for a file that is no scan."""
     if scan.name.startswith("volume-"):
-        candidates = list(scan.parent.parent.rglob(scan.name.replace("volume", "segmentation")))
-    elif scan.parent.name == "imagesTr" and not scan.name.startswith("."):
-        candidates = [scan.parent.with_name("labelsTr") / scan.name]
-    else:
-        candidates = []
-    return next((path for path in candidates if path.is_file()), None)
+        name = scan.name.replace("volume", "segmentation")
+        return next(scan.parent.parent.rglob(name), scan.with_name(name))
+    if scan.parent.name == "imagesTr" and not scan.name.startswith("."):
+        return scan.parent.with_name("labelsTr") / scan.name
+    return None
 
 
 def _digits(text: str) -> str:

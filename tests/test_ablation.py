@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from liverseg.errors import DataError
 from liverseg.evaluation import ablation
 from liverseg.evaluation.ablation import ROWS, ChangedSamples, Row, ablate, smaller
 from liverseg.evaluation.paper_protocol import (
@@ -104,7 +105,7 @@ def test_the_paper_s_dice_is_the_mean_over_batches_of_eight():
 
     copies = make_copies([case()])[:12]
     masks = np.stack([render(copy, "tumor", RECIPE).mask for copy in copies])
-    wanted = np.mean([1 / (part.sum() + 1) for part in (masks[:8], masks[8:])])
+    wanted = [1 / (part.sum() + 1) for part in (masks[:8], masks[8:])]
     assert batch_dice(Nothing(), copies, "tumor", RECIPE) == pytest.approx(wanted)
 
 
@@ -179,3 +180,18 @@ def test_a_finished_run_trains_nothing(run, monkeypatch):
     monkeypatch.setattr(ablation, "ROWS", rows)
     monkeypatch.setattr(ablation.Run, "train", None)
     assert ablate(split, folder, RECIPE, STAGE, folder / "ablations.json") == found
+
+
+def test_a_finished_run_of_other_scans_or_other_code_is_no_run_of_these(run, monkeypatch):
+    found, folder, split, rows = run
+    monkeypatch.setattr(ablation, "ROWS", rows)
+    corrected = replace(split["train"][0], pixel_mm=0.5)
+    with pytest.raises(DataError, match="a checkpoint of a training with another scans"):
+        ablate(split | {"train": [corrected]}, folder, RECIPE, STAGE, folder / "other.json")
+    out = folder / "copy.json"
+    out.write_text(json.dumps(found))
+    with pytest.raises(DataError, match="another scans"):
+        ablate(split | {"train": [corrected]}, folder, RECIPE, STAGE, out)
+    monkeypatch.setattr(ablation.fingerprint, "of_code", lambda *parts: "of tomorrow")
+    with pytest.raises(DataError, match="another code"):
+        ablate(split, folder, RECIPE, STAGE, out)

@@ -1,20 +1,26 @@
 """Losses worked by hand, a training that goes on where it was, the files that are shipped."""
 
 import csv
+import dataclasses
+import json
+import shutil
 
 import h5py
 import keras
 import numpy as np
 import pytest
 
+from liverseg.errors import DataError, WeightsError
 from liverseg.model import build_resunet
 from liverseg.network.recipe import Recipe
-from liverseg.network.weights import load_config
+from liverseg.network.weights import load_config, write_config
+from liverseg.training import fingerprint
 from liverseg.training.labelled_scan import LabelledScan
 from liverseg.training.losses import make_loss, overlap_loss
 from liverseg.training.quick_dice import outputs, validate
-from liverseg.training.release import save_release
-from liverseg.training.train import Stage, make_batches, train
+from liverseg.training.record import check_unseen, learned_by
+from liverseg.training.release import change_config, release, save_release
+from liverseg.training.train import Run, Stage, make_batches, train
 
 pytestmark = pytest.mark.slow
 
@@ -113,11 +119,129 @@ def test_a_stopped_training_goes_on_along_the_same_curve(case, trained, tmp_path
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
-def test_a_checkpoint_of_another_stage_is_not_continued(case, trained):
+def changed_settings(case):
+    """By what differs from the fixture `trained`: its split, recipe, stage and initial network."""
+    split = {"train": [case], "val": [case]}
+    moved = dataclasses.replace(case, z_mm=case.z_mm * 2)
+    wider = dataclasses.replace(SMALL, window_hu=(-50, 160))
+    longer = dataclasses.replace(STAGE, steps=9)
+    begun = build_resunet((32, 32, 3), SMALL.filters)
+    return {
+        "stage": (split, SMALL, longer, None),
+        "recipe": (split, wider, STAGE, None),
+        "train": (split | {"train": [moved]}, SMALL, STAGE, None),
+        "val": (split | {"val": []}, SMALL, STAGE, None),
+        "initial weights": (split, SMALL, STAGE, begun),
+    }
+
+
+@pytest.mark.parametrize("what", ["stage", "recipe", "train", "val", "initial weights", "code"])
+def test_a_checkpoint_of_anything_else_is_not_continued(what, case, trained, monkeypatch):
     _, folder = trained
-    longer = Stage(size=32, batch=2, steps=9, learning_rate=1e-3)
-    with pytest.raises(ValueError, match="holds a checkpoint of"):
-        train("liver", {"train": [case], "val": []}, folder, SMALL, (longer,))
+    settings = changed_settings(case)
+    same = {"train": [case], "val": [case]}, SMALL, STAGE, None
+    split, recipe, stage, initial = settings.get(what, same)
+    if what == "code":
+        monkeypatch.setattr(fingerprint, "of_code", lambda *parts: "of tomorrow")
+    with pytest.raises(DataError, match=f"a checkpoint of a training with another {what}\\."):
+        train("liver", split, folder, recipe, (stage,), initial)
+
+
+def test_a_checkpoint_of_before_such_records_is_not_continued(case, trained, tmp_path):
+    folder = tmp_path / "work"
+    shutil.copytree(trained[1], folder)
+    state = folder / "liver_0" / "state.json"
+    state.write_text(json.dumps({"stage": {"steps": 6}, "step": 6, "seconds": 1.0}))
+    with pytest.raises(DataError, match="a checkpoint of a training with another code, net"):
+        train("liver", {"train": [case], "val": [case]}, folder, SMALL, (STAGE,))
+
+
+def test_mixed_float16_goes_on_with_the_loss_scale_that_it_had(case, tmp_path):
+    """The scale starts at 32768 and is halved whenever a gradient overflows."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        run = Run("liver", STAGE, tmp_path, SMALL)
+        run.model.optimizer.dynamic_scale.assign(512.0)
+        run.model.optimizer.step_counter.assign(7)
+        run.model.optimizer.inner_optimizer.iterations.assign(9)
+        run._write_log()
+        run._save()
+        again = Run("liver", STAGE, tmp_path, SMALL)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert float(again.model.optimizer.dynamic_scale) == 512
+    assert int(again.model.optimizer.step_counter) == 7
+    assert int(again.model.optimizer.inner_optimizer.iterations) == 9
+
+
+@pytest.fixture(scope="module")
+def work(case, tmp_path_factory):
+    """A work folder with both networks, as the command leaves it."""
+    folder = tmp_path_factory.mktemp("work")
+    split = {"train": [case], "val": [], "test": [dataclasses.replace(case, name="t", patient="t")]}
+    for network in ("liver", "tumor"):
+        train(network, split, folder, SMALL, (STAGE,), source={"data": "of today"})
+    return folder
+
+
+def changed_work(work, folder, network, **record):
+    """A copy of a work folder with another record of one network."""
+    shutil.copytree(work, folder)
+    path = folder / f"{network}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | record))
+    return folder
+
+
+def test_a_release_says_of_whom_it_learned_and_of_what_it_was_made(work, tmp_path):
+    release(work, tmp_path / "weights")
+    weights = load_config(tmp_path / "weights")
+    assert weights.recipe == SMALL
+    assert learned_by(weights) == {"a"}
+    assert weights.trained["split"] == {"train": ["a"], "val": [], "test": ["t"]}
+    assert [stage["steps"] for stage in weights.trained["stages"]["tumor"]] == [6]
+
+
+@pytest.mark.parametrize("what", ["data", "split", "recipe"])
+def test_networks_that_were_trained_on_different_things_are_not_released(what, work, tmp_path):
+    folder = changed_work(work, tmp_path / "work", "liver", **{what: {"of": "yesterday"}})
+    with pytest.raises(DataError, match=f"was trained with another {what} than the tumor"):
+        release(folder, tmp_path / "weights")
+    assert not (tmp_path / "weights").exists()
+
+
+def test_a_network_that_is_not_the_one_of_its_record_is_not_released(work, tmp_path):
+    folder = changed_work(work, tmp_path / "work", "tumor", sha256="0" * 64)
+    with pytest.raises(DataError, match="is not the one that `train` left there"):
+        release(folder, tmp_path / "weights")
+    (folder / "tumor.json").unlink()
+    with pytest.raises(DataError, match="no finished tumor network"):
+        release(folder, tmp_path / "weights")
+
+
+def test_a_folder_whose_files_were_changed_gets_no_new_config(work, tmp_path):
+    release(work, tmp_path)
+    weights = load_config(tmp_path)
+    (tmp_path / "liver.weights.h5").write_bytes(b"of somebody else")
+    with pytest.raises(WeightsError, match="damaged or was replaced"):
+        change_config(weights, weights.recipe, {})
+    assert load_config(tmp_path).trained == weights.trained
+
+
+def test_a_teacher_s_pupils_have_learned_what_the_teacher_has(case, work, tmp_path):
+    teacher = {"weights": "0123", "learned": ["lits_008", "b"]}
+    release(changed_work(work, tmp_path / "work", "tumor", teacher=teacher), tmp_path / "weights")
+    weights = load_config(tmp_path / "weights")
+    assert learned_by(weights) == {"a", "b", "lits_007"}
+    for patient in ("b", "lits_007", "lits_009"):
+        with pytest.raises(DataError, match=r"were learned by the weights in .* or by their teach"):
+            check_unseen(weights, [dataclasses.replace(case, patient=patient)])
+
+
+def test_weights_that_do_not_say_of_whom_they_learned_are_trusted_with_nobody(tmp_path):
+    write_config(tmp_path, SMALL, {}, {"split": {"train": ["a"]}})
+    with pytest.raises(WeightsError, match="does not say which patients they learned"):
+        check_unseen(load_config(tmp_path), [])
 
 
 def test_the_log_has_the_dice_of_each_checkpoint(trained):

@@ -23,6 +23,7 @@ import numpy as np
 from ..network.preprocess import Square, whole_slice
 from ..network.recipe import Recipe
 from ..scores.metrics import dice_of_some
+from ..training import fingerprint
 from ..training.cache import packed
 from ..training.datasets import read_data, read_sides
 from ..training.labelled_scan import LabelledScan
@@ -30,16 +31,19 @@ from ..training.losses import make_loss
 from ..training.quick_dice import Model, outputs
 from ..training.samples import Sample, Samples, View, is_picture, tumor_view
 from ..training.split import split_cases
+from ..training.train import CODE as TRAINING_CODE
 from ..training.train import SAMPLES, Run, Stage
 from .paper_protocol import (
     InputChange,
     ModelWithChangedInput,
-    compare_protocols,
     equalize,
+    protocol_means,
+    protocol_values,
     repeat_slice,
 )
 
 SIDE = 256  # pixels of a slice: finer ones are made as coarse, which is fine enough here
+CODE = (*TRAINING_CODE, "evaluation/ablation.py", "evaluation/paper_protocol.py")
 THRESHOLDS = tuple(k / 20 for k in range(1, 20))
 
 Split = dict[str, list[LabelledScan]]  # by side
@@ -136,17 +140,20 @@ def ablate(split: Split, work: Path, recipe: Recipe, stage: Stage, out: Path) ->
         out: a JSON file.
 
     Returns:
-        {"settings", "paper_protocol", "rows": [{"network", "name", "change", "dice",
-        "threshold", "scans": {name: Dice}}]}.
+        {"settings", "paper_values", "paper_protocol", "rows": [{"network", "name", "change",
+        "dice", "threshold", "scans": {name: Dice}}]}.
     """
     settings: dict[str, Any] = {"recipe": recipe.to_dict(), "stage": asdict(stage)}
     settings |= {"backend": keras.backend.backend()}
     settings |= {side: sorted({case.patient for case in split[side]}) for side in ("train", "val")}
+    settings["scans"] = {side: fingerprint.of_scans(split[side]) for side in ("train", "val")}
+    settings["code"] = fingerprint.of_code(*CODE)
     found = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
     if found.get("settings") != settings:
         found = {"settings": settings, "rows": []}
     if "paper_protocol" not in found:
-        found["paper_protocol"] = compare_protocols(split, work / "paper", recipe, stage)
+        found["paper_values"] = protocol_values(split, work / "paper", recipe, stage)
+        found["paper_protocol"] = protocol_means(found["paper_values"])
         _write(found, out)
     done = {(row["network"], row["name"]) for row in found["rows"]}
     liver = None
@@ -214,7 +221,12 @@ def _train(
     stage = replace(stage, seed=stage.seed + row.seed)
     folder = work / f"{row.network}_{row.name}"
     keras.backend.clear_session()
-    run = Run(row.network, stage, folder, recipe, weights, make_loss(row.network, row.missed))
+    made_of = {
+        "row": {k: getattr(v, "__name__", v) for k, v in vars(row).items()},
+        "scans": fingerprint.of_scans(split["train"]),
+    }
+    loss = make_loss(row.network, row.missed)
+    run = Run(row.network, stage, folder, recipe, weights, loss, made_of)
     if run.step < stage.steps:
         cases = _prepared(row, split["train"], recipe)
         options: dict[str, Any] = dict(row.samples)

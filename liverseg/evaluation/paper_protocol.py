@@ -20,6 +20,7 @@ from ..model import Tensor
 from ..network.preprocess import Square, from_network, to_network, whole_slice
 from ..network.recipe import Recipe
 from ..scores.metrics import dice_of_some
+from ..training import fingerprint
 from ..training.augment import affine_matrix, warp
 from ..training.labelled_scan import UNANNOTATED, LabelledScan
 from ..training.quick_dice import BATCH, Model, outputs
@@ -48,30 +49,53 @@ def compare_protocols(
         stage: of each network, and its input's size.
 
     Returns:
+        See `protocol_means`.
+    """
+    return protocol_means(protocol_values(split, folder, recipe, stage))
+
+
+def protocol_means(values: dict[str, dict]) -> dict[str, dict]:
+    """What `protocol_values` found, in one number each.
+
+    Returns:
         By network: "reported", the paper's number; "copies", Dice over batches of held-out copies
         of the slices that were trained on; "never_seen", the same measure on copies of slices of
         other patients; "whole_scans", the mean Dice of their whole masks, where the tumor network
         is given the predicted liver; "slices", how many were copied.
     """
+    return {
+        network: {
+            "reported": REPORTED[network],
+            **{key: float(np.mean(found[key])) for key in ("copies", "never_seen", "whole_scans")},
+            "slices": found["slices"],
+        }
+        for network, found in values.items()
+    }
+
+
+def protocol_values(
+    split: dict[str, list[LabelledScan]], folder: Path, recipe: Recipe, stage: Stage
+) -> dict[str, dict]:
+    """As `compare_protocols`, with the values of all batches and scans in place of their means."""
     recipe = replace(recipe, size=stage.size)
     scans = {side: [c for c in split[side] if not is_picture(c)] for side in ("train", "val")}
     paper = {side: [equalize(case, recipe) for case in scans[side]] for side in scans}
     learned, held_out = split_copies(make_copies(paper["train"]), stage.seed)
     others, _ = split_copies(make_copies(paper["val"]), stage.seed)
-    results, models = {}, {}
+    made_of = {"scans": fingerprint.of_scans(paper["train"]), "loss": paper_loss.__name__}
+    values, models = {}, {}
     for network in ("liver", "tumor"):
-        run = Run(network, stage, folder / network, recipe, loss=paper_loss)
+        run = Run(network, stage, folder / network, recipe, loss=paper_loss, made_of=made_of)
         run.train(CopySamples(learned, network, recipe), [])
         run.model.set_weights(run.average)
         models[network] = run.model
-        results[network] = {
-            "reported": REPORTED[network],
+        values[network] = {
             "copies": batch_dice(run.model, held_out[:SCORED], network, recipe),
             "never_seen": batch_dice(run.model, others[:SCORED], network, recipe),
             "whole_scans": _whole_scans(models, network, paper["val"], recipe),
             "slices": len(learned + held_out) // len(DEGREES),
         }
-    return results
+    return values
 
 
 # --- the paper's input --------------------------------------------------------------------------
@@ -186,21 +210,21 @@ def paper_loss(target: Tensor, probability: Tensor) -> Tensor:
     return 1 - soft_dice(target[..., :1], probability)
 
 
-def batch_dice(model: Model, copies: list[Copy], network: str, recipe: Recipe) -> float:
-    """The paper's Dice, the mean over batches of 8 copies."""
+def batch_dice(model: Model, copies: list[Copy], network: str, recipe: Recipe) -> list[float]:
+    """The paper's Dice of each batch of 8 copies."""
     scores = []
     for first in range(0, len(copies), BATCH):
         samples = [render(copy, network, recipe) for copy in copies[first : first + BATCH]]
         found = model.predict_on_batch(np.stack([sample.image for sample in samples]))
         truth = np.stack([sample.mask for sample in samples]).astype(np.float32)
         scores.append(float(soft_dice(truth, found[..., 0])))
-    return float(np.mean(scores))
+    return scores
 
 
 def _whole_scans(
     models: dict[str, Model], network: str, cases: list[LabelledScan], recipe: Recipe
-) -> float:
-    """Mean Dice of the masks of whole scans: one number a patient, nothing true in the input."""
+) -> list[float]:
+    """Dice of the masks of whole scans: one number a scan, nothing true in the input."""
     if network == "tumor":
         cases = [_masked(case, _liver(models["liver"], case, recipe), recipe) for case in cases]
     scores = []
@@ -209,7 +233,7 @@ def _whole_scans(
         probability, truth, _ = outputs(model, network, case, recipe, paper_view)
         if truth.any():
             scores.append(dice_of_some(probability >= 0.5, truth))
-    return float(np.mean(scores))
+    return scores
 
 
 def _liver(model: Model, case: LabelledScan, recipe: Recipe) -> np.ndarray:

@@ -8,6 +8,7 @@ each without some patients, can: A and B are their folders. Each scan goes throu
 liver's threshold comes first, since the tumor network sees what it leaves; then the tumor's, with
 the peak and the size that a tumor must reach. Both networks run once on each slice. The choice is
 written into config.json, with the curves and with all scores that these scans have with it.
+Patients whom a folder's weights or their teacher learned, by its config.json, are refused.
 A Dice that is nearly the greatest is as good, and then less false tumor decides.
 """
 
@@ -26,15 +27,18 @@ from ..errors import DataError
 from ..network.cascade import clean_tumors, level, segment
 from ..network.engine import Engine, load_engine
 from ..network.recipe import Recipe
-from ..network.weights import Network, load_config, write_config
+from ..network.weights import NETWORKS, Network, load_config
 from ..scores.metrics import dice, dice_of_some
 from ..sentences import say
+from ..training import fingerprint
 from ..training.datasets import cases_of_side, read_data, read_sides
 from ..training.labelled_scan import UNANNOTATED, LabelledScan, spacing_of
+from ..training.record import check_unseen
+from ..training.release import change_config
 from ..training.samples import is_picture
 from ..training.split import named_patients
 from ..volume import LIVER, TUMOR, Segmentation, Volume
-from .evaluate import score_case
+from .evaluate import CODE, score_case
 from .summary import summarize
 
 LIVER_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -70,11 +74,13 @@ class Choice(NamedTuple):
         recipe: with the best thresholds.
         curves: {"liver": [Point...], "tumor": ...} as JSON-ready dictionaries.
         summary: of all scores with them (see `summarize`).
+        patients: these scores, a record of each scan (see `score_case`).
     """
 
     recipe: Recipe
     curves: dict
     summary: dict
+    patients: list[dict]
 
 
 def choose_thresholds(cases: Iterable[tuple[LabelledScan, Engine]], recipe: Recipe) -> Choice:
@@ -96,10 +102,12 @@ def choose_thresholds(cases: Iterable[tuple[LabelledScan, Engine]], recipe: Reci
         assert best.peak is not None and best.smallest_mm3 is not None
         recipe = _with_tumor(recipe, best.threshold, best.peak, best.smallest_mm3)
     curves = {"liver": liver, "tumor": tumor}
+    patients = [_score(case, engine, recipe) for case, engine in scans]
     return Choice(
         recipe,
         {name: [point._asdict() for point in curve] for name, curve in curves.items()},
-        summarize([_score(case, engine, recipe) for case, engine in scans]),
+        summarize(patients),
+        patients,
     )
 
 
@@ -249,17 +257,29 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("--engine", choices=("auto", "reference", "fast"), default="auto")
     args = parser.parse_args(argv)
+    weights = load_config(args.weights)
     scans, judges = [], []
     for folder, patients in args.unseen or [(args.weights, "val")]:
+        cases = [case for case in read_unseen(args.data, patients) if not is_picture(case)]
+        check_unseen(load_config(folder), cases)
         engine = load_engine(args.engine, folder)
-        cases = list(read_unseen(args.data, patients))
         scans += [(case, engine) for case in cases]
-        seen = sorted({case.patient for case in cases if not is_picture(case)})
-        judges.append({"engine": engine.identity, "patients": seen})
-    weights = load_config(args.weights)
+        judges.append(
+            {
+                "engine": engine.identity,
+                "patients": sorted({case.patient for case in cases}),
+                "scans": fingerprint.of_scans(cases),
+            }
+        )
     choice = choose_thresholds(scans, weights.recipe)
     for name, points in choice.curves.items():
         print(name, *map(json.dumps, points), sep="\n", file=sys.stderr)
-    names = {key: file["name"] for key, file in weights.files.items()}
-    chosen = {"judges": judges, "summary": choice.summary, "curves": choice.curves}
-    write_config(args.weights, choice.recipe, names, weights.trained | {"thresholds": chosen})
+    chosen = {
+        "judges": judges,
+        "of": {network: weights.files[network]["sha256"] for network in NETWORKS},
+        "code": fingerprint.of_code(*CODE),
+        "summary": choice.summary,
+        "patients": choice.patients,
+        "curves": choice.curves,
+    }
+    change_config(weights, choice.recipe, weights.trained | {"thresholds": chosen})

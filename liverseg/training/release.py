@@ -4,7 +4,7 @@ python -m liverseg release --work DIR --out weights
 """
 
 import argparse
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import keras
 import numpy as np
 
 from ..network.recipe import Recipe
-from ..network.weights import NETWORKS, write_config
-from .train import STAGES, load_trained
+from ..network.weights import NETWORKS, Weights, write_config
+from .record import read_record
+from .train import check_same, load_trained
 
 
 def save_half(model: keras.Model, path: Path) -> None:
@@ -55,13 +56,44 @@ def save_release(
     write_config(folder, recipe, names, trained)
 
 
-def release(work: Path, out: Path, recipe: Recipe = Recipe()) -> None:  # noqa: B008, frozen
-    """Ships what `train` left in a work folder."""
-    models: dict[str, keras.Model] = {
-        network: load_trained(work, network, recipe) for network in NETWORKS
+def release(work: Path, out: Path) -> None:
+    """Ships what `train` left in a work folder.
+
+    Raises:
+        DataError: where a network is missing, is not the one that `train` left, or they were not
+            trained on the same.
+    """
+    liver, tumor = (read_record(work, network) for network in NETWORKS)
+    common = ("data", "split", "recipe")
+    check_same(liver, {key: tumor.get(key) for key in common}, work)
+    models: dict[str, keras.Model] = {network: load_trained(work, network) for network in NETWORKS}
+    trained = {
+        "command": "python -m liverseg train",
+        "stages": {"liver": liver["stages"], "tumor": tumor["stages"]},
+        "split": liver["split"],
+        "learned": liver["split"]["train"],
+        "teacher": tumor.get("teacher"),
+        "scans": tumor["scans"],
+        "code": {"liver": liver["code"], "tumor": tumor["code"]},
     }
-    stages = {network: [asdict(stage) for stage in STAGES[network]] for network in NETWORKS}
-    save_release(models, recipe, {"command": "python -m liverseg train", "stages": stages}, out)
+    save_release(models, Recipe.from_dict(tumor["recipe"]), trained, out)
+
+
+def change_config(
+    weights: Weights, recipe: Recipe, trained: dict, names: Mapping[str, str] | None = None
+) -> None:
+    """Writes a weights folder's config.json anew, for the files that it was read for.
+
+    Args:
+        weights: as read before.
+        recipe, trained: to be stored.
+        names: of files made since, by key.
+
+    Raises:
+        WeightsError: where one of the other files was changed or lost meanwhile.
+    """
+    kept = {key: weights.path(key).name for key in weights.files if key not in (names or {})}
+    write_config(weights.folder, recipe, kept | dict(names or {}), trained)
 
 
 def main(argv: list[str]) -> None:

@@ -241,7 +241,7 @@ def _fill(
 
 
 def _places(liver: np.ndarray) -> np.ndarray:
-    """(n,) indices, in the slice's pixels one row after another, of where something may be drawn."""
+    """(n,) indices of pixels, counted row by row, where something may be drawn."""
     return np.flatnonzero(cv2.erode(liver.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool))
 
 

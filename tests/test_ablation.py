@@ -9,17 +9,9 @@ import pytest
 from liverseg.errors import DataError
 from liverseg.evaluation import ablation
 from liverseg.evaluation.ablation import ROWS, ChangedSamples, Row, ablate, smaller
-from liverseg.evaluation.paper_protocol import (
-    Copy,
-    CopySamples,
-    batch_dice,
-    equalize,
-    make_copies,
-    render,
-    repeat_slice,
-    soft_dice,
-    split_copies,
-)
+from liverseg.evaluation.input_change import repeat_slice
+from liverseg.evaluation.paper_copies import Copy, CopySamples, make_copies, render, split_copies
+from liverseg.evaluation.paper_protocol import batch_dice, equalize, soft_dice
 from liverseg.network.recipe import Recipe
 from liverseg.training.labelled_scan import LabelledScan
 from liverseg.training.samples import LiverSamples

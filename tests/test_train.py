@@ -16,11 +16,12 @@ from liverseg.network.recipe import Recipe
 from liverseg.network.weights import load_config, write_config
 from liverseg.training import fingerprint
 from liverseg.training.labelled_scan import LabelledScan
+from liverseg.training.loader import make_batches
 from liverseg.training.losses import make_loss, overlap_loss
 from liverseg.training.quick_dice import outputs, validate
 from liverseg.training.record import check_unseen, learned_by
 from liverseg.training.release import change_config, release, save_release
-from liverseg.training.train import Run, Stage, make_batches, train
+from liverseg.training.train import Run, Stage, train
 
 pytestmark = pytest.mark.slow
 
@@ -65,19 +66,6 @@ def test_a_pixel_without_weight_counts_nowhere():
     assert float(make_loss("liver")(target, probability)) == pytest.approx(wanted, rel=1e-5)
 
 
-def test_a_batch_depends_on_the_seed_and_its_number_only(case):
-    from liverseg.training.samples import TumorSamples
-
-    samples = TumorSamples([case], SMALL)
-    whole = list(make_batches(samples, STAGE))
-    rest = list(make_batches(samples, STAGE, first=4, workers=1))
-    assert len(whole) == 6
-    assert len(rest) == 2
-    for a, b in zip(whole[4:], rest, strict=True):
-        np.testing.assert_array_equal(a[0], b[0])
-        np.testing.assert_array_equal(a[1], b[1])
-
-
 def read_log(folder):
     with (folder / "liver_0" / "log.csv").open() as file:
         return list(csv.DictReader(file))
@@ -117,6 +105,19 @@ def test_a_stopped_training_goes_on_along_the_same_curve(case, trained, tmp_path
     assert resumed == pytest.approx(whole, rel=1e-4)
     for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_a_training_that_is_stopped_says_how_it_goes_on(case, tmp_path, monkeypatch):
+    import liverseg.training.train as training
+
+    def stops(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "packed", lambda *args: [case])
+    monkeypatch.setattr(training, "read_sides", lambda *args: {"train": [], "val": [], "test": []})
+    monkeypatch.setattr(training, "train", stops)
+    with pytest.raises(DataError, match=r"stopped.*continues from the last checkpoint"):
+        training.main(["liver", "--data", "any", "--work", str(tmp_path)])
 
 
 def changed_settings(case):

@@ -29,29 +29,19 @@ from ..training.datasets import read_data, read_sides
 from ..training.labelled_scan import LabelledScan
 from ..training.losses import make_loss
 from ..training.quick_dice import Model, outputs
-from ..training.samples import Sample, Samples, View, is_picture, tumor_view
+from ..training.samples import View, is_picture, tumor_view
 from ..training.split import split_cases
 from ..training.train import CODE as TRAINING_CODE
 from ..training.train import SAMPLES, Run, Stage
-from .paper_protocol import (
-    InputChange,
-    ModelWithChangedInput,
-    equalize,
-    protocol_means,
-    protocol_values,
-    repeat_slice,
-)
+from .input_change import ChangedSamples, InputChange, repeat_slice, unchanged
+from .paper_protocol import ModelWithChangedInput, equalize, protocol_means, protocol_values
 
 SIDE = 256  # pixels of a slice: finer ones are made as coarse, which is fine enough here
-CODE = (*TRAINING_CODE, "evaluation/ablation.py", "evaluation/paper_protocol.py")
+OWN_CODE = ("ablation", "input_change", "paper_copies", "paper_protocol")
+CODE = (*TRAINING_CODE, *(f"evaluation/{name}.py" for name in OWN_CODE))
 THRESHOLDS = tuple(k / 20 for k in range(1, 20))
 
 Split = dict[str, list[LabelledScan]]  # by side
-
-
-def unchanged(given: np.ndarray) -> np.ndarray:
-    """What is changed by nothing."""
-    return given
 
 
 @dataclass(frozen=True)
@@ -114,19 +104,6 @@ ROWS = (
     Row("liver", "scans", "a fifth of single slices, not two", samples={"pictures": 0.2}),
     Row("tumor", "dice", "Dice in the loss, not Tversky with more for a miss", missed=0.5),
 )
-
-
-@dataclass(frozen=True)
-class ChangedSamples:
-    """Samples whose image is changed as a row says."""
-
-    samples: Samples
-    image: InputChange
-
-    def draw(self, rng: np.random.Generator, size: int) -> Sample:
-        """See `Samples.draw`."""
-        sample = self.samples.draw(rng, size)
-        return sample._replace(image=self.image(sample.image))
 
 
 def ablate(split: Split, work: Path, recipe: Recipe, stage: Stage, out: Path) -> dict:

@@ -7,10 +7,8 @@ over a batch.
 The networks that are trained so are then scored on patients they have never seen.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,20 +19,16 @@ from ..network.preprocess import Square, from_network, to_network, whole_slice
 from ..network.recipe import Recipe
 from ..scores.metrics import dice_of_some
 from ..training import fingerprint
-from ..training.augment import affine_matrix, warp
-from ..training.labelled_scan import UNANNOTATED, LabelledScan
+from ..training.labelled_scan import LabelledScan
 from ..training.quick_dice import BATCH, Model, outputs
-from ..training.samples import Sample, is_picture
+from ..training.samples import is_picture
 from ..training.train import Run, Stage
-from ..volume import BACKGROUND, TUMOR
+from .input_change import InputChange, repeat_slice
+from .paper_copies import DEGREES, Copy, CopySamples, make_copies, render, split_copies
 
 REPORTED = {"liver": 0.9776, "tumor": 0.8815}  # the paper's validation Dice, for comparison
-DEGREES = range(0, 360, 10)
-HELD_OUT = 0.2  # of the copies
 METAL_HU, WINDOW_HU = 1200, (-100, 400)
 SCORED = 400  # copies, drawn at random
-
-InputChange = Callable[[np.ndarray], np.ndarray]
 
 
 def compare_protocols(
@@ -118,11 +112,6 @@ def _equalized(hu: np.ndarray) -> np.ndarray:
     return cv2.equalizeHist(cv2.normalize(kept, gray, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U))
 
 
-def repeat_slice(image: np.ndarray) -> np.ndarray:
-    """(..., 3) input with the slice itself in place of its neighbors."""
-    return np.repeat(image[..., 1:2], 3, axis=-1)
-
-
 class ModelWithChangedInput:
     """A network that sees its input changed, for `validation.outputs`."""
 
@@ -132,69 +121,6 @@ class ModelWithChangedInput:
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """See `keras.Model.predict_on_batch`."""
         return self._model.predict_on_batch(self._image(images))
-
-
-# --- its copies ---------------------------------------------------------------------------------
-
-
-class Copy(NamedTuple):
-    """A slice turned and perhaps flipped."""
-
-    case: LabelledScan
-    z: int
-    degrees: int
-    flipped: bool
-
-
-def make_copies(cases: Sequence[LabelledScan]) -> list[Copy]:
-    """Every slice with tumors at every tenth degree, every second one of them flipped."""
-    return [
-        Copy(case, int(z), degrees, flipped=bool(k % 2))
-        for case in cases
-        for z in np.flatnonzero((case.labels == TUMOR).any(axis=(1, 2)))
-        if not (case.labels[z] == UNANNOTATED).any()
-        for k, degrees in enumerate(DEGREES)
-    ]
-
-
-def split_copies(copies: list[Copy], seed: int) -> tuple[list[Copy], list[Copy]]:
-    """What is learned and what is held out: by copy, at random, whoever the patient is."""
-    order = np.random.default_rng(seed).permutation(len(copies))
-    held_out = round(HELD_OUT * len(copies))
-    return [copies[k] for k in order[held_out:]], [copies[k] for k in order[:held_out]]
-
-
-def render(copy: Copy, network: str, recipe: Recipe) -> Sample:
-    """A copy as input: for the tumor network multiplied by the true liver."""
-    labels = copy.case.labels[copy.z]
-    square = whole_slice(labels.shape)
-    image = to_network(copy.case.hu[copy.z], square, recipe.size, recipe.window_hu)
-    liver, tumor = (
-        cv2.resize(mask.astype(np.float32), image.shape, interpolation=cv2.INTER_AREA)
-        for mask in (labels != BACKGROUND, labels == TUMOR)
-    )
-    if network == "tumor":
-        image = image * (liver > 0.5)
-    middle = (recipe.size - 1) / 2
-    matrix = affine_matrix((middle, middle), recipe.size, 1.0, copy.degrees)
-    mask = liver if network == "liver" else tumor
-    image, mask = warp(image[..., None], mask, matrix, recipe.size, None)
-    image = image.reshape(mask.shape)
-    if copy.flipped:
-        image, mask = image[:, ::-1], mask[:, ::-1]
-    return Sample(np.stack([image] * 3, -1), mask, np.ones(mask.shape, np.float32))
-
-
-class CopySamples:
-    """Copies at random."""
-
-    def __init__(self, copies: list[Copy], network: str, recipe: Recipe):
-        self._copies, self._network, self._recipe = copies, network, recipe
-
-    def draw(self, rng: np.random.Generator, size: int) -> Sample:
-        """See `Samples.draw`; the size is the recipe's."""
-        copy = self._copies[rng.integers(len(self._copies))]
-        return render(copy, self._network, replace(self._recipe, size=size))
 
 
 # --- its measure, and liverseg's ----------------------------------------------------------------

@@ -14,8 +14,8 @@ import argparse
 import csv
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from . import fingerprint
 from .cache import packed
 from .datasets import read_data, read_sides
 from .labelled_scan import LabelledScan
+from .loader import make_batches
 from .losses import make_loss
 from .pseudo_labels import Teacher, pseudo_label
 from .quick_dice import validate
@@ -189,24 +190,24 @@ class Run:
     def train(self, samples: Samples, validation: list[LabelledScan]) -> None:
         """Trains to the stage's last step, with checkpoints and a line of the log now and then."""
         stage, losses, begin = self.stage, [], time.monotonic() - self.seconds
-        batches = make_batches(samples, stage, self.step)
-        for image, target in tqdm(batches, self.network, stage.steps, initial=self.step):
-            losses.append(float(self.model.train_on_batch(image, target)))
-            self.model.reset_metrics()
-            self.step += 1
-            if self.step % self.AVERAGE_EVERY == 0:
-                self._follow()
-            check = self.step % stage.check_every == 0 or self.step == stage.steps
-            if check or self.step % stage.log_every == 0:
-                self.seconds = time.monotonic() - begin
-                rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-                dice = self._validate(validation) if check else None
-                line = self.step, round(self.seconds, 1), rate, np.mean(losses), dice
-                self.log.append(dict(zip(LOG_FIELDS, line, strict=True)))
-                self._write_log()
-                losses = []
-            if check:
-                self._save()
+        with closing(make_batches(samples, stage, self.step)) as batches:
+            for image, target in tqdm(batches, self.network, stage.steps, initial=self.step):
+                losses.append(float(self.model.train_on_batch(image, target)))
+                self.model.reset_metrics()
+                self.step += 1
+                if self.step % self.AVERAGE_EVERY == 0:
+                    self._follow()
+                check = self.step % stage.check_every == 0 or self.step == stage.steps
+                if check or self.step % stage.log_every == 0:
+                    self.seconds = time.monotonic() - begin
+                    rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+                    dice = self._validate(validation) if check else None
+                    line = self.step, round(self.seconds, 1), rate, np.mean(losses), dice
+                    self.log.append(dict(zip(LOG_FIELDS, line, strict=True)))
+                    self._write_log()
+                    losses = []
+                if check:
+                    self._save()
 
     def _follow(self) -> None:
         keep = min(self.KEEP, self.step / (self.step + 10 * self.AVERAGE_EVERY))
@@ -253,29 +254,6 @@ class Run:
             writer.writerows(self.log)
 
 
-def make_batches(
-    samples: Samples, stage: Stage, first: int = 0, workers: int = 2
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches `first` to the last of a stage, made ahead; batch k depends on the seed and k only.
-
-    Yields:
-        Image (n, size, size, 3) float32 and target (n, size, size, 2) float32: mask and weight.
-    """
-
-    def make(step: int) -> tuple[np.ndarray, np.ndarray]:
-        rng = np.random.default_rng((stage.seed, step))
-        drawn = [samples.draw(rng, stage.size) for _ in range(stage.batch)]
-        target = np.stack([np.stack([s.mask, s.weight], -1) for s in drawn]).astype(np.float32)
-        return np.stack([s.image for s in drawn]), target
-
-    with ThreadPoolExecutor(workers) as pool:
-        ahead = [pool.submit(make, k) for k in range(first, min(first + 2 * workers, stage.steps))]
-        for step in range(first, stage.steps):
-            yield ahead.pop(0).result()
-            if step + 2 * workers < stage.steps:
-                ahead.append(pool.submit(make, step + 2 * workers))
-
-
 def main(argv: list[str]) -> None:
     """The command `train`."""
     parser = argparse.ArgumentParser(prog="python -m liverseg train", description=__doc__)
@@ -314,7 +292,10 @@ def main(argv: list[str]) -> None:
         source["teacher"] = {"weights": teacher.identity(NETWORKS), "learned": sorted(learned)}
         labels = Teacher(teacher)
         split["train"] = [pseudo_label(case, labels) for case in tqdm(split["train"], "teacher")]
-    train(args.network, split, args.work, recipe, stages, liver, source)
+    try:
+        train(args.network, split, args.work, recipe, stages, liver, source)
+    except KeyboardInterrupt:
+        raise DataError(say("data.training_stopped")) from None
 
 
 def check_same(liver: Mapping[str, Any], tumor: Mapping[str, Any], work: Path) -> None:

@@ -28,6 +28,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 STATISTICS = Path(__file__).with_suffix(".json")
 CORES = 2
+ARRAYS = ("hu", "labels", "z_mm")  # of a scan, in files that both open
 WANTED = 3.0  # times the rate before
 KINDS = {"liver": (128, 16), "tumor": (160, 16)}  # size and batch of `train`'s first stages
 LEVELS = np.linspace(0, 1, 21)  # of the histogram, in the network's window
@@ -55,10 +56,10 @@ def main() -> int:
     parser.add_argument("--batches", type=int, default=40, help="in a turn")
     parser.add_argument("--statistics", action="store_true", help="of phantoms, for the tests")
     parser.add_argument("--draw", help=argparse.SUPPRESS)  # one turn: network, as a process
-    parser.add_argument("--cache", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--scans", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.draw:
-        print(json.dumps(draw(args.draw, args.cache, args.batches)))
+        print(json.dumps(draw(args.draw, args.scans, args.batches)))
         return 0
     if args.statistics:
         STATISTICS.write_text(json.dumps(phantom_statistics(), indent=1) + "\n", encoding="utf-8")
@@ -71,7 +72,6 @@ def main() -> int:
 
 def compare(folder: Path, commit: str, data: Path | None, turns: int, batches: int) -> int:
     """Both by turns."""
-    from liverseg.training.cache import pack
     from liverseg.training.datasets import cases_of_side, read_phantoms
 
     archive = subprocess.run(
@@ -79,7 +79,13 @@ def compare(folder: Path, commit: str, data: Path | None, turns: int, batches: i
     ).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(folder / "before", filter="data")
-    pack(cases_of_side(data, "train") if data else read_phantoms(4), folder / "cache")
+    for number, case in enumerate(cases_of_side(data, "train") if data else read_phantoms(4)):
+        place = folder / "scans" / f"{number:04d}"
+        place.mkdir(parents=True)
+        for name in ARRAYS:
+            np.save(place / f"{name}.npy", getattr(case, name))
+        about = {name: getattr(case, name) for name in ("name", "patient", "pixel_mm")}
+        (place / "about.json").write_text(json.dumps(about), encoding="utf-8")
     trees = {"before": folder / "before", "now": ROOT}
     print(f"| network | before, {commit} | now | ratio |\n|---|---|---|---|")
     failed = False
@@ -87,7 +93,7 @@ def compare(folder: Path, commit: str, data: Path | None, turns: int, batches: i
         found: dict[str, list[dict]] = {name: [] for name in trees}
         for _ in range(turns):
             for name, tree in trees.items():
-                found[name].append(_turn(tree, network, folder / "cache", batches))
+                found[name].append(_turn(tree, network, folder / "scans", batches))
         before, now = (max(turn["rate"] for turn in found[name]) for name in trees)
         print(f"| {network} | {before:.0f} | {now:.0f} | {now / before:.2f} |", flush=True)
         different = differences(found["now"][0]["statistics"], found["before"][0]["statistics"])
@@ -96,8 +102,8 @@ def compare(folder: Path, commit: str, data: Path | None, turns: int, batches: i
     return int(failed)
 
 
-def _turn(tree: Path, network: str, cache: Path, batches: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--draw", network, "--cache", cache]
+def _turn(tree: Path, network: str, scans: Path, batches: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--draw", network, "--scans", scans]
     process = subprocess.run(
         [*command, "--batches", str(batches)],
         env=os.environ | {"PYTHONPATH": str(tree), "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -108,15 +114,20 @@ def _turn(tree: Path, network: str, cache: Path, batches: int) -> dict[str, Any]
     return turn
 
 
-def draw(network: str, cache: Path, batches: int) -> dict[str, Any]:
+def draw(network: str, scans: Path, batches: int) -> dict[str, Any]:
     """Samples a second and their statistics, of whichever liverseg is on the path."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     from liverseg.network.recipe import Recipe
-    from liverseg.training.cache import open_packed
+    from liverseg.training.labelled_scan import LabelledScan
     from liverseg.training.train import SAMPLES, Stage, make_batches
 
     size, batch = KINDS[network]
-    samples = SAMPLES[network](open_packed(cache), Recipe())
+    cases = []
+    for place in sorted(scans.iterdir()):
+        arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+        about = json.loads((place / "about.json").read_text(encoding="utf-8"))
+        cases.append(LabelledScan(**about, **arrays))
+    samples = SAMPLES[network](cases, Recipe())
     warm = CORES * 2  # batches until all run
     stage = Stage(size, batch, batches + warm, 1e-3)
     drawn = []

@@ -1,11 +1,13 @@
 """The data sets people have, as labelled cases.
 
-slice folders, 3D-IRCADb-01, LiTS, MSD Task03 → LabelledScan        phantoms → LabelledScan
+slice folders, 3D-IRCADb-01, `public_sets` → LabelledScan        phantoms → LabelledScan
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,21 @@ from ..errors import DataError, UploadError
 from ..sentences import say
 from ..volume import Spacing
 from .labelled_scan import APART_MM, ASSUMED_SPACING, UNANNOTATED, LabelledScan, as_labelled_scan
+from .public_sets import ATLAS, Located, locate
 from .split import SIDES, named_patients, patient_of, random_sides, split_cases
 
 SMALL = (24, 192, 192)  # (z, y, x) of synthetic patients that stand in for a data set
+TISSUE_HU = (-100, 300)  # where sets that were copied from one another are alike
 
 
 def read_data(root: Path) -> Iterator[LabelledScan]:
-    """Reads whichever of these data sets a folder holds; DataError where it holds none.
+    """Reads whichever of these data sets a folder holds.
 
     Args:
         root: of one data set; or no folder but "phantom", for eight small synthetic patients.
+
+    Raises:
+        DataError: where it holds none, or several: sets share patients under several names.
     """
     root = Path(root)
     if is_phantom(root):
@@ -33,12 +40,15 @@ def read_data(root: Path) -> Iterator[LabelledScan]:
     elif (root / "ct").is_dir():
         yield from read_slice_folders(root / "ct")
         yield from read_pictures(root / "msd_slices")
-    elif next(root.rglob("PATIENT_DICOM"), None):
-        yield from read_ircadb(root)
-    elif next(root.rglob("*.nii*"), None):
-        yield from read_nifti_pairs(root)
     else:
-        raise DataError(say("data.none_here", data=root))
+        located = locate(root)
+        ircadb = {"3D-IRCADb-01"} if next(root.rglob("PATIENT_DICOM"), None) else set()
+        sources = sorted({one.source for one in located} | ircadb)
+        if not sources:
+            raise DataError(say("data.none_here", data=root))
+        if len(sources) > 1:
+            raise DataError(say("data.several_sets", data=root, sets=tuple(sources)))
+        yield from read_ircadb(root) if ircadb else read_located(located)
 
 
 def is_phantom(root: Path) -> bool:
@@ -140,20 +150,37 @@ def read_ircadb(root: Path) -> Iterator[LabelledScan]:
         yield _read_pair(name, scan, scan.parent / "MASKS_DICOM")
 
 
-def read_nifti_pairs(root: Path) -> Iterator[LabelledScan]:
-    """Reads LiTS (`volume-N.nii`, `segmentation-N.nii`) or MSD Task03 (`imagesTr`, `labelsTr`)."""
-    for scan in sorted(Path(root).rglob("*.nii*"), key=lambda path: int(_digits(path.name))):
-        truth = _truth_of(scan)
-        if truth is not None:
-            yield _read_pair(f"lits_{int(_digits(scan.name)):03d}", scan, truth)
+def read_located(located: Iterable[Located]) -> Iterator[LabelledScan]:
+    """Reads scans of public sets in NIfTI.
+
+    Several of AbdomenAtlas may be one scan, since the sets that it was made of share patients;
+    they are one patient then, who is told by the HU.
+    """
+    patients: dict[str, str] = {}
+    for one in located:
+        case = _read_pair(one.name, one.scan, *one.masks)
+        patient = one.patient
+        if one.source == ATLAS:
+            patient = patients.setdefault(_content(case.hu), patient)
+        labels = case.labels
+        if not one.annotated:
+            labels = np.where(labels > 0, np.uint8(UNANNOTATED), np.uint8(0))
+        yield replace(case, patient=patient_of(patient), labels=labels)
 
 
-def _read_pair(name: str, scan: Path, truth: Path) -> LabelledScan:
+def _content(hu: np.ndarray) -> str:
+    """sha256 of a scan's size and of how often each HU of soft tissue is in it, however it lies."""
+    counts = np.bincount(np.clip(hu, *TISSUE_HU).ravel() - TISSUE_HU[0])
+    return hashlib.sha256(repr((sorted(hu.shape), counts.tolist())).encode()).hexdigest()
+
+
+def _read_pair(name: str, scan: Path, *truth: Path) -> LabelledScan:
     """A scan and its ground truth, read as an upload is; DataError where they cannot be."""
     from ..reading.upload import read_scan, read_truth
 
-    if not truth.exists():
-        raise DataError(say("data.incomplete", found=scan, missing=truth.name))
+    for path in truth:
+        if not path.exists():
+            raise DataError(say("data.incomplete", found=scan, missing=path.name))
     try:
         volume = read_scan(scan, follow_links=True)
         labels = read_truth(truth, volume, follow_links=True)
@@ -184,20 +211,6 @@ def _gray_to_hu(gray: np.ndarray, window_hu: tuple[int, int]) -> np.ndarray:
 
 def _label_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}_label.png")
-
-
-def _truth_of(scan: Path) -> Path | None:
-    """Where the label file of a LiTS or MSD scan belongs; None for a file that is no scan."""
-    if scan.name.startswith("volume-"):
-        name = scan.name.replace("volume", "segmentation")
-        return next(scan.parent.parent.rglob(name), scan.with_name(name))
-    if scan.parent.name == "imagesTr" and not scan.name.startswith("."):
-        return scan.parent.with_name("labelsTr") / scan.name
-    return None
-
-
-def _digits(text: str) -> str:
-    return (re.findall(r"\d+", text.split(".")[0]) or ["0"])[-1]
 
 
 def _first_number(scan: Path) -> int:

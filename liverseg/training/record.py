@@ -15,6 +15,7 @@ from ..errors import DataError, WeightsError
 from ..network.weights import CONFIG, Weights, sha256
 from ..sentences import say
 from .labelled_scan import LabelledScan
+from .public_sets import traceable
 from .split import patient_of
 
 
@@ -68,7 +69,10 @@ def learned_by(weights: Weights) -> set[str]:
 
 
 def check_unseen(weights: Weights, cases: Iterable[LabelledScan]) -> None:
-    """DataError where weights or their teacher learned one of these patients."""
-    known = sorted(learned_by(weights) & {patient_of(case.patient) for case in cases})
+    """DataError where weights or their teacher learned one of these patients, or may have."""
+    patients, learned = {patient_of(case.patient) for case in cases}, learned_by(weights)
+    if not traceable(learned, patients):
+        raise DataError(say("data.untraceable", folder=weights.folder))
+    known = sorted(learned & patients)
     if known:
         raise DataError(say("data.learned_patient", patients=tuple(known), folder=weights.folder))

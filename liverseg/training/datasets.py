@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from ..errors import DataError, UploadError
 from ..sentences import say
@@ -145,19 +146,20 @@ def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iter
 
 def read_ircadb(root: Path) -> Iterator[LabelledScan]:
     """Reads 3D-IRCADb-01: `3Dircadb1.<n>/PATIENT_DICOM` and `MASKS_DICOM/<name>`."""
-    for scan in sorted(Path(root).rglob("PATIENT_DICOM"), key=_first_number):
+    scans = sorted(Path(root).rglob("PATIENT_DICOM"), key=_first_number)
+    for scan in tqdm(scans, "scans", leave=False):
         name = f"ircad_{_first_number(scan):02d}"
         yield _read_pair(name, scan, scan.parent / "MASKS_DICOM")
 
 
-def read_located(located: Iterable[Located]) -> Iterator[LabelledScan]:
+def read_located(located: list[Located]) -> Iterator[LabelledScan]:
     """Reads scans of public sets in NIfTI.
 
     Several of AbdomenAtlas may be one scan, since the sets that it was made of share patients;
     they are one patient then, who is told by the HU.
     """
     patients: dict[str, str] = {}
-    for one in located:
+    for one in tqdm(located, "scans", leave=False):
         case = _read_pair(one.name, one.scan, *one.masks)
         patient = one.patient
         if one.source == ATLAS:

@@ -157,6 +157,23 @@ def test_a_checkpoint_of_before_such_records_is_not_continued(case, trained, tmp
         train("liver", {"train": [case], "val": [case]}, folder, SMALL, (STAGE,))
 
 
+def test_the_average_follows_the_weights_on_the_device(case, tmp_path, monkeypatch):
+    run = Run("liver", STAGE, tmp_path, SMALL)
+    mean = [one.copy() for one in run.average]
+    steps = iter(range(4, 400, 4))
+    for _ in range(30):
+        now = [one + np.random.default_rng(0).normal(size=one.shape) for one in run.average]
+        run.model.set_weights(now)
+        run.step = next(steps)
+        with monkeypatch.context() as patch:
+            patch.setattr(keras.ops, "convert_to_numpy", None)  # nothing is copied to the host
+            run._follow()
+        keep = min(0.98, run.step / (run.step + 40))
+        mean = [keep * m + (1 - keep) * n for m, n in zip(mean, now, strict=True)]
+        for found, wanted in zip(run.average, mean, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_mixed_float16_goes_on_with_the_loss_scale_that_it_had(case, tmp_path):
     """The scale starts at 32768 and is halved whenever a gradient overflows."""
     policy = keras.config.dtype_policy()

@@ -22,7 +22,7 @@ from .labelled_scan import APART_MM, ASSUMED_SPACING, UNANNOTATED, LabelledScan,
 from .public_sets import ATLAS, Located, locate
 from .split import SIDES, named_patients, patient_of, random_sides, split_cases
 
-SMALL = (24, 192, 192)  # (z, y, x) of synthetic patients that stand in for a data set
+SMALL = (24, 128, 128)  # (z, y, x) of synthetic patients that stand in for a data set
 TISSUE_HU = (-100, 300)  # where sets that were copied from one another are alike
 
 

@@ -181,7 +181,11 @@ class Run:
             "code": fingerprint.of_code(*CODE),
             **(made_of or {}),
         }
-        self.average: list[np.ndarray] = self.model.get_weights()
+        # where the model's are, so that nothing waits for a copy of them
+        self._average = [
+            keras.Variable(now, dtype=now.dtype, trainable=False)
+            for now in self.model.get_weights()
+        ]
         self.log: list[dict[str, Any]] = []
         self.step, self.seconds = 0, 0.0
         if (folder / "state.json").is_file():
@@ -211,9 +215,13 @@ class Run:
 
     def _follow(self) -> None:
         keep = min(self.KEEP, self.step / (self.step + 10 * self.AVERAGE_EVERY))
-        for mean, now in zip(self.average, self.model.get_weights(), strict=True):
-            mean *= keep
-            mean += (1 - keep) * now
+        for mean, now in zip(self._average, self.model.weights, strict=True):
+            mean.assign(keep * mean.value + (1 - keep) * now.value)
+
+    @property
+    def average(self) -> list[np.ndarray]:
+        """The running average of the model's weights, as `model.get_weights` has these."""
+        return [keras.ops.convert_to_numpy(mean) for mean in self._average]
 
     def _validate(self, cases: list[LabelledScan]) -> float | None:
         """Mean Dice of the averaged weights."""
@@ -242,7 +250,8 @@ class Run:
         self.step, self.seconds = state["step"], state["seconds"]
         self.model.load_weights(self.folder / "last.weights.h5")
         with np.load(self.folder / "average.npz") as stored:
-            self.average = [stored[f"arr_{k}"] for k in range(len(stored.files))]
+            for k, mean in enumerate(self._average):
+                mean.assign(stored[f"arr_{k}"])
         with (self.folder / "log.csv").open(encoding="utf-8") as file:  # without what is done again
             self.log = [line for line in csv.DictReader(file) if int(line["step"]) <= self.step]
 

@@ -269,13 +269,14 @@ def test_a_stopped_run_has_no_summary_that_could_be_published(data, tmp_path):
 
 def test_looks_at_the_test_patients_are_counted(data, tmp_path):
     out, engine = tmp_path / "results.json", BrightnessEngine()
-    for identity in ("fast-0123456789ab", "fast-ffffffffffff", "fast-0123456789ab"):
+    for identity in ("fast-00", "reference-00", "fast-11", "fast-00"):
         engine.identity = identity
         evaluate.evaluate(side_of_test(data), "test", engine, out)
     evaluate.evaluate(side_of_test(data), "val", engine, out)
-    looks = json.loads(out.read_text())["looks"]
-    assert [look["weights"] for look in looks] == ["fast-0123456789ab", "fast-ffffffffffff"]
-    assert looks[0]["dice"]["liver"] > 0.98
+    first, second = json.loads(out.read_text())["looks"]
+    assert first["weights"] == {"fast": "fast-00", "reference": "reference-00"}
+    assert second["weights"] == {"fast": "fast-11"}
+    assert first["dice"]["reference"]["liver"] > 0.98
 
 
 def test_patients_whom_the_weights_or_their_teacher_learned_are_not_scored(data, tmp_path):

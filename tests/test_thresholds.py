@@ -110,8 +110,8 @@ def test_the_summary_is_of_the_chosen_settings(chosen):
 
 def test_little_false_tumor_counts_before_dice():
     points = [thresholds.Point(0.3, 0.5, 0.0, 0.8, 3.0), thresholds.Point(0.5, 0.5, 0.0, 0.7, 1.0)]
-    assert thresholds._best(points).threshold == 0.5
-    assert thresholds._best(points[:1]).threshold == 0.3
+    assert thresholds.best(points).threshold == 0.5
+    assert thresholds.best(points[:1]).threshold == 0.3
 
 
 def test_of_those_as_good_the_one_with_the_least_false_tumor_is_taken():
@@ -120,18 +120,18 @@ def test_of_those_as_good_the_one_with_the_least_false_tumor_is_taken():
         thresholds.Point(0.5, 0.9, 0.0, dice, false_ml)
         for dice, false_ml in ((best, 1.5), (nearly, 1.0), (worse, 0.5))
     ]
-    assert thresholds._best(points) == points[1]
+    assert thresholds.best(points) == points[1]
 
 
 def test_without_false_tumor_the_greatest_dice_decides():
     points = [thresholds.Point(0.3, None, None, 0.95), thresholds.Point(0.5, None, None, 0.951)]
-    assert thresholds._best(points) == points[1]
+    assert thresholds.best(points) == points[1]
 
 
 def test_of_equals_the_one_that_asks_more_of_a_tumor_is_taken():
     settings = [(0.9, 0.0), (0.9, 50.0), (0.8, 50.0)]
     points = [thresholds.Point(0.5, *setting, 0.7, 0.0) for setting in settings]
-    assert thresholds._best(points) == points[1]
+    assert thresholds.best(points) == points[1]
 
 
 def test_each_network_runs_once_on_each_slice():

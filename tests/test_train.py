@@ -19,8 +19,8 @@ from liverseg.training.labelled_scan import LabelledScan
 from liverseg.training.loader import make_batches
 from liverseg.training.losses import make_loss, overlap_loss
 from liverseg.training.quick_dice import outputs, validate
-from liverseg.training.record import check_unseen, learned_by
-from liverseg.training.release import change_config, release, save_release
+from liverseg.training.record import change_config, check_unseen, learned_by
+from liverseg.training.release import release, save_release
 from liverseg.training.train import Run, Stage, train
 
 pytestmark = pytest.mark.slow

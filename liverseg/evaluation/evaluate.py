@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DataError
 from ..network.cascade import segment
 from ..network.engine import Engine, load_engine
-from ..network.weights import NETWORKS, Weights, load_config
+from ..network.weights import NETWORKS, RESULTS, Weights, load_config
 from ..scores.measurements import Measurements, measure
 from ..scores.metrics import Scores, StructureScores, compare
 from ..sentences import say
@@ -84,17 +84,23 @@ def evaluate(cases: Iterable[LabelledScan], split: str, engine: Engine, out: Pat
     }
     results[split][name] = found
     if split == "test":
-        _count_look(results, found)
+        _count_look(results, name, found)
     _write(results, out)
     return found
 
 
-def _count_look(results: dict, found: dict) -> None:
-    """Each look at test is kept: what is chosen after it is not free of test any more."""
+def _count_look(results: dict, name: str, found: dict) -> None:
+    """Each look at test is kept: what is chosen after it is not free of test any more.
+
+    Both engines of one weights folder are one look, where nothing else was scored in between.
+    """
     looks = results.setdefault("looks", [])
-    if all(look.get("weights") != found["weights"] for look in looks):
-        dice = {network: found["summary"][network]["dice"]["mean"] for network in NETWORKS}
-        looks.append({"weights": found["weights"], "dice": dice, "followed": []})
+    if any(look["weights"].get(name) == found["weights"] for look in looks):
+        return
+    if not looks or name in looks[-1]["weights"]:
+        looks.append({"weights": {}, "dice": {}, "followed": []})
+    dice = {network: found["summary"][network]["dice"]["mean"] for network in NETWORKS}
+    looks[-1]["weights"][name], looks[-1]["dice"][name] = found["weights"], dice
 
 
 def _write(results: dict, out: Path) -> None:
@@ -190,7 +196,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--data", type=Path, required=True, help="of a data set, or 'phantom'")
     parser.add_argument("--split", choices=SIDES, default="test")
     parser.add_argument("--weights", help="their folder; by default those that the page uses")
-    parser.add_argument("--out", type=Path, default=Path("weights/results.json"))
+    parser.add_argument("--out", type=Path, help="by default results.json beside the weights")
     parser.add_argument("--engine", choices=("auto", "reference", "fast"), default="auto")
     args = parser.parse_args(argv)
     weights = load_config(args.weights)
@@ -198,7 +204,7 @@ def main(argv: list[str]) -> int:
     if args.split != "train":
         cases = _unseen(weights, cases)
     engine = load_engine(args.engine, weights.folder)
-    found = evaluate(cases, args.split, engine, args.out)
+    found = evaluate(cases, args.split, engine, args.out or weights.folder / RESULTS)
     print(_table(found), file=sys.stderr)
     return 0
 

@@ -12,7 +12,16 @@ from ..network.weights import NETWORKS, RESULTS, Weights
 from ..scores.glossary import EXPLANATIONS, UNDEFINED, format_value
 from ..scores.results import Evaluation, evaluations
 from .summary import SCORES
-from .tables import ablation_text, held_out_summary, held_out_text, interval, protocol_text
+from .tables import (
+    ablation_text,
+    held_out_summary,
+    held_out_text,
+    interval,
+    looks,
+    origin_text,
+    protocol_text,
+    recipes_tested,
+)
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 JUDGED = "patients on whom thresholds were chosen, networks that had not learned from them"
@@ -44,6 +53,10 @@ def model_card(weights: Weights) -> ModelCard:
         detection=detection,
         share=share,
         judged=held_out_text(weights),
+        judges=weights.trained.get("thresholds", {}).get("judges", ()),
+        origin=origin_text(weights),
+        looks=looks(weights),
+        recipes_tested=recipes_tested(weights),
         protocol=protocol_text(weights),
         ablations=ablation_text(weights),
         calibrations=calibrations(found, weights),

@@ -10,7 +10,10 @@ import argparse
 import re
 from pathlib import Path
 
+from ..errors import WeightsError
 from ..network.weights import Weights, load_config
+from ..sentences import say
+from .consistency import differences
 from .model_card import model_card
 from .tables import reach_text
 
@@ -71,6 +74,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--readme", type=Path, nargs="+", default=[README, BENCHMARKS])
     args = parser.parse_args(argv)
     weights = load_config(args.weights)
+    wrong = differences(weights)
+    if wrong:
+        raise WeightsError(say("weights.numbers_differ", places=tuple(wrong)))
     for readme in args.readme:
         text = readme.read_text(encoding="utf-8")
         readme.write_text(filled(text, weights), encoding="utf-8")

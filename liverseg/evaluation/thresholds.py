@@ -33,8 +33,7 @@ from ..sentences import say
 from ..training import fingerprint
 from ..training.datasets import cases_of_side, read_data, read_sides
 from ..training.labelled_scan import UNANNOTATED, LabelledScan, spacing_of
-from ..training.record import check_unseen
-from ..training.release import change_config
+from ..training.record import change_config, check_unseen
 from ..training.samples import is_picture
 from ..training.split import named_patients
 from ..volume import LIVER, TUMOR, Segmentation, Volume
@@ -95,12 +94,12 @@ def choose_thresholds(cases: Iterable[tuple[LabelledScan, Engine]], recipe: Reci
     if not scans:
         raise DataError(say("data.no_validation_scans"))
     liver = [_liver_point(scans, recipe, threshold) for threshold in LIVER_THRESHOLDS]
-    recipe = replace(recipe, liver_threshold=_best(liver).threshold)
+    recipe = replace(recipe, liver_threshold=best(liver).threshold)
     tumor = _tumor_points(scans, recipe)
     if tumor:
-        best = _best(tumor)
-        assert best.peak is not None and best.smallest_mm3 is not None
-        recipe = _with_tumor(recipe, best.threshold, best.peak, best.smallest_mm3)
+        point = best(tumor)
+        assert point.peak is not None and point.smallest_mm3 is not None
+        recipe = _with_tumor(recipe, point.threshold, point.peak, point.smallest_mm3)
     curves = {"liver": liver, "tumor": tumor}
     patients = [_score(case, engine, recipe) for case, engine in scans]
     return Choice(
@@ -197,7 +196,7 @@ def _tumor(found: Segmentation, volume: Volume, recipe: Recipe) -> np.ndarray:
     return tumor
 
 
-def _best(points: list[Point]) -> Point:
+def best(points: list[Point]) -> Point:
     """The least false tumor among those whose Dice is as good as the greatest.
 
     Those with much false tumor count only where none has little. Of equals the greatest Dice, then

@@ -7,12 +7,13 @@ teacher that labelled livers for them have learned.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, WeightsError
-from ..network.weights import CONFIG, Weights, sha256
+from ..network.recipe import Recipe
+from ..network.weights import CONFIG, Weights, sha256, write_config
 from ..sentences import say
 from .labelled_scan import LabelledScan
 from .public_sets import traceable
@@ -76,3 +77,20 @@ def check_unseen(weights: Weights, cases: Iterable[LabelledScan]) -> None:
     known = sorted(learned & patients)
     if known:
         raise DataError(say("data.learned_patient", patients=tuple(known), folder=weights.folder))
+
+
+def change_config(
+    weights: Weights, recipe: Recipe, trained: dict, names: Mapping[str, str] | None = None
+) -> None:
+    """Writes a weights folder's config.json anew, for the files that it was read for.
+
+    Args:
+        weights: as read before.
+        recipe, trained: to be stored.
+        names: of files made since, by key.
+
+    Raises:
+        WeightsError: where one of the other files was changed or lost meanwhile.
+    """
+    kept = {key: weights.path(key).name for key in weights.files if key not in (names or {})}
+    write_config(weights.folder, recipe, kept | dict(names or {}), trained)

@@ -4,7 +4,6 @@ python -m liverseg release --work DIR --out weights
 """
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ import keras
 import numpy as np
 
 from ..network.recipe import Recipe
-from ..network.weights import NETWORKS, Weights, write_config
+from ..network.weights import NETWORKS, write_config
 from .record import read_record
+from .stages import TRAIN
 from .train import check_same, load_trained
 
 
@@ -68,7 +68,7 @@ def release(work: Path, out: Path) -> None:
     check_same(liver, {key: tumor.get(key) for key in common}, work)
     models: dict[str, keras.Model] = {network: load_trained(work, network) for network in NETWORKS}
     trained = {
-        "command": "python -m liverseg train",
+        "command": TRAIN,
         "stages": {"liver": liver["stages"], "tumor": tumor["stages"]},
         "split": liver["split"],
         "learned": liver["split"]["train"],
@@ -77,23 +77,6 @@ def release(work: Path, out: Path) -> None:
         "code": {"liver": liver["code"], "tumor": tumor["code"]},
     }
     save_release(models, Recipe.from_dict(tumor["recipe"]), trained, out)
-
-
-def change_config(
-    weights: Weights, recipe: Recipe, trained: dict, names: Mapping[str, str] | None = None
-) -> None:
-    """Writes a weights folder's config.json anew, for the files that it was read for.
-
-    Args:
-        weights: as read before.
-        recipe, trained: to be stored.
-        names: of files made since, by key.
-
-    Raises:
-        WeightsError: where one of the other files was changed or lost meanwhile.
-    """
-    kept = {key: weights.path(key).name for key in weights.files if key not in (names or {})}
-    write_config(weights.folder, recipe, kept | dict(names or {}), trained)
 
 
 def main(argv: list[str]) -> None:

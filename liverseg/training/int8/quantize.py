@@ -19,7 +19,7 @@ from ...network.recipe import Recipe
 from ...network.weights import FOLDER, NETWORKS, Weights, fast_key, load_config
 from ...scores.metrics import dice
 from ...volume import Volume
-from ..release import change_config
+from ..record import change_config
 from .graph import Int8Operations
 from .network import Layers, network
 from .ranges import FloatOperations

@@ -14,7 +14,7 @@ from liverseg.network.recipe import Recipe
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import placed, write_dicom, write_ircadb_masks
 from liverseg.training import fingerprint
-from liverseg.training.augment import SHADING, random_contrast, with_shading
+from liverseg.training.augment import SHADING, random_contrast, random_intensity, with_shading
 from liverseg.training.cache import MANIFEST, packed
 from liverseg.training.datasets import (
     cases_of_side,
@@ -387,6 +387,51 @@ def test_shading_is_smooth_faint_and_alike_in_the_three_slices():
         assert 0 < np.abs(shade).max() < 1.5 * SHADING
         np.testing.assert_array_equal(shade[..., 0], shade[..., 2])
         assert np.abs(np.diff(shade, axis=1)).max() < SHADING / 2
+
+
+@pytest.mark.parametrize("liver_hu", [60, 100, 150])
+def test_scans_stored_in_8_bits_are_cut_off_as_uploads_are(liver_hu):
+    """Fat and bone lie beyond the window, but the stored scan ends inside it."""
+    uploaded = make_case()
+    uploaded.hu[uploaded.labels == 1] = liver_hu
+    uploaded.hu[:, :, 60:64] = 400
+    hu = np.clip(uploaded.hu, -40, 160).astype(np.int16)
+    stored = dataclasses.replace(uploaded, hu=hu, stored_hu=(-40, 160))
+    drawn = [
+        TumorSamples([case], SMALL).draw(np.random.default_rng(seed), 32).image
+        for seed in range(8)
+        for case in (uploaded, stored)
+    ]
+    for k in range(0, len(drawn), 2):
+        np.testing.assert_array_equal(drawn[k], drawn[k + 1])
+    low, high = liver_hu - 130, liver_hu + 70
+    assert low < -40 or high > 160  # so a part of the window was lost
+
+
+def test_the_noise_of_a_lone_slice_is_the_same_in_the_three_channels():
+    """As in an uploaded picture, and in a scan whose neighbors are too far away."""
+    flat = np.full((48, 48), 0.5, np.float32)
+    others = np.stack([flat, flat + np.float32(0.1), flat], -1)
+    noisy = 0
+    for seed in range(40):
+        lone = random_intensity(np.random.default_rng(seed), np.stack([flat] * 3, -1))
+        np.testing.assert_array_equal(lone[..., 0], lone[..., 1])
+        np.testing.assert_array_equal(lone[..., 1], lone[..., 2])
+        three = random_intensity(np.random.default_rng(seed), others)
+        noisy += not np.array_equal(three[..., 0], three[..., 2])
+    assert noisy > 10  # of slices that differ, each has its own
+
+
+def test_a_picture_s_sample_is_one_slice_three_times_as_an_uploaded_picture_is():
+    picture = dataclasses.replace(make_case(), z_mm=np.arange(6) * 1e3)
+    all_drawn = {"synthetic": 1.0, "notches": 1.0}
+    for samples in (
+        LiverSamples([picture], SMALL, **all_drawn),
+        TumorSamples([picture], SMALL, real=0.0, cysts=1.0, organs=1.0, **all_drawn),
+    ):
+        for seed in range(12):
+            image = samples.draw(np.random.default_rng(seed), 32).image
+            np.testing.assert_array_equal(image[..., 1:], image[..., :-1])
 
 
 def test_a_sample_depends_on_its_generator_only():

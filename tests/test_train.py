@@ -287,6 +287,23 @@ def test_validation_leaves_out_slices_whose_tumors_were_not_annotated(case):
     assert liver[1].any()  # slice 4 and its like are liver all the same
 
 
+def test_validation_is_a_mean_over_patients_and_pictures_are_none(case):
+    class Everything:
+        def predict_on_batch(self, images):
+            return np.ones((*images.shape[:-1], 1), np.float32)
+
+    first = dataclasses.replace(case, patient="p")
+    labels = np.where(np.arange(48)[:, None] < 20, case.labels, 0).astype(np.uint8)
+    second = dataclasses.replace(case, name="c", patient="q", labels=labels)
+    alone = [validate(Everything(), "liver", [one], SMALL) for one in (first, second)]
+    assert alone[0] != pytest.approx(alone[1])
+    again = dataclasses.replace(first, name="b")
+    picture = dataclasses.replace(second, name="d", patient="r", z_mm=np.arange(8) * 1e3)
+    found = validate(Everything(), "liver", [first, again, second, picture], SMALL)
+    assert found == pytest.approx(np.mean(alone))
+    assert validate(Everything(), "liver", [picture], SMALL) is None
+
+
 def test_validation_without_tumors_has_no_dice(case):
     without = LabelledScan("c", "c", case.hu, np.minimum(case.labels, 1), case.z_mm, case.pixel_mm)
     assert validate(Perfect(), "tumor", [without], SMALL) is None

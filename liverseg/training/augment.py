@@ -140,7 +140,10 @@ def _random_sharpness(rng: np.random.Generator, image: np.ndarray) -> np.ndarray
 def _with_noise(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     size = image.shape[0]
     sigma = rng.uniform(0, 0.09) * math.sqrt(size / 256)  # less where pixels are larger
-    grain = cv2.merge([noise(rng, size, FINE) for _ in range(image.shape[-1])])
+    lone = np.array_equal(image[..., 1:], image[..., :-1])  # the slice itself three times
+    channels = image.shape[-1]
+    grains = [noise(rng, size, FINE) for _ in range(1 if lone else channels)]
+    grain = cv2.merge(grains * channels if lone else grains)
     grain *= np.where(image > 0, np.float32(sigma), np.float32(sigma / 2))
     grain += image
     return grain

@@ -140,7 +140,6 @@ def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iter
             np.arange(len(paths)) * APART_MM,
             ASSUMED_SPACING.y * 512 / labels.shape[-1],
             measured=False,
-            stored_hu=window_hu,
         )
 
 

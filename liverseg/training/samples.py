@@ -15,7 +15,7 @@ from ..network.recipe import Recipe
 from ..volume import BACKGROUND, LIVER, TUMOR
 from .augment import affine_matrix, random_bend, random_contrast, random_intensity, warp
 from .drawn_lesions import Slab, insert_cysts, insert_notches, insert_organs, insert_tumors
-from .labelled_scan import APART_MM, UNANNOTATED, LabelledScan
+from .labelled_scan import APART_MM, UNANNOTATED, LabelledScan, clipped
 
 FARTHEST_MM = 9.0  # a slice farther away is no neighbor
 NEIGHBOR_MM = (1.0, 5.5)  # where `Recipe.neighbor_mm` is jittered
@@ -250,7 +250,9 @@ class TumorSamples:
         # only what of the slice is seen
         y, x = _seen(matrix, size, bend, hu.shape[1:])
         matrix[:, 2] += matrix[:, :2] @ (x.start, y.start)
-        planes = {k: np.clip(hu[k, y, x], low, high).astype(np.float32) for k in set(channels)}
+        planes = {
+            k: clipped(hu[k, y, x], (low, high), case).astype(np.float32) for k in set(channels)
+        }
         image = cv2.merge([planes[k] for k in channels])
         image -= low
         image /= high - low

@@ -9,7 +9,15 @@ import pytest
 from liverseg.errors import WeightsError
 from liverseg.evaluation.consistency import differences
 from liverseg.evaluation.model_card import model_card
-from liverseg.evaluation.readme_tables import BENCHMARKS, LOAD_FILE, README, filled, main
+from liverseg.evaluation.readme_tables import (
+    AGREEMENT_FILE,
+    BENCHMARKS,
+    LOAD_FILE,
+    README,
+    agreement_text,
+    filled,
+    main,
+)
 from liverseg.evaluation.tables import (
     ablation_text,
     held_out_text,
@@ -55,7 +63,7 @@ def write_ablations(weights, **settings):  # noqa: F811
     (weights.folder / "ablations.json").write_text(json.dumps(found))
 
 
-@pytest.mark.parametrize(("path", "marks"), [(README, 1), (BENCHMARKS, 3)], ids=["top", "tests"])
+@pytest.mark.parametrize(("path", "marks"), [(README, 1), (BENCHMARKS, 4)], ids=["top", "tests"])
 def test_the_readmes_say_what_was_measured(path, marks):
     text = path.read_text(encoding="utf-8")
     assert text.count("<!-- measured:") == marks
@@ -230,6 +238,23 @@ def test_published_scores_used_the_spacing_that_the_data_states(patient, real_da
 def test_the_hosting_line_says_measured_only_where_a_class_was_measured():
     said = "[measured](tests/benchmarks/README.md)" in README.read_text(encoding="utf-8")
     assert said == (FOLDER / LOAD_FILE).is_file()
+
+
+def test_the_engines_agreement_is_told_by_size_and_only_of_these_weights(weights):  # noqa: F811
+    tumors = [{"mm": 4.0, "dice": 0.0}, {"mm": 8.0, "dice": 0.94}, {"mm": 30.0, "dice": 0.99}]
+    scans = [
+        {"case": "a", "liver": 0.999, "tumor": 0.96, "tumors": tumors},
+        {"case": "b", "liver": 0.998, "tumor": None, "tumors": []},
+    ]
+    of = {engine: f"{engine}-{weights.identity(keys)}" for engine, keys in ENGINES.items()}
+    path = weights.folder / AGREEMENT_FILE
+    path.write_text(json.dumps({"weights": of, "data": "", "scans": scans}))
+    text = agreement_text(weights)
+    assert "is 0.998 to 0.999 for livers and 0.960 to 0.960 for the tumors of a scan" in text
+    assert "| below 10 mm | 1 of 2 | 0.940 | 0.940 to 0.940 |" in text
+    assert "| 10 to 20 mm | 0 of 0 | – | – |" in text
+    path.write_text(json.dumps({"weights": of | {"fast": "fast-0"}, "data": "", "scans": scans}))
+    assert agreement_text(weights) == "Not measured with these weights."
 
 
 def test_the_looks_at_test_are_counted_and_listed(weights):  # noqa: F811

@@ -1,9 +1,15 @@
 """Losses worked by hand, a training that goes on where it was, the files that are shipped."""
 
+import ast
 import csv
 import dataclasses
+import importlib.util
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import h5py
 import keras
@@ -25,18 +31,24 @@ from liverseg.training.train import Run, Stage, train
 
 pytestmark = pytest.mark.slow
 
+LIVERSEG = Path(__file__).resolve().parent.parent / "liverseg"
+
 SMALL = Recipe(size=32, filters=(4, 8))
 STAGE = Stage(size=32, batch=2, steps=6, learning_rate=1e-3, warmup=2, log_every=1, check_every=3)
 
 
-@pytest.fixture(scope="module")
-def case() -> LabelledScan:
+def make_case() -> LabelledScan:
     """A liver with a dark tumor on four of eight slices, in something brighter."""
     labels = np.zeros((8, 48, 48), np.uint8)
     labels[1:7, 10:34, 8:30] = 1
     labels[2:6, 16:24, 14:22] = 2
     hu = np.choose(labels, [300, 100, 50]).astype(np.int16)
     return LabelledScan("a", "a", hu, labels, np.arange(8) * 2.5, 0.75)
+
+
+@pytest.fixture(scope="module")
+def case() -> LabelledScan:
+    return make_case()
 
 
 def test_the_overlap_loss_is_the_dice_loss_worked_by_hand():
@@ -326,3 +338,74 @@ def test_a_release_is_half_as_large_and_says_the_same(trained, tmp_path):
         file.visititems(lambda _, item: kinds.add(getattr(item, "dtype", None)))
     assert np.dtype("float16") in kinds
     assert np.dtype("float32") not in kinds
+
+
+FRAMEWORKS = {"tensorflow", "jax", "torch"}
+TRAINER = [LIVERSEG / "model.py", *sorted((LIVERSEG / "training").glob("*.py"))]
+
+
+@pytest.mark.parametrize("path", TRAINER, ids=lambda path: path.name)
+def test_the_trainer_knows_keras_and_no_framework_below_it(path):
+    names = {
+        name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", None), *(alias.name for alias in node.names)]
+        if name
+    }
+    assert not {name.split(".")[0] for name in names} & FRAMEWORKS
+    assert not any(name.startswith("keras.src") for name in names)
+
+
+TRAINING = """
+import sys
+from pathlib import Path
+import numpy as np
+from liverseg.model import build_resunet
+from liverseg.training.train import train
+from tests.test_train import SMALL, STAGE, make_case
+
+given, folder = np.load(sys.argv[1]), Path(sys.argv[2])
+initial = build_resunet((32, 32, 3), SMALL.filters)
+initial.set_weights([given[f"arr_{k}"] for k in range(len(given.files) - 1)])
+before = initial.predict_on_batch(given["image"])
+case = make_case()
+trained = train("tumor", {"train": [case], "val": [case]}, folder, SMALL, (STAGE,), initial)
+np.savez(folder / "found.npz", before=before, after=trained.predict_on_batch(given["image"]))
+"""
+
+
+@pytest.fixture(scope="module")
+def on_tensorflow(tmp_path_factory):
+    return train_on("tensorflow", tmp_path_factory.mktemp("tensorflow"))
+
+
+def train_on(backend, folder):
+    """Losses of six steps, and what the network says before and after them, on one backend."""
+    keras.utils.set_random_seed(0)
+    model = build_resunet((32, 32, 3), SMALL.filters)
+    rng = np.random.default_rng(0)
+    weights = [array + rng.normal(0, 0.05, array.shape) ** 2 for array in model.get_weights()]
+    image = rng.random((2, 32, 32, 3), np.float32)
+    np.savez(folder / "given.npz", *weights, image=image)
+    command = [sys.executable, "-c", TRAINING, folder / "given.npz", folder]
+    settings = os.environ | {"KERAS_BACKEND": backend}
+    subprocess.run(command, env=settings, cwd=LIVERSEG.parent, check=True, capture_output=True)
+    with (folder / "tumor_0" / "log.csv").open() as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    with np.load(folder / "found.npz") as found:
+        return losses, found["before"], found["after"]
+
+
+def if_installed(backend):
+    absent = importlib.util.find_spec(backend) is None
+    reason = f"needs {backend}, which is not installed here"
+    return pytest.param(backend, marks=pytest.mark.skipif(absent, reason=reason))
+
+
+@pytest.mark.parametrize("backend", [if_installed("jax"), if_installed("torch")])
+def test_the_trainer_does_the_same_on_each_backend(backend, on_tensorflow, tmp_path):
+    losses, before, after = train_on(backend, tmp_path)
+    assert losses == pytest.approx(on_tensorflow[0], abs=1e-3)
+    np.testing.assert_allclose(before, on_tensorflow[1], atol=1e-5)
+    np.testing.assert_allclose(after, on_tensorflow[2], atol=1e-4)

@@ -11,7 +11,7 @@ A stopped run goes on where it was.
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -234,6 +234,11 @@ def smaller(case: LabelledScan, side: int = SIDE) -> LabelledScan:
     return replace(case, hu=np.stack(hu), labels=np.stack(labels), pixel_mm=case.pixel_mm / scale)
 
 
+def read_smaller(root: Path) -> Iterator[LabelledScan]:
+    """A data set's cases in small slices."""
+    return map(smaller, read_data(root))
+
+
 def main(argv: list[str]) -> None:
     """Runs the command; prints the rows on stderr."""
     parser = argparse.ArgumentParser(prog="python -m liverseg ablate", description=__doc__)
@@ -244,7 +249,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--width", type=int, default=8, help="of the stem; the paper's is 16")
     parser.add_argument("--steps", type=int, default=400, help="of each training")
     args = parser.parse_args(argv)
-    cases = packed(args.data, args.work / "small", lambda data: map(smaller, read_data(data)))
+    here = ("evaluation/ablation.py",)
+    cases = packed(args.data, args.work / "small", read_smaller, here)
     split = split_cases(cases, read_sides(args.data, cases))
     recipe = Recipe(size=args.size, filters=tuple(args.width * 2**k for k in range(5)))
     stage = Stage(args.size, 8, args.steps, 2e-3, warmup=30, check_every=100)

@@ -31,7 +31,7 @@ WORST = 3  # patients described as failures, for each structure
 def model_card(weights: Weights) -> ModelCard:
     """The card of a weights folder; without a results.json of these weights it has no scores."""
     found = evaluations(weights)
-    remarks = weights.measured(RESULTS).get("remarks", {})
+    remarks = remarks_on(weights)
     return ModelCard.from_template(
         ModelCardData(
             language="en",
@@ -61,6 +61,17 @@ def model_card(weights: Weights) -> ModelCard:
         ablations=ablation_text(weights),
         calibrations=calibrations(found, weights),
     )
+
+
+def remarks_on(weights: Weights) -> dict[str, str]:
+    """By case, why these weights fail there; a remark on other weights' masks says nothing here."""
+    remarks = weights.measured(RESULTS).get("remarks", {})
+    return remarks.get("cases", {}) if remarks.get("of") == contents(weights) else {}
+
+
+def contents(weights: Weights) -> dict[str, str]:
+    """By network the sha256 of its file."""
+    return {n: weights.files[n]["sha256"] for n in NETWORKS if n in weights.files}
 
 
 def calibrations(found: list[Evaluation], weights: Weights) -> list[tuple[str, dict]]:

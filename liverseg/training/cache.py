@@ -19,7 +19,10 @@ CODE = ("reading", "phantom", "training", "volume.py")  # what decides how a dat
 
 
 def packed(
-    source: Path | str, folder: Path, read: Callable[[Path], Iterable[LabelledScan]]
+    source: Path | str,
+    folder: Path,
+    read: Callable[[Path], Iterable[LabelledScan]],
+    code: tuple[str, ...] = (),
 ) -> list[LabelledScan]:
     """The cases of a data set, packed where they are not yet, so that any number fits.
 
@@ -31,6 +34,7 @@ def packed(
         source: the data set.
         folder: of the cache.
         read: what reads the data set.
+        code: where `read` is written, besides `CODE`.
 
     Raises:
         DataError: the folder holds other data, or the data set holds no scan.
@@ -39,20 +43,20 @@ def packed(
     if folder.resolve().is_relative_to(source.resolve()):
         raise DataError(say("data.cache_inside", folder=folder, data=source))
     data = fingerprint.of_text("phantom") if is_phantom(source) else fingerprint.of_files(source)
-    code = fingerprint.of_code(*CODE)
+    made_by = fingerprint.of_code(*CODE, *code)
     manifest = folder / MANIFEST
     if manifest.is_file():
         made = json.loads(manifest.read_text(encoding="utf-8"))
         if made["source"] != data:
             raise DataError(say("data.other_cache", folder=folder, wanted=source))
-        if made.get("code") == code and made.get("files") == _files(folder):
+        if made.get("code") == made_by and made.get("files") == _files(folder):
             return open_packed(folder)
     shutil.rmtree(folder, ignore_errors=True)
     pack(read(source), folder)
     cases = open_packed(folder)
     if not cases:
         raise DataError(say("data.none_here", data=source))
-    made = {"source": data, "code": code, "files": _files(folder)}
+    made = {"source": data, "code": made_by, "files": _files(folder)}
     manifest.write_text(json.dumps(made, indent=1), encoding="utf-8")
     return cases
 

@@ -90,7 +90,7 @@ def random_contrast(rng: np.random.Generator, image: np.ndarray, water: float) -
 
 
 def random_intensity(
-    rng: np.random.Generator, image: np.ndarray, strength: float = 1.0
+    rng: np.random.Generator, image: np.ndarray, strength: float = 1.0, lone: bool = False
 ) -> np.ndarray:
     """Another scanner, contrast phase, dose or window.
 
@@ -98,6 +98,7 @@ def random_intensity(
         rng: of all choices.
         image: (y, x, 3) float32 in [0, 1]; what is 0 was below the window and stays dark.
         strength: of the shift; above 1 for pictures, whose window is only assumed.
+        lone: whether it is one slice three times, whose noise is the same then.
     """
     if rng.random() < 0.85:
         shift = rng.uniform(-0.13, 0.13) * strength
@@ -112,7 +113,7 @@ def random_intensity(
     if rng.random() < 0.3:
         image = with_shading(rng, image)
     if rng.random() < 0.45:
-        image = _with_noise(rng, image)
+        image = _with_noise(rng, image, lone)
     return np.clip(image, 0, 1)
 
 
@@ -137,11 +138,9 @@ def _random_sharpness(rng: np.random.Generator, image: np.ndarray) -> np.ndarray
     return image
 
 
-def _with_noise(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    size = image.shape[0]
+def _with_noise(rng: np.random.Generator, image: np.ndarray, lone: bool) -> np.ndarray:
+    size, channels = image.shape[0], image.shape[-1]
     sigma = rng.uniform(0, 0.09) * math.sqrt(size / 256)  # less where pixels are larger
-    lone = np.array_equal(image[..., 1:], image[..., :-1])  # the slice itself three times
-    channels = image.shape[-1]
     grains = [noise(rng, size, FINE) for _ in range(1 if lone else channels)]
     grain = cv2.merge(grains * channels if lone else grains)
     grain *= np.where(image > 0, np.float32(sigma), np.float32(sigma / 2))

@@ -16,7 +16,7 @@ from io import BytesIO
 from math import prod
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ import numpy as np
 from ..errors import DataError
 from ..sentences import say
 from .samples import Samples
+from .stages import Stage
 
 AHEAD = 2  # batches that a process makes before the trainer has taken one
 MOST_WORKERS = 16
@@ -31,26 +32,6 @@ END_S = 5  # in which a process ends by itself
 PROCESSES = get_context("spawn")  # a fork would copy what the network library's threads hold
 
 Batch = tuple[np.ndarray, np.ndarray]
-
-
-class Stage(Protocol):
-    """What of `train.Stage` says which batches there are."""
-
-    @property
-    def size(self) -> int:
-        """Of the samples in pixels."""
-
-    @property
-    def batch(self) -> int:
-        """Samples in a batch."""
-
-    @property
-    def steps(self) -> int:
-        """Batches."""
-
-    @property
-    def seed(self) -> int:
-        """Of the samples."""
 
 
 class Plan(NamedTuple):

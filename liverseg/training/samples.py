@@ -137,7 +137,7 @@ class LiverSamples:
         if rng.random() < CONTRAST_CHANCE:
             low, high = self.recipe.window_hu
             image = random_contrast(rng, image, -low / (high - low))
-        image = random_intensity(rng, image, 1.4 if picture else 1.0)
+        image = random_intensity(rng, image, 1.4 if picture else 1.0, len(set(channels)) == 1)
         return Sample(image, mask, np.ones(mask.shape, np.float32))
 
 
@@ -224,7 +224,8 @@ class TumorSamples:
             notch = insert_notches(rng, image, liver, slab)
             tumor, unknown = tumor & ~notch, unknown & ~notch
         weight = (tumor | ~unknown).astype(np.float32)
-        return Sample(random_intensity(rng, image), tumor, weight)
+        image = random_intensity(rng, image, lone=len(set(channels)) == 1)
+        return Sample(image, tumor, weight)
 
     def _crop(
         self,
@@ -253,7 +254,7 @@ class TumorSamples:
         planes = {
             k: clipped(hu[k, y, x], (low, high), case).astype(np.float32) for k in set(channels)
         }
-        image = cv2.merge([planes[k] for k in channels])
+        image: np.ndarray = cv2.merge([planes[k] for k in channels])
         image -= low
         image /= high - low
         if scale < 0.75:  # as INTER_AREA does when it shrinks

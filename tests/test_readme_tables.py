@@ -250,8 +250,8 @@ def test_the_engines_agreement_is_told_by_size_and_only_of_these_weights(weights
     path = weights.folder / AGREEMENT_FILE
     path.write_text(json.dumps({"weights": of, "data": "", "scans": scans}))
     text = agreement_text(weights)
-    assert "is 0.998 to 0.999 for livers and 0.960 to 0.960 for the tumors of a scan" in text
-    assert "| below 10 mm | 1 of 2 | 0.940 | 0.940 to 0.940 |" in text
+    assert "is 0.998 to 0.999 for livers and 0.960 for the tumors of a scan" in text
+    assert "| below 10 mm | 1 of 2 | 0.940 | 0.940 |" in text
     assert "| 10 to 20 mm | 0 of 0 | – | – |" in text
     path.write_text(json.dumps({"weights": of | {"fast": "fast-0"}, "data": "", "scans": scans}))
     assert agreement_text(weights) == "Not measured with these weights."

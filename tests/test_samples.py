@@ -16,7 +16,7 @@ from tests.benchmarks.samples import STATISTICS, differences, phantom_statistics
 
 @pytest.fixture(scope="module")
 def before():
-    """Statistics of what dcb49d7 drew, before boxes, once lone slices had one noise as now (213cffd)."""
+    """Statistics of what dcb49d7 drew, had it had the noise of lone slices of 213cffd."""
     return json.loads(STATISTICS.read_text(encoding="utf-8"))
 
 

@@ -59,7 +59,7 @@ def _developer_command(name: str) -> Main:
         case "release":
             from .training.release import main
         case "fingerprints":
-            from .training.fingerprints import main
+            from .training.known_patients import main
         case "quantize":
             from .training.int8.quantize import main
         case "thresholds":
@@ -111,7 +111,7 @@ def segment(args: argparse.Namespace) -> int:
     """Writes the segmentation in the scan's own geometry, and report.json beside it."""
     from .network.cascade import segment as run_networks
     from .network.engine import load_engine
-    from .network.fingerprints import known_patients
+    from .network.known_patients import known_patients
     from .scores.findings import find
     from .writing.labels import write_nifti, write_png
     from .writing.tables import to_json

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from liverseg.errors import ChoiceNeeded, Replaced, TooLarge, UploadError
-from liverseg.network import fingerprints
+from liverseg.network import known_patients
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
-from liverseg.network.fingerprints import blocks_of
+from liverseg.network.known_patients import blocks_of
 from liverseg.page import handlers, service
 from liverseg.page.handlers import Handlers
 from liverseg.page.service import Service
@@ -392,7 +392,9 @@ def test_the_page_says_that_a_score_is_of_a_known_patient(opened, tmp_path, monk
     """Of those that the weights' file of fingerprints knows."""
     volume, truth = make_phantom(3, shape=(12, 96, 96))
     blocks = blocks_of(volume.hu if is_known else volume.hu.transpose(0, 2, 1))
-    monkeypatch.setattr(fingerprints, "known_patients", lambda: fingerprints.Fingerprints(blocks))
+    monkeypatch.setattr(
+        known_patients, "known_patients", lambda: known_patients.Fingerprints(blocks)
+    )
     opened.open_scan("ann", Received(write_dicom(volume, tmp_path / "scan")[0].parent))
     (tmp_path / "truth").mkdir()
     write_nifti(truth, opened.visitors.of("ann").volume, tmp_path / "truth" / "labels.nii.gz")

@@ -224,7 +224,7 @@ class Service:
 
     def score(self, visitor: str) -> SegmentedStudy:
         """Measures the visitor's result and, with ground truth, compares it."""
-        from ..network.fingerprints import known_patients
+        from ..network.known_patients import known_patients
 
         study = self.segmented_study(visitor)
         about = study.volume, study.prediction, self.engine.identity, study.truth

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from ..network.fingerprints import Fingerprints
+from ..network.known_patients import Fingerprints
 from ..sentences import Sentence, say
 from ..volume import Segmentation, Volume, notices
 from .measurements import Measurements, measure

@@ -2,7 +2,7 @@
 
 Beside config.json lie the fingerprints of a few slices of each training patient: block means of the
 liver's window, too coarse to show anything. Compared is by how much each block differs from those
-around it, which survives windowing, thinning, flips and 8 bits. `training.fingerprints` makes the
+around it, which survives windowing, thinning, flips and 8 bits. `training.known_patients` makes the
 file and measures how far apart known and other patients lie.
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..network.fingerprints import SAME, Fingerprints, blocks_of, write_fingerprints
+from ..network.known_patients import SAME, Fingerprints, blocks_of, write_fingerprints
 from .datasets import read_data, read_sides
 from .labelled_scan import APART_MM, LabelledScan
 from .split import split_cases

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from liverseg.network import fingerprints
-from liverseg.network.fingerprints import (
+from liverseg.network import known_patients as module
+from liverseg.network.known_patients import (
     SAME,
     Fingerprints,
     blocks_of,
@@ -17,7 +17,7 @@ from liverseg.network.fingerprints import (
 from liverseg.reading.upload import read_scan
 from liverseg.scores.findings import find
 from liverseg.training.datasets import SMALL, read_phantoms
-from liverseg.training.fingerprints import OF_SCAN, fingerprints_of, main
+from liverseg.training.known_patients import OF_SCAN, fingerprints_of, main
 from liverseg.volume import Segmentation, Source, Volume
 
 
@@ -67,7 +67,7 @@ def test_other_patients_and_empty_scans_are_not_known(known):
 
 
 def test_few_slices_with_liver_are_kept_and_only_as_blocks(known):
-    assert known.blocks.shape == (2 * OF_SCAN, fingerprints.GRID, fingerprints.GRID)
+    assert known.blocks.shape == (2 * OF_SCAN, module.GRID, module.GRID)
 
 
 def test_blocks_are_means_of_the_window():
@@ -82,15 +82,15 @@ def test_the_file_says_it_again_and_one_of_another_version_says_nothing(
     known, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("LIVERSEG_WEIGHTS", str(tmp_path))
-    fingerprints._read.cache_clear()
+    module._read.cache_clear()
     assert known_patients() is None
-    fingerprints._read.cache_clear()
+    module._read.cache_clear()
     path = write_fingerprints(known.blocks, tmp_path)
     np.testing.assert_array_equal(known_patients().blocks, known.blocks)
-    fingerprints._read.cache_clear()
+    module._read.cache_clear()
     path.write_text(json.dumps(json.loads(path.read_text()) | {"grid": 7}))
     assert known_patients() is None
-    fingerprints._read.cache_clear()
+    module._read.cache_clear()
 
 
 def test_a_score_of_a_known_patient_says_so_and_no_other(known):
@@ -110,14 +110,14 @@ def test_a_score_of_a_known_patient_says_so_and_no_other(known):
 
 
 def test_the_command_leaves_out_who_is_not_trained_on(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("liverseg.training.fingerprints.read_data", lambda _: iter(cases()))
+    monkeypatch.setattr("liverseg.training.known_patients.read_data", lambda _: iter(cases()))
     main(["--data", str(tmp_path / "phantom"), "--weights", str(tmp_path)])
     assert (tmp_path / "fingerprints.json").stat().st_size < 300_000
     assert "not trained on: phantom_" in capsys.readouterr().err
 
 
 def test_the_shipped_file_is_small():
-    assert (fingerprints.weights_folder() / "fingerprints.json").stat().st_size < 300_000
+    assert (module.weights_folder() / "fingerprints.json").stat().st_size < 300_000
 
 
 @pytest.mark.slow

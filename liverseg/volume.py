@@ -17,7 +17,7 @@ BACKGROUND, LIVER, TUMOR = 0, 1, 2
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # affines of NIfTI count to the right and to the front
 
 Box = tuple[slice, slice, slice]  # (z, y, x)
-SourceKind = Literal["dicom", "nifti", "picture"]
+SourceKind = Literal["dicom", "nifti", "nrrd", "metaimage", "mgh", "picture"]
 
 
 class Spacing(NamedTuple):
@@ -50,8 +50,10 @@ class Source:
             do not say or the slices are uneven.
         positions_mm: (z, 3) float, LPS mm of voxel (x=0, y=0) of each slice; None as above but
             known for uneven slices too.
-        axcodes: the axis codes in which a NIfTI was stored, e.g. ("R", "A", "S").
+        axcodes: the axis codes in which a file of one volume was stored, e.g. ("R", "A", "S").
         forms: a NIfTI's sform and qform, each None where the header has no usable one.
+        numbers: by which the files of the slices are ordered, each (z,) int64 with another number
+            for every slice: of their names, and InstanceNumber; where there are such.
         headers: for DICOM, one pydicom Dataset without pixels per slice, in the order of z: only
             what a DICOM SEG must refer to. Never shown, logged or exported otherwise.
     """
@@ -61,6 +63,7 @@ class Source:
     positions_mm: np.ndarray | None = None
     axcodes: tuple[str, str, str] | None = None
     forms: tuple[Form | None, Form | None] = (None, None)
+    numbers: tuple[np.ndarray, ...] = field(default=(), repr=False)
     headers: tuple[Any, ...] = field(default=(), repr=False)
 
 

@@ -12,6 +12,7 @@ import highdicom
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from liverseg import phantom
@@ -268,10 +269,24 @@ def test_the_page_asks_which_of_two_scans_it_shall_show(visitor, tmp_path):
         volume, _ = make_phantom(seed, shape=(slices, 64, 64))
         write_dicom(volume, tmp_path / "both" / str(seed))
     visitor.give("scan", tmp_path / "both", kind="folder")
-    choice = visitor.page.locator("#series label", has_text="14 slices")
+    choice = visitor.page.locator("#choice label", has_text="14 slices")
     choice.click(timeout=PATIENCE_MS)
     expect(visitor.page.locator("#scan .status")).to_contain_text("14 slices, 64×64")
-    expect(visitor.page.locator("#series")).to_be_hidden()
+    expect(visitor.page.locator("#choice")).to_be_hidden()
+
+
+def test_the_page_asks_whether_masks_beside_slices_are_the_truth(visitor, tmp_path):
+    volume, truth = make_phantom(3, shape=(6, 64, 64))
+    gray = np.clip((volume.hu + 40) * 255 / 200, 0, 255).astype(np.uint8)
+    for k in range(6):
+        Image.fromarray(gray[k]).save(tmp_path / f"Anna_{k + 7}.png")
+        Image.fromarray(truth.liver[k] * np.uint8(255)).save(tmp_path / f"Anna_{k + 7}_Maske.png")
+    visitor.give("scan", *tmp_path.iterdir())
+    expect(visitor.page.locator("#scan .status")).to_contain_text("6 slices, 64×64")
+    expect(visitor.page.locator("#choice")).to_contain_text("Use the masks beside the scan")
+    visitor.page.locator("#choice label", has_text="Use them").click()
+    expect(visitor.page.locator("#truth .status")).to_contain_text("is on the scan")
+    expect(visitor.page.locator("#choice")).to_be_hidden()
 
 
 @pytest.fixture

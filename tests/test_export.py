@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import shutil
 import subprocess
@@ -135,27 +136,50 @@ def test_nifti_labels_keep_both_forms_and_codes_of_the_scan(tmp_path, codes, axc
     np.testing.assert_array_equal(read_truth(path, volume).labels, labels_of(volume).labels)
 
 
+@pytest.mark.parametrize("about", ["x", "y", "both"])
 @pytest.mark.parametrize("degrees", [0, 0.002, 3, 14, -14])
-def test_no_form_of_a_tilted_scans_labels_contradicts_another(tmp_path, degrees):
-    """The slices of a tilted gantry are shifted against one another, which no qform can say."""
+def test_two_programs_find_a_tilted_scans_labels_at_one_place(tmp_path, degrees, about):
+    """The slices of a tilted gantry are shifted against one another, which ITK cannot hold."""
     tilt = np.radians(degrees)
-    axes = [1, 0, 0, 0, float(np.cos(tilt)), float(np.sin(tilt))]
+    along_x, along_y = np.array([1.0, 0, 0]), np.array([0.0, 1, 0])
+    if about in ("x", "both"):
+        along_y = np.array([0, np.cos(tilt), np.sin(tilt)])
+    if about in ("y", "both"):
+        along_x = np.cross(along_y, [-np.sin(tilt), 0, np.cos(tilt)])
+        along_x /= np.linalg.norm(along_x)
+    axes = [*along_x, *along_y]
     slices = [changed(one, ImageOrientationPatient=axes) for one in series(12)]
     volume = read_scan(write(slices, tmp_path / "ct"))
-    path = write_nifti(labels_of(volume), volume, tmp_path / "s.nii.gz")
-    (s_code, sform), (q_code, _) = forms_of(path)
-    last = np.array([15, 11, 11, 1.0])
-    expected = (volume.affine @ last)[:3]
-    assert s_code == 1
-    np.testing.assert_allclose((sform @ last)[:3] * (-1, -1, 1), expected, atol=1e-3)
-    if abs(degrees) < 1:
-        assert q_code == 1
-        image = SimpleITK.ReadImage(str(path))
-        found = image.TransformIndexToPhysicalPoint((15, 11, 11))
-        np.testing.assert_allclose(found, expected, atol=0.1)
-    else:
-        assert q_code == 0
-    np.testing.assert_array_equal(read_truth(path, volume).labels, labels_of(volume).labels)
+    labels = np.ones(volume.shape, np.uint8)  # to the first and the last slice
+    labels[:, 0], labels[[0, -1], 3:5, 2:9] = 0, 2
+    given = Segmentation(labels)
+    path = write_nifti(given, volume, tmp_path / "s.nii.gz")
+    (s_code, sform), (q_code, qform) = forms_of(path)
+    assert (s_code, q_code) == (1, 1)
+    image, stored = SimpleITK.ReadImage(str(path)), np.asarray(nibabel.load(path).dataobj)
+    for corner in itertools.product(*([0, count - 1] for count in stored.shape)):
+        place = (sform @ (*corner, 1))[:3] * (-1, -1, 1)
+        np.testing.assert_allclose((qform @ (*corner, 1))[:3] * (-1, -1, 1), place, atol=0.1)
+        found = image.TransformIndexToPhysicalPoint(corner)
+        np.testing.assert_allclose(found, place, atol=0.1)
+    for z, y, x in np.argwhere(given.labels)[::7]:  # each voxel within half a pixel of its place
+        place = (volume.affine @ (x, y, z, 1))[:3]
+        index = image.TransformPhysicalPointToIndex(place.tolist())
+        assert image[index] == given.labels[z, y, x]
+    assert np.count_nonzero(stored) == np.count_nonzero(given.labels)
+    np.testing.assert_array_equal(read_truth(path, volume).labels, given.labels)
+
+
+def test_a_straightened_scan_keeps_all_its_values(tmp_path):
+    axes = [1, 0, 0, 0, float(np.cos(0.2)), float(np.sin(0.2))]
+    slices = [changed(one, ImageOrientationPatient=axes) for one in series(12)]
+    volume = read_scan(write(slices, tmp_path / "ct"))
+    again = read_scan(write_nifti(volume, volume, tmp_path / "s.nii.gz"))
+    assert "geometry.tilted" not in [said.code for said in again.notices]
+    for plane, straight in zip(volume.hu, again.hu, strict=True):
+        np.testing.assert_array_equal(
+            np.sort(plane[plane > -1000]), np.sort(straight[straight > -1000])
+        )
 
 
 def test_nifti_of_uneven_slices_gets_their_mean_distance(tmp_path):

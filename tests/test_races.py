@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from liverseg.errors import NotAScan, Replaced, SeveralSeries, TruthMismatch
+from liverseg.errors import ChoiceNeeded, NotAScan, Replaced, TruthMismatch
 from liverseg.network.cascade import Step
 from liverseg.page import events, handlers, jobs, service
 from liverseg.page.events import answering
@@ -23,6 +23,7 @@ from liverseg.page.service import Service
 from liverseg.page.synthetic_case import SyntheticCase
 from liverseg.page.viewer import packing
 from liverseg.page.visitors import OpenedStudy, SegmentedStudy, new_key
+from liverseg.reading.choice import Choice, Question
 from liverseg.scores import findings
 from liverseg.volume import Segmentation, Spacing, Volume
 
@@ -84,24 +85,27 @@ class Gates:
             self._changed.notify_all()
 
 
+WHICH = Choice(Question.SCAN, ("first", "second"))
+
+
 class Readers:
     """Reads the name that stands in an upload's only file."""
 
     def __init__(self, gates):
         self._gates = gates
 
-    def read_scan(self, paths, series=None, *, wanted):
+    def read_scan(self, paths, answers=(), *, wanted):
         name = paths[0].read_text()
         self._gates.pass_through("read scan")
         if not wanted():
             raise Replaced("late")
-        if name == "two" and series is None:
-            raise SeveralSeries("Which?", ("first", "second"))
+        if name == "two" and WHICH.answers[1] not in answers:
+            raise ChoiceNeeded(WHICH.sentence, WHICH)
         if name == "no scan":
             raise NotAScan("no scan")
         return volume_of("c" if name == "two" else name)
 
-    def read_truth(self, paths, volume, *, wanted):
+    def read_truth(self, paths, volume, answers=(), *, wanted):
         name = paths[0].read_text()
         self._gates.pass_through("read truth")
         if not wanted():
@@ -172,7 +176,7 @@ WIDGETS = (
         "clear_scan",
         "clear_truth",
         "scan",
-        "series",
+        "choice",
         "truth",
         "segment",
         "status",
@@ -186,7 +190,7 @@ EVENTS = {
     "scan b": ("open_scan", "b"),
     "no scan": ("open_scan", "no scan"),
     "two scans": ("open_scan", "two"),
-    "series": ("open_series", 1),
+    "series": ("answer", WHICH.answers[1]),
     "synthetic": ("open_synthetic", 1),
     "case": ("open_case", SimpleNamespace(number=2, size="any", contrast="any")),
     "truth": ("open_truth", "truth"),

@@ -4,9 +4,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 from ..scores.findings import Findings
 from ..sentences import Sentence
+from ..volume import SourceKind
 from .visitors import SegmentedStudy, Study
 
 
@@ -23,15 +25,15 @@ class Kind:
     name: str
     title: str
     note: str
-    sources: tuple[str, ...] = ("dicom", "nifti", "picture")
+    sources: tuple[str, ...] = get_args(SourceKind)
 
 
 KINDS = {
     "nifti": Kind(
         "segmentation.nii.gz",
         "Segmentation, NIfTI",
-        "On the scan's own grid: 0 background, 1 liver, 2 tumor.",
-        ("dicom", "nifti"),
+        "On the scan's own grid, of a tilted scan straightened: 0 background, 1 liver, 2 tumor.",
+        tuple(kind for kind in get_args(SourceKind) if kind != "picture"),
     ),
     "png": Kind(
         "segmentation.zip",

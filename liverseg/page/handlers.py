@@ -14,7 +14,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..errors import Replaced, SeveralSeries, UploadError
+from ..errors import ChoiceNeeded, Replaced, UploadError
+from ..reading.choice import Choice
 from ..sentences import Sentence, say
 from ..volume import describe, notices
 from .downloads import KINDS, offered, offers
@@ -110,19 +111,29 @@ class Handlers:
 
     @job("reading")
     def open_scan(self, visitor: str, upload: Any) -> Iterator[Values]:
-        """Shows an uploaded scan, asks which of its series it shall be, or says what is wrong."""
+        """Shows an uploaded scan, asks what it is, or says what is wrong."""
+        yield from self._read(
+            visitor, lambda: self.service.open_scan(visitor, self._taken(visitor, upload))
+        )
+
+    @job("answering")
+    def answer(self, visitor: str, chosen: Any) -> Iterator[Values]:
+        """Goes on with an upload about which something was asked."""
+        study = self.service.visitors.of(visitor)
+        go_on = self._read if study is not None and study.chooses_scan else self._laid
+        yield from go_on(visitor, lambda: self.service.answer(visitor, str(chosen)))
+
+    def _read(self, visitor: str, read: Callable[[], OpenedStudy]) -> Iterator[Values]:
         try:
-            study = self.service.open_scan(visitor, self._taken(visitor, upload))
-        except SeveralSeries as error:
-            choices = [(text, k) for k, text in enumerate(error.choices)]
-            asked = Properties.of(choices=choices, value=None, visible=True)
-            yield {**self._rest_of(visitor), "scan": said(str(error)), "series": asked}
+            study = read()
+        except ChoiceNeeded as error:
+            yield {**self._rest_of(visitor), "scan": said(str(error)), **self._asked_of(visitor)}
             return
         except Replaced:
             raise
         except UploadError as error:
-            hidden = Properties.of(visible=False)
-            yield {**self._rest_of(visitor), "scan": refused(str(error)), "series": hidden}
+            words = refused(str(error))
+            yield {**self._rest_of(visitor), "scan": words, **self._asked_of(visitor)}
             yield from self._waiting_truth(visitor)
             return
         except Exception as error:
@@ -130,12 +141,8 @@ class Handlers:
             yield {**self._rest_of(visitor), "scan": refusal}
             yield from self._waiting_truth(visitor)
             raise
-        yield from self._uploaded(visitor, study)
-
-    @job("reading")
-    def open_series(self, visitor: str, series: Any) -> Iterator[Values]:
-        """Shows the chosen series."""
-        yield from self._uploaded(visitor, self.service.open_series(visitor, int(series)))
+        yield from self._opened(visitor, study)
+        yield from self._waiting_truth(visitor)
 
     @job("reading")
     def open_synthetic(self, visitor: str, seed: Any) -> Iterator[Values]:
@@ -174,16 +181,21 @@ class Handlers:
     def _waiting_truth(self, visitor: str) -> Iterator[Values]:
         """Lays the ground truth that waited for its scan on it, if one did."""
         study = self.service.visitors.of(visitor)
-        if isinstance(study, OpenedStudy) and study.waiting_truth:
+        if not isinstance(study, OpenedStudy) or study.chooses_truth:
+            return
+        if study.waiting_truth:
             yield from self._laid(visitor, lambda: self.service.open_waiting_truth(visitor))
 
     def _laid(self, visitor: str, read: Callable[[], Study]) -> Iterator[Values]:
         try:
             study = read()
+        except ChoiceNeeded as error:
+            yield {"truth": said(str(error)), **self._asked_of(visitor)}
+            return
         except Replaced:
             raise
         except UploadError as error:
-            yield {"truth": refused(str(error))}
+            yield {"truth": refused(str(error)), **self._asked_of(visitor)}
             return
         except Exception as error:
             yield {"truth": refused(full_disk(error) or say("page.not_read"))}
@@ -192,21 +204,19 @@ class Handlers:
             yield {"truth": said(say("page.truth_waits"))}
             return
         with self.service.about(visitor, Basis(study, "scan")):
-            yield bound(study, "scan", "truth", truth=said(say("page.truth_read")))
+            yield {**_truth_words(study), **_asked(study)}
             yield self._results(study)
             if isinstance(study, SegmentedStudy):
                 yield from self._scored(visitor, study)
+
+    def _asked_of(self, visitor: str) -> Values:
+        return _asked(self.service.visitors.of(visitor))
 
     def _taken(self, visitor: str, upload: Any) -> Upload:
         """The files of an upload box, or of a program."""
         handles, names = (upload or {}).get("handles", []), (upload or {}).get("names")
         names = list(map(str, names)) if names else None
         return self.service.uploads.take(handles, names, id_of(visitor))
-
-    def _uploaded(self, visitor: str, study: OpenedStudy) -> Iterator[Values]:
-        """The page with an uploaded scan, then with the ground truth that waited for it."""
-        yield from self._opened(visitor, study)
-        yield from self._waiting_truth(visitor)
 
     def _opened(self, visitor: str, study: OpenedStudy) -> Iterator[Values]:
         """The page with a scan that was just read: its middle slice first."""
@@ -237,7 +247,7 @@ class Handlers:
                 "scan",
                 scan=said(""),
                 truth=said(""),
-                series=Properties.of(visible=False),
+                choice=asking(None),
                 no_tumors=Properties.of(visible=False, value=False),
                 viewer=None,
                 notices=[],
@@ -253,7 +263,7 @@ class Handlers:
     def clear_truth(self, visitor: str) -> Iterator[Values]:
         """The page without a ground truth."""
         study = self.service.clear_truth(visitor)
-        yield {"truth": said("")}
+        yield {"truth": said(""), **_asked(study)}
         if isinstance(study, OpenedStudy):
             yield {**self._results(study), **self._surfaces_wanted(study)}
         if isinstance(study, SegmentedStudy):
@@ -383,13 +393,12 @@ class Handlers:
 
     def _all(self, study: OpenedStudy) -> Values:
         """The page with all that is known about a scan."""
-        truth = say("page.truth_read") if study.truth is not None else ""
         return {
             **self._rest(study),
             **self._results(study),
             **bound(study, "scan", scan=said(describe(study.volume))),
-            **bound(study, "scan", "waiting", series=Properties.of(visible=False)),
-            **bound(study, "scan", "truth", truth=said(truth)),
+            **_asked(study),
+            **_truth_words(study),
             **self._surfaces_wanted(study),
         }
 
@@ -440,26 +449,29 @@ class Handlers:
 
     # For programs
 
-    def analyze(self, visitor: str, scan: Any, truth: Any, series: Any) -> Iterator[Values]:
+    def analyze(self, visitor: str, scan: Any, truth: Any, choose: Any) -> Iterator[Values]:
         """Segments a scan and, with ground truth, scores the result.
 
         Args:
             visitor: a program; each call is one of its own.
-            scan: files or a zip of one CT: DICOM, NIfTI, PNG or JPG.
+            scan: files or a zip of one CT: DICOM, NIfTI, NRRD, MetaImage, PNG, TIFF or JPG.
             truth: its ground truth, or None.
-            series: which scan, where there are several; None otherwise.
+            choose: answers where the files can be read in several ways, such as "scan=1"; the error
+                that comes without them lists them. "truth=0" uses masks beside the scan.
 
         Returns:
             the report as JSON, and the labels (0 background, 1 liver, 2 tumor) as NIfTI, or as a
             zip of PNG for pictures. Before, in place of the report: {"place", "of"} while the call
             waits for its turn, {"stage", "done", "total"} while the networks work.
         """
-        service = self.service
+        service, answers = self.service, str(choose or "")
         if truth:
-            service.open_truth(visitor, self._taken(visitor, {"handles": truth}))
-        series = None if series is None else int(series)
-        service.open_scan(visitor, self._taken(visitor, {"handles": scan or []}), series)
-        service.open_waiting_truth(visitor)
+            service.open_truth(visitor, self._taken(visitor, {"handles": truth}), answers)
+        try:
+            service.open_scan(visitor, self._taken(visitor, {"handles": scan or []}), answers)
+            service.open_waiting_truth(visitor)
+        except ChoiceNeeded as needed:
+            raise UploadError(needed.choice.with_answers) from None
         with service.turn(service.segmenting, visitor) as turn:
             for place, count in turn.places():
                 yield {"report": {"place": place, "of": count}}
@@ -475,6 +487,26 @@ class Handlers:
         )
         report = json.loads(report_file.read_text(encoding="utf-8"))
         yield {"report": report, "labels": labels_file}
+
+
+def _asked(study: Study | None) -> Values:
+    """The control for what has to be chosen, or none."""
+    choice = study.choice if study else None
+    return {"choice": Bound(asking(choice), Basis(study, "choice"))}
+
+
+def _truth_words(study: OpenedStudy) -> Values:
+    """What stands at the box of the ground truth."""
+    words = say("page.truth_read") if study.truth is not None else ""
+    return bound(study, "scan", "truth", truth=said(words))
+
+
+def asking(choice: Choice | None) -> Properties:
+    """The control with a choice; hidden where there is none."""
+    if choice is None:
+        return Properties.of(visible=False)
+    options = list(zip(choice.options, choice.answers, strict=True))
+    return Properties.of(choices=options, label=choice.asked, value=None, visible=True)
 
 
 def full_disk(error: Exception) -> Sentence | None:

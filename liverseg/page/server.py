@@ -12,7 +12,9 @@ from typing import Any, TextIO
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from gradio.routes import App
 from gradio.state_holder import SessionState, StateHolder
+from starlette.routing import Mount
 
 from ..errors import CannotStart
 from ..sentences import say
@@ -36,34 +38,43 @@ def application(blocks: gr.Blocks, routes: Routes, **settings: Any) -> FastAPI:
     quiet = {"footer_links": [], "run_history": False, "enable_monitoring": False}
     quiet |= {"show_error": False, "ssr_mode": False, "pwa": False}
     gr.mount_gradio_app(app, blocks, path="/", **quiet, **settings)
-    blocks.app.state_holder = _Sessions()
-    blocks.app.state_holder.set_blocks(blocks)
+    mounts = (route.app for route in app.routes if isinstance(route, Mount))
+    (mounted,) = (one for one in mounts if isinstance(one, App))
+    mounted.state_holder = _Sessions()  # not that of `blocks.app`, which serves nothing
+    mounted.state_holder.set_blocks(blocks)
     blocks.is_running = True  # else the streams of events give no sign of life
     return app
 
 
-class _Sessions(StateHolder):
-    """Nothing is kept of a session: each of its events begins with a copy of a fresh one.
+class _Session(SessionState):
+    """What one event of a session begins with: the page's widgets as they were made."""
 
-    Gradio describes every widget anew for each session, while nobody else is answered; strangers
-    who come with fresh sessions kept the page busy with nothing else. And it keeps the last values
-    of all widgets, of which nothing may be left when a scan is closed. Here nothing hangs on them.
+    def __init__(self, blocks: gr.Blocks):
+        self.blocks_config = copy(blocks.default_config)
+        self.config_values, self.state_data, self._state_ttl = {}, {}, {}
+        self.is_closed = False
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        self.blocks_config.blocks[key] = value
+
+    def _update_config(self, key: int) -> None:
+        """Descriptions are for links to a session, which are not served."""
+
+    def _update_value_in_config(self, key: int, value: Any) -> None:
+        """As `_update_config`."""
+
+
+class _Sessions(StateHolder):
+    """Nothing is kept of a session: each of its events begins with a fresh one.
+
+    Gradio describes every widget anew for each session and for each change, while nobody else is
+    answered; strangers who come with fresh sessions kept the page busy with nothing else. And it
+    keeps the last values of all widgets, of which nothing may be left when a scan is closed. Here
+    nothing hangs on them.
     """
 
-    def set_blocks(self, blocks: gr.Blocks) -> None:
-        """See `StateHolder`."""
-        super().set_blocks(blocks)
-        self._fresh = SessionState(blocks)
-
     def __getitem__(self, session_id: str) -> SessionState:
-        session = copy(self._fresh)
-        session.blocks_config = copy(self._fresh.blocks_config)
-        session.config_values = {
-            key: {**config, "props": dict(config.get("props", {}))}
-            for key, config in self._fresh.config_values.items()
-        }
-        session.state_data, session._state_ttl = {}, {}
-        return session
+        return _Session(self.blocks)
 
 
 class Server:

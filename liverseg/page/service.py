@@ -10,19 +10,21 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from ..errors import NothingOpen, NotSegmented, Replaced, SeveralSeries, TooLarge, UploadError
+from ..errors import ChoiceNeeded, NothingOpen, NotSegmented, Replaced, TooLarge, UploadError
+from ..reading.choice import Answers, Choice, Given, Question, as_texts, offered
 from ..reading.limits import LIMITS
-from ..reading.workers import PLACES, Readers
+from ..reading.workers import Readers
 from ..scores.findings import Findings, find
 from ..sentences import say
 from ..volume import Segmentation, Volume
 from .downloads import write_file
 from .jobs import Jobs, Lane, Turn, is_wanted
 from .manners import Manners
+from .memory import return_freed_memory
 from .result_cache import ResultCache, content_key
 from .synthetic_case import SyntheticCase
 from .uploads import Uploads
@@ -39,6 +41,8 @@ from .visitors import (
 if TYPE_CHECKING:
     from ..network.cascade import Step
     from ..network.engine import Engine
+
+S = TypeVar("S", bound=Study)
 
 
 class Received(Protocol):
@@ -63,7 +67,7 @@ class Service:
         self.uploads, self.jobs, self.results = Uploads(arrived), Jobs(), ResultCache()
         self.manners = Manners()
         lanes: list[Lane] = []
-        lanes += [Lane(at_once, self.manners.are_bad, lanes) for at_once in (PLACES, 2, 1, 2)]
+        lanes += [Lane(at_once, self.manners.are_bad, lanes) for at_once in (2, 2, 1, 2)]
         self.decoding, self.making, self.segmenting, self.measuring = lanes
         self._engine = engine
 
@@ -120,31 +124,51 @@ class Service:
             visitor, lambda now: replace(now, shown=shown), Basis(study, "scan")
         )
 
-    def open_scan(self, visitor: str, received: Received, series: int | None = None) -> OpenedStudy:
+    def open_scan(self, visitor: str, received: Received, answers: Given = ()) -> OpenedStudy:
         """Reads an upload as the visitor's scan; the files are deleted.
 
-        A ground truth that came before it still waits, for `open_waiting_truth`.
+        A ground truth that came before it still waits, for `open_waiting_truth`. Where masks lie
+        beside the scan, the files wait for `answer` too.
 
         Args:
             visitor: whose.
             received: the files.
-            series: which of several scans.
+            answers: to what is asked about them.
 
         Raises:
-            SeveralSeries: the files wait for `open_series`.
+            ChoiceNeeded: the files wait for `answer`.
             UploadError: the study stays as it was.
         """
-        return self._read_scan(visitor, self._received(received), series)
+        return self._read_scan(visitor, self._received(received), as_texts(answers))
 
-    def open_series(self, visitor: str, series: int) -> OpenedStudy:
-        """Reads one series of the upload for which `open_scan` raised SeveralSeries.
+    def answer(self, visitor: str, text: str) -> OpenedStudy:
+        """Goes on with the upload about which something was asked.
 
-        The files wait until a scan is open, so that another can be chosen where this one fails.
+        The files of a scan wait until one is open, so that another can be chosen where this one
+        fails.
+
+        Args:
+            visitor: whose.
+            text: one of the choice's answers.
+
+        Raises:
+            NothingOpen: nothing waits for an answer.
+            ChoiceNeeded: there is one more thing to choose.
+            UploadError: as for what is read then.
         """
         study = self.visitors.of(visitor)
-        if study is None or study.waiting is None:
-            raise NothingOpen(say("study.nothing_open"))
-        return self._read_scan(visitor, study.waiting, series)
+        choice = study.choice if study else None
+        if study is None or choice is None or text not in choice.answers:
+            raise NothingOpen(say("study.not_asked"))
+        if choice.question == Question.SCAN:
+            assert study.waiting is not None
+            return self._read_scan(visitor, study.waiting, (*study.answers, text))
+        if choice.question == Question.TRUTH:
+            return self._use_offered(visitor, study, text == choice.answers[0])
+        files, answers = study.waiting_truth, (*study.truth_answers, text)
+        assert files is not None
+        study = self.visitors.update(visitor, _with_truth_asked, Basis(study, "choice"))
+        return self._read_truth(visitor, study, files, answers)
 
     def open_synthetic(self, visitor: str, case: SyntheticCase) -> OpenedStudy:
         """Makes a synthetic case, with its ground truth, the visitor's scan."""
@@ -153,42 +177,46 @@ class Service:
                 made = case.make()
             return self._opened(visitor, request, *made, case)
 
-    def open_truth(self, visitor: str, received: Received) -> Study:
+    def open_truth(self, visitor: str, received: Received, answers: Given = ()) -> Study:
         """Reads an upload as ground truth for the visitor's scan; the files are deleted.
 
         Where there is no scan yet, or another one is on its way, the files wait for it and for
-        `open_waiting_truth`.
+        `open_waiting_truth`. All but the returned Study is as for `open_scan`.
         """
+        answers = as_texts(answers)
         files = self._received(received)
+
+        def change(now: Study) -> Study:
+            if not _is_coming(now):
+                return _with_truth_asked(now)
+            now = replace(now.without_waiting_truth(), asked_truth=None)
+            return replace(now, waiting_truth=files, truth_answers=answers)
+
         try:
             before = self.visitors.begun(visitor).waiting_truth
-            study = self.visitors.update(
-                visitor,
-                lambda now: (
-                    replace(now, waiting_truth=files, asked_truth=None)
-                    if _is_coming(now)
-                    else replace(now, waiting_truth=None, asked_truth=object())
-                ),
-            )
+            study = self.visitors.update(visitor, change)
         except UploadError:
             _remove(files)
             raise
         _remove(before)
-        return study if study.waiting_truth else self._read_truth(visitor, study, files)
+        return study if study.waiting_truth else self._read_truth(visitor, study, files, answers)
 
     def open_waiting_truth(self, visitor: str) -> Study:
         """Reads the ground truth that came before its scan, if one did; UploadError as for any."""
-        files = None
+        before = None
 
         def take(now: Study) -> Study:
-            nonlocal files
-            if now.waiting_truth is None or _is_coming(now):
+            nonlocal before
+            if now.waiting_truth is None or _is_coming(now) or now.chooses_truth:
                 return now
-            files = now.waiting_truth
-            return replace(now, waiting_truth=None, asked_truth=object())
+            before = now
+            return _with_truth_asked(now)
 
         study = self.visitors.update(visitor, take)
-        return study if files is None else self._read_truth(visitor, study, files)
+        if before is None:
+            return study
+        assert before.waiting_truth is not None
+        return self._read_truth(visitor, study, before.waiting_truth, before.truth_answers)
 
     def clear_scan(self, visitor: str) -> Study:
         """Takes away the visitor's scan with all that belongs to it, and ends the work on it."""
@@ -201,7 +229,7 @@ class Service:
         waiting = self.visitors.begun(visitor).waiting_truth
 
         def change(now: Study) -> Study:
-            now = replace(now, waiting_truth=None, asked_truth=None)
+            now = replace(now.without_waiting_truth(), asked_truth=None)
             return now.with_truth(None) if isinstance(now, OpenedStudy) else now
 
         study = self.visitors.update(visitor, change)
@@ -274,10 +302,13 @@ class Service:
 
     def score(self, visitor: str) -> SegmentedStudy:
         """Measures the visitor's result and, with ground truth, compares it."""
+        from ..network.known_patients import known_patients
+
         study = self.segmented_study(visitor)
         about = study.volume, study.prediction, self.engine.identity, study.truth
         with self.called(self.measuring, visitor, basis_of_result(study)):
-            findings = find(*about, surfaces=False, counts_false=study.counts_false)
+            known, counts_false = known_patients(), study.counts_false
+            findings = find(*about, surfaces=False, counts_false=counts_false, known=known)
         number = study.case.number if study.case else None
         return self._found(visitor, study, replace(findings, synthetic=number))
 
@@ -356,11 +387,11 @@ class Service:
 
     def sweep(self) -> None:
         """Ends the work of those who have left, and frees what was theirs."""
-        for visitor in self.visitors.sweep():
-            self.jobs.stop(visitor)
+        self.visitors.sweep(self.jobs.stop)
         self.jobs.sweep()
         self.manners.sweep()
         self.uploads.sweep(self.visitors.is_here)
+        return_freed_memory()
 
     def _received(self, received: Received) -> Path:
         """Uploaded files in a folder of their own; TooLarge where they are too many."""
@@ -385,7 +416,7 @@ class Service:
             visitor, lambda now: replace(now, findings=findings), basis_of_result(study)
         )
 
-    def _read_scan(self, visitor: str, files: Path, series: int | None) -> OpenedStudy:
+    def _read_scan(self, visitor: str, files: Path, answers: tuple[str, ...]) -> OpenedStudy:
         def wanted() -> bool:
             return is_wanted() and request.holds(self.visitors.of(visitor))
 
@@ -394,18 +425,49 @@ class Service:
                 try:
                     with self.called(self.decoding, visitor, request):
                         paths = sorted(files.iterdir())
-                        volume = self.readers.read_scan(paths, series, wanted=wanted)
-                except SeveralSeries:
+                        volume = self.readers.read_scan(paths, answers, wanted=wanted)
+                except ChoiceNeeded as needed:
                     self._forget_waiting(visitor, except_for=files)
-                    self.visitors.update(visitor, lambda now: replace(now, waiting=files), request)
+                    waiting = {"waiting": files, "answers": answers}
+                    self._let_wait(visitor, request, needed.choice, **waiting)
                     raise
-                return self._opened(visitor, request, volume)
+                study = self._opened(visitor, request, volume, but=files)
+            choice = offered(volume)
+            if choice and study.waiting_truth is None:
+                opened = Basis(study, "scan")
+                study = self._let_wait(visitor, opened, choice, waiting=files, answers=answers)
         finally:
-            study = self.visitors.of(visitor)
-            if study is None or study.waiting != files:
+            now = self.visitors.of(visitor)
+            if now is None or now.waiting != files:
                 _remove(files)
+        said = Answers(answers).given(Question.TRUTH)
+        if choice is None or said is None or study.choice is not choice:
+            return study
+        return self.answer(visitor, choice.answers[Answers(answers).to(choice)])
 
-    def _read_truth(self, visitor: str, study: Study, files: Path) -> OpenedStudy:
+    def _use_offered(self, visitor: str, study: Study, is_wanted: bool) -> OpenedStudy:
+        """Reads the files of the scan as its ground truth too, or lets them go."""
+        files, answers, before = study.waiting, study.answers, study.waiting_truth
+        assert files is not None
+
+        def change(now: OpenedStudy) -> OpenedStudy:
+            now = replace(now, waiting=None, answers=(), choice=None)
+            return _with_truth_asked(now) if is_wanted else now
+
+        opened = self.visitors.update(visitor, change, Basis(study, "choice"))
+        if not is_wanted:
+            _remove(files)
+            return opened
+        _remove(before)
+        return self._read_truth(visitor, opened, files, answers)
+
+    def _let_wait(self, visitor: str, basis: Basis, choice: Choice, **kept: Any) -> OpenedStudy:
+        """Keeps an upload until its choice is made."""
+        return self.visitors.update(visitor, lambda now: replace(now, choice=choice, **kept), basis)
+
+    def _read_truth(
+        self, visitor: str, study: Study, files: Path, answers: tuple[str, ...]
+    ) -> OpenedStudy:
         """Reads a ground truth for which `study` notes the request."""
         request = Basis(study, "scan", "asked_truth")
 
@@ -420,11 +482,17 @@ class Service:
             assert isinstance(study, OpenedStudy)
             with self.called(self.decoding, visitor, request):
                 paths = sorted(files.iterdir())
-                truth = self.readers.read_truth(paths, study.volume, wanted=wanted)
+                truth = self.readers.read_truth(paths, study.volume, answers, wanted=wanted)
             return self.visitors.update(visitor, change, request)
+        except ChoiceNeeded as needed:
+            waiting = {"waiting_truth": files, "truth_answers": answers}
+            self._let_wait(visitor, request, needed.choice, **waiting)
+            raise
         finally:
-            _remove(files)
             self.visitors.withdraw(visitor, "asked_truth", request)
+            now = self.visitors.of(visitor)
+            if now is None or now.waiting_truth != files:
+                _remove(files)
 
     def _opened(
         self,
@@ -433,22 +501,28 @@ class Service:
         volume: Volume,
         truth: Segmentation | None = None,
         case: SyntheticCase | None = None,
+        but: Path | None = None,
     ) -> OpenedStudy:
-        """Makes what was asked for the visitor's scan, unless they have asked for another."""
+        """Makes what was asked for the visitor's scan, unless they have asked for another.
+
+        All files that waited for an answer are forgotten `but` these.
+        """
 
         def change(now: Study) -> OpenedStudy:
             self.jobs.keep(visitor)
             return now.opened(volume, truth, case, served)
 
         served = self.new_served_folder()
-        waiting = self.visitors.begun(visitor).waiting
         try:
+            before = self.visitors.begun(visitor)
             study = self.visitors.update(visitor, change, request)
         except UploadError:
             _remove(served)
             raise
         self.jobs.stop(visitor, "segmenting")
-        _remove(waiting)
+        for waiting in (before.waiting, before.waiting_truth):
+            if waiting not in (but, study.waiting_truth):
+                _remove(waiting)
         return study
 
     def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
@@ -465,7 +539,12 @@ def basis_of_result(study: Study) -> Basis:
 def _is_coming(study: Study) -> bool:
     """Whether the scan to which a ground truth belongs is not open yet."""
     is_open = isinstance(study, OpenedStudy)
-    return not is_open or study.asked_scan is not None or study.waiting is not None
+    return not is_open or study.asked_scan is not None or study.chooses_scan
+
+
+def _with_truth_asked(study: S) -> S:
+    """The study with a request for a ground truth in place of the one that waits."""
+    return replace(study.without_waiting_truth(), asked_truth=object())
 
 
 def _remove(folder: Path | None) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import NoRoom, Replaced
+from ..reading.choice import OF_TRUTH, Choice, Question
 from ..scores.findings import Findings
 from ..sentences import say
 from ..volume import Segmentation, Volume
@@ -55,9 +56,12 @@ class Study:
 
     Attributes:
         served: folder for the files that their browser fetches, of this scan alone.
-        waiting, waiting_truth: folders of uploads that are not read yet: one with several series
-            until one is chosen, a ground truth until its scan is here. All three are removed
-            together with the study.
+        waiting, waiting_truth: folders of uploads that are not done with: a scan until a person has
+            chosen what it is, and whether masks beside it are its ground truth; a ground truth
+            until its scan is here, or what it is is chosen. All three are removed together with the
+            study.
+        answers, truth_answers: what was said about these.
+        choice: what has to be said next about one of these.
         waiting_bytes: of these.
         asked_scan, asked_truth, asked_run: a mark of the last request for each that is still being
             worked on; None where there is none.
@@ -66,6 +70,9 @@ class Study:
     served: Path
     waiting: Path | None = None
     waiting_truth: Path | None = None
+    answers: tuple[str, ...] = ()
+    truth_answers: tuple[str, ...] = ()
+    choice: Choice | None = None
     waiting_bytes: int = 0
     asked_scan: object | None = None
     asked_truth: object | None = None
@@ -75,6 +82,21 @@ class Study:
     def scan(self) -> Volume | None:
         """The scan that is open."""
         return None
+
+    @property
+    def chooses_scan(self) -> bool:
+        """Whether it has to be said which scan shall be opened."""
+        return self.choice is not None and self.choice.question == Question.SCAN
+
+    @property
+    def chooses_truth(self) -> bool:
+        """Whether something has to be said about a ground truth for this scan."""
+        return self.choice is not None and self.choice.question in OF_TRUTH
+
+    def without_waiting_truth(self: "S") -> "S":
+        """The study without a ground truth that waits, and without what was asked about it."""
+        choice = None if self.chooses_truth else self.choice
+        return replace(self, waiting_truth=None, truth_answers=(), choice=choice)
 
     @property
     def nbytes(self) -> int:
@@ -91,7 +113,8 @@ class Study:
         """The study of the same visitor with another scan; what waited for a choice is gone."""
         return OpenedStudy(
             served=served,
-            waiting_truth=self.waiting_truth,
+            waiting_truth=None if self.chooses_truth else self.waiting_truth,
+            truth_answers=() if self.chooses_truth else self.truth_answers,
             waiting_bytes=self.waiting_bytes,
             volume=volume,
             truth=truth,
@@ -308,7 +331,13 @@ class Visitors:
             return visitor.study
 
     def begun(self, key: str) -> Study:
-        """The visitor's study; an empty one, with a folder of its own, where there was none."""
+        """The visitor's study; an empty one, with a folder of its own, where there was none.
+
+        Raises:
+            Replaced: the work of this thread was stopped, as it is when its visitor has left.
+        """
+        if not is_wanted():
+            raise Replaced(say("study.replaced"))
         with self._lock:
             visitor = self._known.setdefault(key, Visitor())
             if visitor.study is None:
@@ -398,8 +427,12 @@ class Visitors:
             _remove(visitor.study)
             _remove_replaced(visitor)
 
-    def sweep(self) -> list[str]:
-        """Frees what was left, and what nobody used for too long; returns whose it was."""
+    def sweep(self, stop_work: Callable[[str], None] = lambda key: None) -> list[str]:
+        """Frees what was left, and what nobody used for too long; returns whose it was.
+
+        Args:
+            stop_work: of a visitor, before their study is closed, or it could begin another.
+        """
         now = time.monotonic()
         with self._lock:
             stale = [
@@ -419,6 +452,7 @@ class Visitors:
                 recent = sum(now - since <= REPLACED_S for _, since in visitor.replaced)
                 _remove_replaced(visitor, recent)
         for key in stale:
+            stop_work(key)
             self.close(key)
         return stale
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..sentences import say
+from ..network.known_patients import Fingerprints
+from ..sentences import Sentence, say
 from ..volume import Segmentation, Volume, name_of, notices
 from .measurements import Measurements, measure
 from .metrics import Scores, add_surfaces, compare, without_tumors
@@ -26,6 +27,7 @@ class Findings:
         truth_measurements: of the truth.
         scores: of the prediction against the truth; of tumors only where the truth has some, or
             where it was said that there are none.
+        remarks: what has to be said of the scores.
         synthetic: number of the synthetic case; None for an upload.
     """
 
@@ -36,6 +38,7 @@ class Findings:
     truth: Segmentation | None = None
     truth_measurements: Measurements | None = field(default=None, repr=False)
     scores: Scores | None = field(default=None, repr=False)
+    remarks: tuple[Sentence, ...] = ()
     synthetic: int | None = None
 
     @property
@@ -46,7 +49,8 @@ class Findings:
     @property
     def notices(self) -> list[str]:
         """What was assumed or chosen for the person, each sentence once."""
-        return [*notices(self.volume, self.truth, self.prediction), *self._doubts()]
+        said = notices(self.volume, self.truth, self.prediction)
+        return [*self.remarks, *said, *self._doubts()]
 
     def _doubts(self) -> list[str]:
         """Why what was found may be no whole liver."""
@@ -76,6 +80,7 @@ def find(
     truth: Segmentation | None = None,
     surfaces: bool = True,
     counts_false: bool = False,
+    known: Fingerprints | None = None,
 ) -> Findings:
     """Measures a segmentation and, with ground truth, scores it.
 
@@ -84,6 +89,7 @@ def find(
         surfaces: whether to measure surface distances now; `Findings.with_surfaces` can later.
         counts_false: whether a truth without tumors says that there are none, so that what was
             found is false; by default it says nothing about tumors.
+        known: by what a scan is known whose patient the networks learned.
     """
     measured = measure(prediction, volume)
     if truth is None:
@@ -91,4 +97,7 @@ def find(
     scores = compare(prediction, truth, volume, surfaces=surfaces)
     if not (counts_false or truth.tumor.any()):
         scores = without_tumors(scores)
-    return Findings(volume, prediction, identity, measured, truth, measure(truth, volume), scores)
+    is_known = known is not None and known.know(volume.hu)
+    remarks = (say("truth.known_patient"),) if is_known else ()
+    of_truth = measure(truth, volume)
+    return Findings(volume, prediction, identity, measured, truth, of_truth, scores, remarks)

@@ -69,6 +69,7 @@ class Visit:
         begun, done: when his turn came, and when he had the result.
         places: in the queue, as he was shown them.
         right: whether the result was that of his scan.
+        wrong: what came instead.
     """
 
     opened: float = 0.0
@@ -76,6 +77,7 @@ class Visit:
     done: float = 0.0
     places: list[int] = field(default_factory=list)
     right: bool = False
+    wrong: str = ""
 
 
 @dataclass
@@ -87,7 +89,8 @@ class Load:
         hostile: how many strangers there were besides.
         answers: how many of their requests were answered with each status.
         seconds: from the first question to the last answer.
-        rest_mb, peak_mb: memory of the page's own process before and at most.
+        rest_mb, peak_mb, left_mb: memory of the page's own process before, at most, and a minute
+            after all had left.
         readers_mb: of all processes that read uploads, at most.
         open_studies, files: what was there a minute after all had left: folders of visitors; and
             files in them, uploads, and what was being read. Not what is kept on purpose: results of
@@ -102,6 +105,7 @@ class Load:
     seconds: float
     rest_mb: float
     peak_mb: float
+    left_mb: float
     readers_mb: float
     open_studies: int
     files: int
@@ -149,6 +153,7 @@ class Load:
             "result after, p95": f"{np.percentile(done, 95):.0f} s",
             "the page's memory at rest": f"{self.rest_mb:.0f} MB",
             "the page's memory at most": f"{self.peak_mb:.0f} MB",
+            "the page's memory a minute later": f"{self.left_mb:.0f} MB",
             "the readers' memory at most": f"{self.readers_mb:.0f} MB",
             "left a minute later": f"{self.open_studies} scans, {self.files} files",
         }
@@ -220,6 +225,7 @@ def run(
             seconds,
             rest_mb,
             max(memory.own),
+            memory.own[-1],
             max(memory.readers),
             *left,
         )
@@ -278,18 +284,21 @@ def watch(jobs: list, visits: list[Visit], cases: list[Case], start: float) -> N
                     visit.begun = now
             if jobs[k].done():
                 visit.begun, visit.done = visit.begun or now, now
-                visit.right = is_right(jobs[k], cases[k])
+                note_result(visit, jobs[k], cases[k])
                 open_jobs.remove(k)
         time.sleep(LOOK_S)
 
 
-def is_right(job, case: Case) -> bool:
-    """Whether a program got what the package finds in its scan."""
-    if job.exception():
-        return False
+def note_result(visit: Visit, job, case: Case) -> None:
+    """Notes whether a program got what the package finds in its scan."""
+    if error := job.exception():
+        visit.wrong = repr(error)
+        return
     report, path = job.result()
-    labels = np.bincount(np.asarray(nibabel.load(path).dataobj).ravel(), minlength=3)
-    return report["measurements"]["liver_ml"] == case.liver_ml and labels.tolist() == case.labels
+    labels = np.bincount(np.asarray(nibabel.load(path).dataobj).ravel(), minlength=3).tolist()
+    liver_ml = report["measurements"]["liver_ml"]
+    visit.right = liver_ml == case.liver_ml and labels == case.labels
+    visit.wrong = "" if visit.right else f"{liver_ml} mL, {labels} for {case}"
 
 
 def note_place(visit: Visit, place: int | None) -> None:
@@ -336,6 +345,7 @@ def look_at(page: Page, visit: Visit, case: Case, now: float) -> None:
         visit.done = now
         text = shown.locator("xpath=..").locator("td").first.inner_text()
         visit.right = abs(float(re.sub("[^0-9.]", "", text)) - case.liver_ml) < 1
+        visit.wrong = "" if visit.right else f"{text} for {case}"
 
 
 @dataclass

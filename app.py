@@ -35,7 +35,7 @@ from liverseg.page.widgets import (
     theme,
     upload_box,
 )
-from liverseg.page.widgets.fields import Choice, ServedFile, handles
+from liverseg.page.widgets.fields import Options, ServedFile, handles
 from liverseg.reading.limits import LIMITS
 from liverseg.scores.results import about
 from liverseg.sentences import say
@@ -74,9 +74,27 @@ class Page:
             gr.Markdown(say("page.introduction"))
             hint = f"{say('page.scan_hint')} <strong>{say('page.scan_warning')}</strong>"
             self.scan = upload_box(say("label.scan"), hint, elem_id="scan")
-            self.series = Choice(label=say("label.series"), visible=False, elem_id="series")
-            hint = say("page.truth_hint")
+            self.choice = Options(visible=False, elem_id="choice")
+            hint = f"{say('page.truth_hint')} {say('page.truth_may_be_known')}"
             self.truth = upload_box(say("label.truth"), hint, elem_id="truth")
+            with gr.Row(elem_id="clear"):
+                self.clear_scan = gr.Button(
+                    say("label.clear_scan"),
+                    size="sm",
+                    min_width=80,
+                    visible=False,
+                    elem_id="clear-scan",
+                )
+                self.clear_truth = gr.Button(
+                    say("label.clear_truth"),
+                    size="sm",
+                    min_width=80,
+                    visible=False,
+                    elem_id="clear-truth",
+                )
+            self.no_tumors = gr.Checkbox(
+                False, label=say("label.no_tumors"), visible=False, elem_id="no-tumors"
+            )
             self.segment = gr.Button(
                 say("label.segment"), variant="primary", interactive=False, elem_id="segment"
             )
@@ -126,7 +144,10 @@ class Page:
         on(self.visitor.arrive, do.arrive)
         on(self.scan.upload, do.open_scan, self.scan)
         on(self.truth.upload, do.open_truth, self.truth)
-        on(self.series.input, do.open_series, self.series)
+        on(self.clear_scan.click, do.clear_scan)
+        on(self.clear_truth.click, do.clear_truth)
+        on(self.no_tumors.input, do.count_false, self.no_tumors)
+        on(self.choice.input, do.answer, self.choice)
         on(self.example.click, do.open_synthetic, self.seed)
         on(self.viewer.open_case, do.open_case)
         for start in (self.segment.click, self.viewer.segment):
@@ -154,7 +175,8 @@ class Page:
     @property
     def _widgets(self) -> list[Any]:
         """All that a handler may change."""
-        panel = [self.panel, self.scan, self.series, self.truth, self.segment]
+        panel = [self.panel, self.scan, self.choice, self.truth, self.no_tumors, self.segment]
+        panel += [self.clear_scan, self.clear_truth]
         bar = [self.status, self.cancel]
         results = [self.notices, self.numbers, self.curves, self.surfaces, self.files]
         return [*panel, *bar, self.viewer, *results]
@@ -162,12 +184,12 @@ class Page:
     def _offer_api(self) -> None:
         """The same work for programs: `Client(url).predict(..., api_name="/segment")`."""
         scan, truth = handles("scan"), handles("truth")
-        series = gr.Number(None, label="series", precision=0, visible=False)
+        choose = gr.Textbox(None, label="choose", visible=False)
         self.report = gr.JSON(label="report", visible=False)
         self.labels = ServedFile(label="segmentation", visible=False)
         gr.Button(visible=False).click(
             answering_program(self.handlers, self.handlers.analyze, vars(self)),
-            [scan, truth, series],
+            [scan, truth, choose],
             [self.report, self.labels],
             api_name="segment",
             concurrency_limit=None,

@@ -10,10 +10,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .errors import DataError, UploadError, WeightsError
+from .errors import ChoiceNeeded, DataError, UploadError, WeightsError
+
+if TYPE_CHECKING:
+    from .volume import Segmentation, Volume
 
 Main = Callable[[list[str]], int | None]
 
@@ -21,6 +24,7 @@ Main = Callable[[list[str]], int | None]
 DEVELOPER_COMMANDS = {
     "train": "Trains the liver or the tumor network on labelled scans.",
     "release": "Writes the networks that were trained into a weights folder.",
+    "fingerprints": "Writes by what a scan is known whose patient the networks learned.",
     "quantize": "Writes the fast engine's 8-bit files of a weights folder.",
     "thresholds": "Chooses thresholds on patients that were never learned.",
     "evaluate": "Scores a weights folder on patients that were never learned.",
@@ -54,6 +58,8 @@ def _developer_command(name: str) -> Main:
             from .training.train import main
         case "release":
             from .training.release import main
+        case "fingerprints":
+            from .training.known_patients import main
         case "quantize":
             from .training.int8.quantize import main
         case "thresholds":
@@ -69,10 +75,10 @@ def _developer_command(name: str) -> Main:
 
 def inspect(args: argparse.Namespace) -> int:
     """Prints as JSON what was found in an upload, or why it is refused."""
-    from .reading.upload import read_scan, read_truth
+    from .reading.choice import offered
 
     try:
-        volume = read_scan(args.paths, series=args.series, follow_links=True)
+        volume, truth = _read(args)
         report: dict[str, Any] = {
             "outcome": "accepted",
             "kind": volume.kind,
@@ -82,13 +88,18 @@ def inspect(args: argparse.Namespace) -> int:
             "notices": list(volume.notices),
             "truth": None,
         }
-        if args.truth:
-            truth = read_truth(args.truth, volume, follow_links=True)
+        if truth is None and (choice := offered(volume)):
+            report["choice"] = choice.as_json
+        if truth is not None:
             report["truth"] = {
                 "liver_voxels": int(truth.liver.sum()),
                 "tumor_voxels": int(truth.tumor.sum()),
                 "notices": list(truth.notices),
             }
+    except ChoiceNeeded as needed:
+        choice = needed.choice.as_json
+        _print_json({"outcome": "refused", "message": str(needed), "choice": choice})
+        return REFUSED
     except UploadError as error:
         _print_json({"outcome": "refused", "message": str(error)})
         return REFUSED
@@ -100,17 +111,19 @@ def segment(args: argparse.Namespace) -> int:
     """Writes the segmentation in the scan's own geometry, and report.json beside it."""
     from .network.cascade import segment as run_networks
     from .network.engine import load_engine
-    from .reading.upload import read_scan, read_truth
+    from .network.known_patients import known_patients
     from .scores.findings import find
     from .writing.labels import write_nifti, write_png
     from .writing.tables import to_json
 
     try:
-        volume = read_scan(args.paths, series=args.series, follow_links=True)
-        truth = read_truth(args.truth, volume, follow_links=True) if args.truth else None
+        volume, truth = _read(args)
         engine = load_engine(args.engine)
         with _ProgressBar() as bar:
             prediction = run_networks(volume, progress=bar.update, engine=engine)
+    except ChoiceNeeded as needed:
+        print(needed.choice.with_answers, file=sys.stderr)
+        return REFUSED
     except (UploadError, WeightsError) as error:
         print(error, file=sys.stderr)
         return REFUSED
@@ -118,9 +131,24 @@ def segment(args: argparse.Namespace) -> int:
         write_png(prediction, args.out)
     else:
         write_nifti(prediction, volume, args.out / "segmentation.nii.gz")
-    findings = find(volume, prediction, engine.identity, truth)
+    findings = find(volume, prediction, engine.identity, truth, known=known_patients())
     (args.out / "report.json").write_text(to_json(findings), encoding="utf-8")
     return ACCEPTED
+
+
+def _read(args: argparse.Namespace) -> "tuple[Volume, Segmentation | None]":
+    """The scan and the ground truth that a command names."""
+    from .reading.choice import Answers, offered
+    from .reading.upload import read_scan, read_truth
+
+    how: dict[str, Any] = {"choose": args.choose, "follow_links": True}
+    volume = read_scan(args.paths, **how)
+    paths, choice = args.truth, offered(volume)
+    if choice and not paths:
+        answers = Answers(args.choose)
+        is_wanted = answers.given(choice.question) is not None and answers.to(choice) == 0
+        paths = args.paths if is_wanted else None
+    return volume, read_truth(paths, volume, **how) if paths else None
 
 
 def compare(args: argparse.Namespace) -> int:
@@ -134,9 +162,12 @@ def compare(args: argparse.Namespace) -> int:
 
     readers = Readers(follow_links=True)
     try:
-        volume = readers.read_scan(args.paths, args.series)
-        prediction = read_prediction(readers, args.prediction, volume)
-        truth = readers.read_truth(args.truth, volume)
+        volume = readers.read_scan(args.paths, args.choose)
+        prediction = read_prediction(readers, args.prediction, volume, args.choose)
+        truth = readers.read_truth(args.truth, volume, args.choose)
+    except ChoiceNeeded as needed:
+        print(needed.choice.with_answers, file=sys.stderr)
+        return REFUSED
     except UploadError as error:
         print(error, file=sys.stderr)
         return REFUSED
@@ -223,7 +254,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--truth", nargs="+", type=_existing, required=run is compare, metavar="PATH"
         )
-        command.add_argument("--series", type=int, help="which one, where there are several")
+        command.add_argument(
+            "--choose",
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="ANSWER",
+            help='where files can be read in several ways: "scan=1" and the like, as inspect lists',
+        )
         command.set_defaults(run=run)
         if run is segment:
             command.add_argument("--out", type=_folder, required=True, metavar="DIR")

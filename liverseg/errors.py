@@ -8,7 +8,8 @@ UploadError                what a person uploaded cannot be used
 ├── TooLarge               over a limit of files, bytes or voxels
 ├── OverBudget             reading it took more time or memory than an upload may take
 ├── ReadingStopped         the process that read it ended, whoever is to blame
-├── SeveralSeries          more than one good scan: `choices` describes them
+├── ChoiceNeeded           it can be read in several ways: `choice` lists them
+├── NoSuchAnswer           what is given as an answer to a choice can be none
 ├── TruthMismatch          the ground truth does not belong to the scan's grid
 ├── UploadGone             what a step names is no upload that waits for this visitor
 ├── NoRoom                 memory or disk are taken by what others have open
@@ -23,6 +24,8 @@ DataError                  a data set to train or evaluate on cannot be used
 Each holds a `sentences.Sentence`: what was found, what is needed, what to do next, and never header
 text, file names or UIDs. Programmer's errors are ValueError and TypeError.
 """
+
+from typing import Any
 
 
 class Refusal(Exception):
@@ -66,17 +69,24 @@ class ReadingStopped(UploadError):
     """The process that read it ended before it was done; the files need not be to blame."""
 
 
-class SeveralSeries(UploadError):
-    """The upload holds more than one good scan and a person has to choose.
+class ChoiceNeeded(UploadError):
+    """The upload can be read in several ways, and a person has to choose.
 
     Attributes:
-        choices: one description each ("28 slices, 5 mm, 512×512"), in the order in which
-            `read_scan(..., series=k)` counts them.
+        choice: a `reading.choice.Choice`: the question, the options, and the answer for each,
+            which `read_scan(..., choose=answer)` and everything like it takes.
     """
 
-    def __init__(self, message: str, choices: tuple[str, ...] = ()):
-        super().__init__(message)
-        self.choices = choices
+    def __init__(self, message: str, choice: Any):
+        super().__init__(message, choice)
+        self.choice = choice
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class NoSuchAnswer(UploadError):
+    """What is given as an answer to a choice can be none."""
 
 
 class TruthMismatch(UploadError):

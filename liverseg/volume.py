@@ -10,12 +10,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from .sentences import Sentence, say
+
 HU_MIN, HU_MAX = -1024, 3071  # what 12-bit CT can say; everything outside is padding or metal
 BACKGROUND, LIVER, TUMOR = 0, 1, 2
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # affines of NIfTI count to the right and to the front
 
 Box = tuple[slice, slice, slice]  # (z, y, x)
-SourceKind = Literal["dicom", "nifti", "picture"]
+SourceKind = Literal["dicom", "nifti", "nrrd", "metaimage", "mgh", "picture"]
 
 
 class Spacing(NamedTuple):
@@ -48,8 +50,10 @@ class Source:
             do not say or the slices are uneven.
         positions_mm: (z, 3) float, LPS mm of voxel (x=0, y=0) of each slice; None as above but
             known for uneven slices too.
-        axcodes: the axis codes in which a NIfTI was stored, e.g. ("R", "A", "S").
+        axcodes: the axis codes in which a file of one volume was stored, e.g. ("R", "A", "S").
         forms: a NIfTI's sform and qform, each None where the header has no usable one.
+        numbers: by which the files of the slices are ordered, each (z,) int64 with another number
+            for every slice: of their names, and InstanceNumber; where there are such.
         headers: for DICOM, one pydicom Dataset without pixels per slice, in the order of z: only
             what a DICOM SEG must refer to. Never shown, logged or exported otherwise.
     """
@@ -59,6 +63,7 @@ class Source:
     positions_mm: np.ndarray | None = None
     axcodes: tuple[str, str, str] | None = None
     forms: tuple[Form | None, Form | None] = (None, None)
+    numbers: tuple[np.ndarray, ...] = field(default=(), repr=False)
     headers: tuple[Any, ...] = field(default=(), repr=False)
 
 
@@ -203,6 +208,18 @@ def describe(volume: Volume) -> str:
     slices, rows, columns = volume.shape
     count = "1 slice" if slices == 1 else f"{slices} slices"
     return f"{count}, {columns}×{rows}, {_voxels(volume.spacing)}"
+
+
+def name_of(volume: Volume, synthetic: int | None = None) -> Sentence:
+    """What a scan is called wherever it is shown or written: never a patient's name.
+
+    Args:
+        volume: the scan.
+        synthetic: number of the synthetic case that it is.
+    """
+    if synthetic is not None:
+        return say("choice.synthetic_name", number=synthetic)
+    return say("choice.name", slices=say("choice.slices", count=volume.shape[0]))
 
 
 def _voxels(spacing: Spacing | None) -> str:

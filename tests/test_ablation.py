@@ -6,19 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from liverseg.errors import DataError
 from liverseg.evaluation import ablation
 from liverseg.evaluation.ablation import ROWS, ChangedSamples, Row, ablate, smaller
-from liverseg.evaluation.paper_protocol import (
-    Copy,
-    CopySamples,
-    batch_dice,
-    equalize,
-    make_copies,
-    render,
-    repeat_slice,
-    soft_dice,
-    split_copies,
-)
+from liverseg.evaluation.input_change import repeat_slice
+from liverseg.evaluation.paper_copies import Copy, CopySamples, make_copies, render, split_copies
+from liverseg.evaluation.paper_protocol import batch_dice, equalize, soft_dice
 from liverseg.network.recipe import Recipe
 from liverseg.training.labelled_scan import LabelledScan
 from liverseg.training.samples import LiverSamples
@@ -104,7 +97,7 @@ def test_the_paper_s_dice_is_the_mean_over_batches_of_eight():
 
     copies = make_copies([case()])[:12]
     masks = np.stack([render(copy, "tumor", RECIPE).mask for copy in copies])
-    wanted = np.mean([1 / (part.sum() + 1) for part in (masks[:8], masks[8:])])
+    wanted = [1 / (part.sum() + 1) for part in (masks[:8], masks[8:])]
     assert batch_dice(Nothing(), copies, "tumor", RECIPE) == pytest.approx(wanted)
 
 
@@ -179,3 +172,18 @@ def test_a_finished_run_trains_nothing(run, monkeypatch):
     monkeypatch.setattr(ablation, "ROWS", rows)
     monkeypatch.setattr(ablation.Run, "train", None)
     assert ablate(split, folder, RECIPE, STAGE, folder / "ablations.json") == found
+
+
+def test_a_finished_run_of_other_scans_or_other_code_is_no_run_of_these(run, monkeypatch):
+    found, folder, split, rows = run
+    monkeypatch.setattr(ablation, "ROWS", rows)
+    corrected = replace(split["train"][0], pixel_mm=0.5)
+    with pytest.raises(DataError, match="a checkpoint of a training with another scans"):
+        ablate(split | {"train": [corrected]}, folder, RECIPE, STAGE, folder / "other.json")
+    out = folder / "copy.json"
+    out.write_text(json.dumps(found))
+    with pytest.raises(DataError, match="another scans"):
+        ablate(split | {"train": [corrected]}, folder, RECIPE, STAGE, out)
+    monkeypatch.setattr(ablation.fingerprint, "of_code", lambda *parts: "of tomorrow")
+    with pytest.raises(DataError, match="another code"):
+        ablate(split, folder, RECIPE, STAGE, out)

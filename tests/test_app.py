@@ -15,17 +15,21 @@ import numpy as np
 import pytest
 from gradio_client import Client, exceptions, handle_file
 
+from liverseg.errors import BrokenFile
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
 from liverseg.page.synthetic_case import SyntheticCase
 from liverseg.page.visitors import SHARED_LIMIT, new_key
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom, write_ircadb_masks
+from liverseg.reading.archive import natural_parts
 from liverseg.reading.limits import LIMITS
 from liverseg.reading.upload import read_scan, read_truth
 from liverseg.scores.measurements import measure
 from liverseg.scores.metrics import compare
+from liverseg.sentences import say
 from tests.helpers.attacker import Attacker
+from tests.helpers.make_dicom import seg, series, write
 from tests.helpers.page_server import (
     answers,
     files_below,
@@ -84,9 +88,9 @@ def predicted(served, monkeypatch):
     return counts
 
 
-def analyze(client, scan, truth=None, series=None):
+def analyze(client, scan, truth=None, choose=None):
     files = [[handle_file(path) for path in paths] if paths else None for paths in (scan, truth)]
-    return client.predict(*files, series, api_name="/segment")
+    return client.predict(*files, choose, api_name="/segment")
 
 
 def test_the_endpoint_gives_what_the_package_gives(client, case):
@@ -111,6 +115,43 @@ def test_the_endpoint_leaves_only_its_result_on_the_disk(served, client, case):
         "segmentation.nii.gz",
     ]
     assert len(served.service.visitors) == 0
+
+
+def test_a_program_is_told_the_answers_and_gives_them(client, tmp_path):
+    """A scan of two slices and one of three, with masks for the latter."""
+    for count in (2, 3):
+        write(series(count, SeriesInstanceUID=f"1.2.{count}"), tmp_path / "both" / f"{count}")
+    write([seg({"Liver": np.eye(12, 16)[None].repeat(3, 0)})], tmp_path / "both" / "seg")
+    both = zipped(tmp_path / "both", tmp_path / "both.zip")
+    with pytest.raises(exceptions.AppError, match=r"2 scans: 3 slices.*Answer with scan=0, scan=1"):
+        analyze(client, [both])
+    with pytest.raises(exceptions.AppError, match="no answer"):
+        analyze(client, [both], choose="first")
+    report, _ = analyze(client, [both], choose="scan=0 truth=0")
+    assert "dice" in report["scores"]["liver"]
+
+
+def test_names_of_slices_keep_their_order_through_the_endpoint(
+    served, client, tmp_path, monkeypatch
+):
+    readers, order = served.service.readers, []
+    uid = "1.3.6.1.4.1.14519.5.2.1.0000.0000.000000000000000000000000000000"
+
+    def read_scan(paths, answers=(), *, wanted):
+        order.append([path.read_bytes() for path in sorted(paths, key=natural)])
+        raise BrokenFile(say("picture.damaged"))
+
+    def natural(path):
+        return natural_parts([path.name])
+
+    monkeypatch.setattr(readers, "read_scan", read_scan)
+    for name in ("slice_{}.png", f"{uid}_{uid}_slice{{}}.png", "срез_печени_" * 9 + "{}.png"):
+        files = [tmp_path / name.format(k) for k in (1, 2, 10)]
+        for k, file in enumerate(files):
+            file.write_bytes(b"%d" % k)
+        with pytest.raises(exceptions.AppError):
+            analyze(client, files[::-1])
+    assert order == [[b"0", b"1", b"2"]] * 3
 
 
 def test_equal_scans_cost_one_segmentation(served, client, tmp_path, predicted):
@@ -170,8 +211,8 @@ def test_a_known_scan_looks_like_a_new_one(served, tmp_path, predicted):
     shown, spent = [], []
     for visitor in ("first", "second"):
         handlers = served.page.handlers
-        served.service.open_scan(visitor, Copied(scan))
-        values = list(handlers._uploaded(visitor))
+        study = served.service.open_scan(visitor, Copied(scan))
+        values = list(handlers._uploaded(visitor, study))
         values += list(handlers.run(visitor))[-4:]  # after all previews
         study, text = served.service.visitors.of(visitor), re.sub("0x[0-9a-f]+", "", repr(values))
         files = [file.name for file in study.shown["ct"]]

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import threading
 import time
 import zipfile
 from unittest import mock
@@ -11,6 +12,7 @@ import highdicom
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from liverseg import phantom
@@ -137,7 +139,7 @@ def test_folders_work_too_and_the_truth_may_come_first(visitor, case, expected):
     visitor.open_truth(case / "MASKS_DICOM", kind="folder")
     assert "Received" in visitor.page.inner_text("#truth .status")
     visitor.open_scan(case / "PATIENT_DICOM", kind="folder")
-    assert "on the scan" in visitor.page.inner_text("#truth .status")
+    expect(visitor.page.locator("#truth .status")).to_contain_text("on the scan")
     visitor.segment()
     assert visitor.number("Dice", 0) == f"{expected.liver.dice:.3f}"
 
@@ -267,10 +269,24 @@ def test_the_page_asks_which_of_two_scans_it_shall_show(visitor, tmp_path):
         volume, _ = make_phantom(seed, shape=(slices, 64, 64))
         write_dicom(volume, tmp_path / "both" / str(seed))
     visitor.give("scan", tmp_path / "both", kind="folder")
-    choice = visitor.page.locator("#series label", has_text="14 slices")
+    choice = visitor.page.locator("#choice label", has_text="14 slices")
     choice.click(timeout=PATIENCE_MS)
     expect(visitor.page.locator("#scan .status")).to_contain_text("14 slices, 64×64")
-    expect(visitor.page.locator("#series")).to_be_hidden()
+    expect(visitor.page.locator("#choice")).to_be_hidden()
+
+
+def test_the_page_asks_whether_masks_beside_slices_are_the_truth(visitor, tmp_path):
+    volume, truth = make_phantom(3, shape=(6, 64, 64))
+    gray = np.clip((volume.hu + 40) * 255 / 200, 0, 255).astype(np.uint8)
+    for k in range(6):
+        Image.fromarray(gray[k]).save(tmp_path / f"Anna_{k + 7}.png")
+        Image.fromarray(truth.liver[k] * np.uint8(255)).save(tmp_path / f"Anna_{k + 7}_Maske.png")
+    visitor.give("scan", *tmp_path.iterdir())
+    expect(visitor.page.locator("#scan .status")).to_contain_text("6 slices, 64×64")
+    expect(visitor.page.locator("#choice")).to_contain_text("Use the masks beside the scan")
+    visitor.page.locator("#choice label", has_text="Use them").click()
+    expect(visitor.page.locator("#truth .status")).to_contain_text("is on the scan")
+    expect(visitor.page.locator("#choice")).to_be_hidden()
 
 
 @pytest.fixture
@@ -314,6 +330,49 @@ def test_a_scan_that_is_opened_during_the_work_takes_the_place_of_the_last(
     expect(visitor.page.get_by_test_id("toast-text")).to_have_count(0)
     visitor.segment()
     expect(visitor.page.locator(".lv-slice")).to_contain_text("/ 20")
+
+
+def test_a_truth_that_is_read_while_another_scan_is_opened_is_not_laid_on_that_one(
+    visitor, served, case, tmp_path, monkeypatch
+):
+    read, held, may_go_on = served.service.readers.read_truth, threading.Event(), threading.Event()
+
+    def slow(*about, wanted):
+        held.set()
+        may_go_on.wait(30)
+        return read(*about, wanted=wanted)
+
+    monkeypatch.setattr(served.service.readers, "read_truth", slow)
+    volume, _ = make_phantom(13, shape=(20, 128, 128))
+    write_dicom(volume, tmp_path / "second")
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.segment()
+    visitor.page.click("#another")
+    visitor.give("truth", case / "MASKS_DICOM.zip")
+    wait_until(lambda: visitor.page.wait_for_timeout(20) or held.is_set(), 30)
+    visitor.give("scan", tmp_path / "second", kind="folder")
+    expect(visitor.page.locator("#scan .status")).to_contain_text("20 slices", timeout=PATIENCE_MS)
+    may_go_on.set()
+    expect(visitor.page.locator('.lv[data-phase="scan"]')).to_be_visible(timeout=PATIENCE_MS)
+    visitor.page.wait_for_timeout(300)
+    expect(visitor.page.locator("#numbers .group")).to_have_count(0)
+    expect(visitor.page.locator("#truth .status")).not_to_contain_text("on the scan")
+    expect(visitor.page.get_by_test_id("toast-text")).to_have_count(0)
+
+
+def test_truth_and_scan_can_be_removed(visitor, case):
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
+    visitor.open_truth(case / "MASKS_DICOM.zip")
+    expect(visitor.page.locator(".lv-name")).to_have_text("CT, 16 slices")
+    visitor.page.click("#clear-truth")
+    expect(visitor.page.locator("#clear-truth")).to_be_hidden(timeout=PATIENCE_MS)
+    expect(visitor.page.locator("#truth .status")).to_be_empty()
+    expect(visitor.page.locator("[data-layer=truth] button")).to_be_disabled()
+    visitor.page.click("#clear-scan")
+    expect(visitor.page.locator('.lv[data-phase="empty"]')).to_be_visible(timeout=PATIENCE_MS)
+    expect(visitor.page.locator("#scan .status")).to_be_empty()
+    expect(visitor.page.locator("#segment")).to_be_disabled()
+    visitor.open_scan(case / "PATIENT_DICOM.zip")
 
 
 def test_who_waits_sees_a_place_in_the_queue_in_our_words(

@@ -18,9 +18,9 @@ from pydicom.uid import (
 
 from liverseg.errors import (
     BrokenFile,
+    ChoiceNeeded,
     NoDecoder,
     NotAScan,
-    SeveralSeries,
     UploadError,
     WrongModality,
 )
@@ -129,12 +129,12 @@ def test_two_good_series_are_a_choice_described_without_header_text(tmp_path):
     write(series(4), tmp_path / "a")
     other = generate_uid()
     write(series(6, 2.5, SeriesInstanceUID=other, SeriesDescription="Canary"), tmp_path / "b")
-    with pytest.raises(SeveralSeries) as refusal:
+    with pytest.raises(ChoiceNeeded) as refusal:
         read_scan(tmp_path)
-    assert refusal.value.choices == ("6 slices, 2.5 mm, 16×12", "4 slices, 5 mm, 16×12")
+    assert refusal.value.choice.options == ("6 slices, 2.5 mm, 16×12", "4 slices, 5 mm, 16×12")
     assert "Canary" not in str(refusal.value)
-    assert read_scan(tmp_path, series=0).shape[0] == 6
-    chosen = read_scan(tmp_path, series=1)
+    assert read_scan(tmp_path, choose="scan=0").shape[0] == 6
+    chosen = read_scan(tmp_path, choose="scan=1")
     assert chosen.shape[0] == 4
     assert "6 slices of another series" in notices(chosen)
 
@@ -142,20 +142,20 @@ def test_two_good_series_are_a_choice_described_without_header_text(tmp_path):
 def test_equal_choices_can_be_told_apart(tmp_path):
     write(series(4), tmp_path / "a")
     write(series(4, start_mm=100, SeriesInstanceUID=generate_uid()), tmp_path / "b")
-    with pytest.raises(SeveralSeries) as refusal:
+    with pytest.raises(ChoiceNeeded) as refusal:
         read_scan(tmp_path)
-    assert len(set(refusal.value.choices)) == 2
+    assert len(set(refusal.value.choice.options)) == 2
 
 
 def test_a_choice_that_does_not_exist_is_refused(tmp_path):
-    with pytest.raises(UploadError, match="no scan number 3"):
-        read_scan(write(series(4), tmp_path / "a"), series=3)
+    with pytest.raises(UploadError, match="no such option"):
+        read_scan(write(series(4), tmp_path / "a"), choose="scan=3")
 
 
 def test_two_patients_are_a_choice_even_with_one_series_uid(tmp_path):
     write(series(4), tmp_path / "a")
     write(series(5, StudyInstanceUID=generate_uid()), tmp_path / "b")
-    with pytest.raises(SeveralSeries):
+    with pytest.raises(ChoiceNeeded):
         read_scan(tmp_path)
 
 
@@ -175,9 +175,9 @@ def test_two_phases_or_reconstructions_in_one_series_are_told_apart(tmp_path, at
         tmp_path / "two",
     ).iterdir():
         path.rename(tmp_path / "one" / f"b{path.name}")
-    with pytest.raises(SeveralSeries) as refusal:
+    with pytest.raises(ChoiceNeeded) as refusal:
         read_scan(tmp_path / "one")
-    assert len(refusal.value.choices) == 2
+    assert len(refusal.value.choice.options) == 2
 
 
 # ---------------------------------------------------------------- passes of one series
@@ -218,21 +218,26 @@ def test_passes_of_one_series_are_a_choice_wherever_they_lie(tmp_path, attribute
         for dataset in two[8 * k : 8 * k + 8]:
             changed(dataset, **{name: other if isinstance(value, int) else str(other)})
     folder = write(two, tmp_path / "scan")
-    with pytest.raises(SeveralSeries) as refusal:
+    with pytest.raises(ChoiceNeeded) as refusal:
         read_scan(folder)
-    assert len(refusal.value.choices) == 3
-    found = {read_scan(folder, series=k).hu[0].max() - body(0).max() for k in range(3)}
+    assert len(refusal.value.choice.options) == 3
+    found = {read_scan(folder, choose=f"scan={k}").hu[0].max() - body(0).max() for k in range(3)}
     assert found == {1, 50, 100}
-    assert all(read_scan(folder, series=k).spacing.z == pytest.approx(5) for k in range(3))
+    assert all(
+        read_scan(folder, choose=f"scan={k}").spacing.z == pytest.approx(5) for k in range(3)
+    )
 
 
 @pytest.mark.parametrize("start", SECOND_STARTS)
 def test_passes_are_told_apart_by_their_instance_numbers(tmp_path, start):
     two = phase(8, 0, 1) + phase(8, SECOND_STARTS[start], 50)
     folder = write(two, tmp_path / "scan")
-    with pytest.raises(SeveralSeries):
+    with pytest.raises(ChoiceNeeded):
         read_scan(folder)
-    assert {read_scan(folder, series=k).hu[0].max() - body(0).max() for k in (0, 1)} == {1, 50}
+    assert {read_scan(folder, choose=f"scan={k}").hu[0].max() - body(0).max() for k in (0, 1)} == {
+        1,
+        50,
+    }
 
 
 @pytest.mark.parametrize("start", SECOND_STARTS)
@@ -240,7 +245,7 @@ def test_passes_are_told_apart_by_times_that_go_on(tmp_path, start):
     two = phase(8, 0, 1) + phase(8, SECOND_STARTS[start], 50)
     for k, dataset in enumerate(two):
         dataset.InstanceNumber, dataset.AcquisitionTime = None, f"1200{k:02d}.5"
-    with pytest.raises(SeveralSeries):
+    with pytest.raises(ChoiceNeeded):
         read_scan(write(two, tmp_path / "scan"))
 
 
@@ -250,9 +255,9 @@ def test_passes_are_told_apart_by_two_regular_grids_alone(tmp_path, start, gap_m
     for dataset in two:
         dataset.InstanceNumber = 1
     folder = write(two, tmp_path / "scan")
-    with pytest.raises(SeveralSeries):
+    with pytest.raises(ChoiceNeeded):
         read_scan(folder)
-    found = [read_scan(folder, series=k) for k in (0, 1)]
+    found = [read_scan(folder, choose=f"scan={k}") for k in (0, 1)]
     assert {volume.hu[0].max() - body(0).max() for volume in found} == {1, 50}
     assert {volume.spacing.z for volume in found} == {5, gap_mm}
 
@@ -318,7 +323,7 @@ def test_lone_slices_that_make_no_stack_stay_a_choice(tmp_path, odd):
         changed(slices[2], ImagePositionPatient=[-100, -200, 5])
     else:
         changed(slices[2], **odd)
-    with pytest.raises(SeveralSeries):
+    with pytest.raises(ChoiceNeeded):
         read_scan(write(slices, tmp_path / "scan"))
 
 
@@ -377,7 +382,7 @@ def test_pixel_spacing_that_is_rounded_otherwise_is_one_scan(tmp_path, pair, alo
 
 def test_pixel_spacing_of_another_reconstruction_is_another_scan(tmp_path):
     slices = [*series(4), *series(5, PixelSpacing=[0.7, 0.803])]
-    with pytest.raises(SeveralSeries):
+    with pytest.raises(ChoiceNeeded):
         read_scan(write(slices, tmp_path / "scan"))
 
 
@@ -613,7 +618,7 @@ def test_a_single_slice_has_no_z_spacing(tmp_path):
 
 def test_slices_of_two_sizes_in_one_series_are_a_choice(tmp_path):
     other = [ct(k * 5.0, hu=body(k, (20, 20))) for k in range(4)]
-    with pytest.raises(SeveralSeries):
+    with pytest.raises(ChoiceNeeded):
         read_scan(write([*series(4), *other], tmp_path / "scan"))
 
 
@@ -981,9 +986,9 @@ def test_a_phase_in_each_multi_frame_file_is_a_choice(tmp_path):
     first, second = enhanced(4), enhanced(4)
     second.PixelData = (np.frombuffer(second.PixelData, np.uint16) + 9).astype(np.uint16).tobytes()
     folder = write([first, second], tmp_path / "scan")
-    with pytest.raises(SeveralSeries):
+    with pytest.raises(ChoiceNeeded):
         read_scan(folder)
-    found = [read_scan(folder, series=k).hu for k in (0, 1)]
+    found = [read_scan(folder, choose=f"scan={k}").hu for k in (0, 1)]
     assert {int(hu.max()) - int(expected(4).max()) for hu in found} == {0, 9}
 
 
@@ -996,9 +1001,9 @@ def test_phases_in_one_multi_frame_file_are_a_choice(tmp_path, keyword, shift):
         groups.PlanePositionSequence[0].ImagePositionPatient = place
         groups.FrameContentSequence = [group(**{keyword: str(k % 2) if "ID" in keyword else k % 2})]
     folder = write([slices], tmp_path / "scan")
-    with pytest.raises(SeveralSeries):
+    with pytest.raises(ChoiceNeeded):
         read_scan(folder)
-    found = [read_scan(folder, series=k) for k in (0, 1)]
+    found = [read_scan(folder, choose=f"scan={k}") for k in (0, 1)]
     assert [volume.spacing.z for volume in found] == [5, 5]
     assert {int(volume.hu.max() - body(0).max()) for volume in found} == {11, 10}
 
@@ -1045,7 +1050,7 @@ def test_documents_are_no_scan(tmp_path, modality):
 
 def test_contours_are_refused_with_a_way_out(tmp_path):
     contours = ct(Modality="RTSTRUCT", SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3", PixelData=None)
-    with pytest.raises(NotAScan, match=r"1 RTSTRUCT contour file.*DICOM SEG"):
+    with pytest.raises(NotAScan, match=r"1 RTSTRUCT contour file.*as ground truth"):
         read_scan(write([contours], tmp_path / "scan"))
 
 
@@ -1217,9 +1222,9 @@ def test_a_file_of_two_phases_is_decoded_once(tmp_path, monkeypatch):
     opened = []
     whole = pixels.read_dataset
     monkeypatch.setattr(pixels, "read_dataset", lambda *a: opened.append(a) or whole(*a))
-    with pytest.raises(SeveralSeries):
+    with pytest.raises(ChoiceNeeded):
         read_scan(tmp_path)
     assert len(opened) == 1
-    volume = read_scan(tmp_path, series=1)
+    volume = read_scan(tmp_path, choose="scan=1")
     assert len(opened) == 3
     assert volume.shape[0] == 4

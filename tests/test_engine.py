@@ -1,6 +1,8 @@
 """The engines with random weights of a tiny recipe."""
 
+import dataclasses
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -57,6 +59,16 @@ def test_the_two_networks_have_their_own_weights(folder, batch):
 
 def test_an_engine_is_made_once(folder):
     assert load_engine("reference", folder) is load_engine("reference", folder)
+
+
+def test_weights_that_changed_meanwhile_get_another_engine(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "weights")
+    before = load_engine("reference", tmp_path / "weights")
+    chosen = dataclasses.replace(RECIPE, liver_threshold=0.3)
+    write_config(tmp_path / "weights", chosen, NAMES, {})
+    now = load_engine("reference", tmp_path / "weights")
+    assert now.recipe == chosen
+    assert now.identity != before.identity
 
 
 def test_auto_falls_back_to_the_reference_and_says_so(folder, caplog):

@@ -9,6 +9,7 @@ import pytest
 from liverseg.evaluation import evaluate
 from liverseg.evaluation.summary import describe, summarize
 from liverseg.network.recipe import Recipe
+from liverseg.network.weights import load_config, write_config
 from liverseg.training.labelled_scan import LabelledScan
 
 SHAPE = (10, 64, 64)
@@ -190,10 +191,12 @@ def side_of_test(data):
 
 
 def test_the_command_scores_the_test_patients_only(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate, "load_engine", lambda name: BrightnessEngine())
+    monkeypatch.setattr(evaluate, "load_engine", lambda *_: BrightnessEngine())
+    write_config(tmp_path, BrightnessEngine.recipe, {}, {"learned": ["p3"]})
     out = tmp_path / "results.json"
     out.write_text(json.dumps({"ablations": ["kept"]}))
-    assert evaluate.main(["--data", str(data), "--split", "test", "--out", str(out)]) == 0
+    options = ["--data", str(data), "--weights", str(tmp_path), "--out", str(out)]
+    assert evaluate.main([*options, "--split", "test"]) == 0
     stored = json.loads(out.read_text())
     assert stored["ablations"] == ["kept"]
     found = stored["test"]["fast"]
@@ -217,14 +220,72 @@ def test_a_stopped_run_goes_on_with_the_patients_that_are_missing(data, tmp_path
     assert again["patients"][0] == first
 
 
-def test_other_weights_are_evaluated_anew(data, tmp_path):
+@pytest.mark.parametrize("other", ["weights", "code", "spacing", "labels"])
+def test_what_was_measured_with_anything_else_is_measured_anew(other, data, tmp_path, monkeypatch):
+    out, engine = tmp_path / "results.json", BrightnessEngine()
+    before = evaluate.evaluate(side_of_test(data), "test", engine, out)
+    scans = 2
+    if other == "weights":
+        engine.identity = "fast-ffffffffffff"
+    elif other == "code":
+        monkeypatch.setattr(evaluate.fingerprint, "of_code", lambda *parts: "of tomorrow")
+    elif other == "spacing":
+        scans, about = 1, data / "ct" / "p2" / "case.json"
+        about.write_text(about.read_text().replace("[2, 1, 1]", "[2, 3, 3]"))
+    else:
+        scans = 1
+        cv2.imwrite(str(data / "ct" / "p1" / "z0008_label.png"), np.zeros(SHAPE[1:], np.uint8))
+    engine.slices = 0
+    found = evaluate.evaluate(side_of_test(data), "test", engine, out)
+    assert engine.slices > scans * SHAPE[0]  # two networks
+    assert engine.slices <= scans * 2 * SHAPE[0]
+    assert json.loads(out.read_text())["test"]["fast"] == found != before
+    if other == "spacing":
+        assert [p["spacing_zyx_mm"] for p in found["patients"]] == [[2, 1, 1], [2, 3, 3]]
+
+
+def test_a_scan_that_is_no_longer_there_counts_no_longer(data, tmp_path):
     out = tmp_path / "results.json"
     evaluate.evaluate(side_of_test(data), "test", BrightnessEngine(), out)
-    engine = BrightnessEngine()
-    engine.identity = "fast-ffffffffffff"
-    found = evaluate.evaluate(side_of_test(data), "test", engine, out)
-    assert found["weights"] == "fast-ffffffffffff"
-    assert engine.slices > 2 * SHAPE[0]
+    (first, _) = side_of_test(data)
+    found = evaluate.evaluate([first], "test", BrightnessEngine(), out)
+    assert [patient["case"] for patient in found["patients"]] == ["p1"]
+    assert found["summary"]["patients"] == 1
+
+
+def test_a_stopped_run_has_no_summary_that_could_be_published(data, tmp_path):
+    out = tmp_path / "results.json"
+
+    def stops():
+        yield next(iter(side_of_test(data)))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.evaluate(stops(), "test", BrightnessEngine(), out)
+    stored = json.loads(out.read_text())["test"]["fast"]
+    assert [patient["case"] for patient in stored["patients"]] == ["p1"]
+    assert "summary" not in stored
+
+
+def test_looks_at_the_test_patients_are_counted(data, tmp_path):
+    out, engine = tmp_path / "results.json", BrightnessEngine()
+    for identity in ("fast-00", "reference-00", "fast-11", "fast-00"):
+        engine.identity = identity
+        evaluate.evaluate(side_of_test(data), "test", engine, out)
+    evaluate.evaluate(side_of_test(data), "val", engine, out)
+    first, second = json.loads(out.read_text())["looks"]
+    assert first["weights"] == {"fast": "fast-00", "reference": "reference-00"}
+    assert second["weights"] == {"fast": "fast-11"}
+    assert first["dice"]["reference"]["liver"] > 0.98
+
+
+def test_patients_whom_the_weights_or_their_teacher_learned_are_not_scored(data, tmp_path):
+    trained = {"learned": ["p3"], "teacher": {"learned": ["p2"]}}
+    write_config(tmp_path, BrightnessEngine.recipe, {}, trained)
+    cases = evaluate._unseen(load_config(tmp_path), side_of_test(data))
+    assert next(cases).patient == "p1"
+    with pytest.raises(ValueError, match="p2 were learned by the weights"):
+        next(cases)
 
 
 def test_an_empty_side_is_an_error(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ import SimpleITK
 
 from liverseg.errors import UploadError
 from liverseg.page.downloads import offered, write_file
+from liverseg.page.number_table import number_table
 from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom.files import lps_affine, write_dicom
 from liverseg.reading.upload import read_scan, read_truth
@@ -26,6 +28,7 @@ from liverseg.scores.findings import Findings, find
 from liverseg.volume import Segmentation, Source, Spacing, Volume
 from liverseg.writing.dicom_seg import reason_against, write_dicom_seg
 from liverseg.writing.labels import write_nifti, write_png
+from liverseg.writing.report import report
 from liverseg.writing.tables import to_csv, to_json
 from tests.helpers.make_dicom import body, changed, enhanced, series, write
 
@@ -133,27 +136,50 @@ def test_nifti_labels_keep_both_forms_and_codes_of_the_scan(tmp_path, codes, axc
     np.testing.assert_array_equal(read_truth(path, volume).labels, labels_of(volume).labels)
 
 
+@pytest.mark.parametrize("about", ["x", "y", "both"])
 @pytest.mark.parametrize("degrees", [0, 0.002, 3, 14, -14])
-def test_no_form_of_a_tilted_scans_labels_contradicts_another(tmp_path, degrees):
-    """The slices of a tilted gantry are shifted against one another, which no qform can say."""
+def test_two_programs_find_a_tilted_scans_labels_at_one_place(tmp_path, degrees, about):
+    """The slices of a tilted gantry are shifted against one another, which ITK cannot hold."""
     tilt = np.radians(degrees)
-    axes = [1, 0, 0, 0, float(np.cos(tilt)), float(np.sin(tilt))]
+    along_x, along_y = np.array([1.0, 0, 0]), np.array([0.0, 1, 0])
+    if about in ("x", "both"):
+        along_y = np.array([0, np.cos(tilt), np.sin(tilt)])
+    if about in ("y", "both"):
+        along_x = np.cross(along_y, [-np.sin(tilt), 0, np.cos(tilt)])
+        along_x /= np.linalg.norm(along_x)
+    axes = [*along_x, *along_y]
     slices = [changed(one, ImageOrientationPatient=axes) for one in series(12)]
     volume = read_scan(write(slices, tmp_path / "ct"))
-    path = write_nifti(labels_of(volume), volume, tmp_path / "s.nii.gz")
-    (s_code, sform), (q_code, _) = forms_of(path)
-    last = np.array([15, 11, 11, 1.0])
-    expected = (volume.affine @ last)[:3]
-    assert s_code == 1
-    np.testing.assert_allclose((sform @ last)[:3] * (-1, -1, 1), expected, atol=1e-3)
-    if abs(degrees) < 1:
-        assert q_code == 1
-        image = SimpleITK.ReadImage(str(path))
-        found = image.TransformIndexToPhysicalPoint((15, 11, 11))
-        np.testing.assert_allclose(found, expected, atol=0.1)
-    else:
-        assert q_code == 0
-    np.testing.assert_array_equal(read_truth(path, volume).labels, labels_of(volume).labels)
+    labels = np.ones(volume.shape, np.uint8)  # to the first and the last slice
+    labels[:, 0], labels[[0, -1], 3:5, 2:9] = 0, 2
+    given = Segmentation(labels)
+    path = write_nifti(given, volume, tmp_path / "s.nii.gz")
+    (s_code, sform), (q_code, qform) = forms_of(path)
+    assert (s_code, q_code) == (1, 1)
+    image, stored = SimpleITK.ReadImage(str(path)), np.asarray(nibabel.load(path).dataobj)
+    for corner in itertools.product(*([0, count - 1] for count in stored.shape)):
+        place = (sform @ (*corner, 1))[:3] * (-1, -1, 1)
+        np.testing.assert_allclose((qform @ (*corner, 1))[:3] * (-1, -1, 1), place, atol=0.1)
+        found = image.TransformIndexToPhysicalPoint(corner)
+        np.testing.assert_allclose(found, place, atol=0.1)
+    for z, y, x in np.argwhere(given.labels)[::7]:  # each voxel within half a pixel of its place
+        place = (volume.affine @ (x, y, z, 1))[:3]
+        index = image.TransformPhysicalPointToIndex(place.tolist())
+        assert image[index] == given.labels[z, y, x]
+    assert np.count_nonzero(stored) == np.count_nonzero(given.labels)
+    np.testing.assert_array_equal(read_truth(path, volume).labels, given.labels)
+
+
+def test_a_straightened_scan_keeps_all_its_values(tmp_path):
+    axes = [1, 0, 0, 0, float(np.cos(0.2)), float(np.sin(0.2))]
+    slices = [changed(one, ImageOrientationPatient=axes) for one in series(12)]
+    volume = read_scan(write(slices, tmp_path / "ct"))
+    again = read_scan(write_nifti(volume, volume, tmp_path / "s.nii.gz"))
+    assert "geometry.tilted" not in [said.code for said in again.notices]
+    for plane, straight in zip(volume.hu, again.hu, strict=True):
+        np.testing.assert_array_equal(
+            np.sort(plane[plane > -1000]), np.sort(straight[straight > -1000])
+        )
 
 
 def test_nifti_of_uneven_slices_gets_their_mean_distance(tmp_path):
@@ -491,7 +517,7 @@ def test_json_says_what_it_is_and_what_was_measured(result):
     stored = json.loads(to_json(result))
     assert stored["weights"] == IDENTITY
     assert "not for diagnosis" in stored["disclaimer"]
-    assert stored["notices"] == ["The slices were sorted."]
+    assert stored["notices"][0] == "The slices were sorted."
     assert stored["shape_zyx"] == list(SHAPE)
     assert stored["measurements"]["liver_ml"] == measurements.liver_ml
     assert stored["scores"]["liver"]["dice"] == scores.liver.dice
@@ -524,3 +550,63 @@ def test_csv_holds_the_measured_numbers(result):
     assert value["Weights", "", ""] == IDENTITY
     assert "not for diagnosis" in rows[-1]["value"]
     assert {r["unit"] for r in rows if r["quantity"] == "Liver volume"} == {"mL"}
+
+
+@pytest.mark.parametrize(
+    ("slices", "side", "code"),
+    [
+        ((0, 0), 0, "doubt.no_liver"),
+        ((3, 7), 2, "doubt.small_liver"),
+        ((0, 7), 60, "doubt.cut_liver"),
+        ((2, 8), 60, None),
+    ],
+)
+def test_what_can_be_no_whole_liver_is_said(slices, side, code):
+    labels = np.zeros((10, 64, 64), np.uint8)
+    labels[slice(*slices), :side, :side] = 1
+    volume = Volume(np.zeros(labels.shape, np.int16), Spacing(10.0, 2.0, 2.0))
+    found = find(volume, Segmentation(labels), IDENTITY).notices
+    assert [sentence.code for sentence in found] == [code] * bool(code)
+
+
+def test_the_scan_has_a_name_that_is_no_patients():
+    findings = find(scan(), segmentation(), IDENTITY)
+    for name, named in (
+        (f"CT, {SHAPE[0]} slices", findings),
+        ("Synthetic case 8", replace(findings, synthetic=8)),
+    ):
+        assert json.loads(to_json(named))["scan"] == name
+        assert f"Scan,,,{name}" in to_csv(named).replace('"', "")
+        assert name in report(named)
+
+
+def scored_without_tumors(**how) -> Findings:
+    labels = segmentation()
+    truth = Segmentation(np.minimum(labels.labels, 1))
+    assert labels.tumor.any() and not truth.tumor.any()
+    return find(scan(), labels, IDENTITY, truth, **how)
+
+
+def test_a_truth_without_tumors_says_nothing_about_those_that_were_found():
+    findings = scored_without_tumors()
+    scores = json.loads(to_json(findings))["scores"]
+    assert set(scores["tumor"].values()) == {None}
+    assert {one["tumor"]["dice"] for one in scores["slices"]} == {None}
+    assert (scores["lesions"]["precision"], scores["lesions"]["recall"]) == (None, None)
+    assert scores["liver"]["dice"] == 1
+    lines = csv.DictReader(io.StringIO(to_csv(findings)))
+    rows = {row["quantity"]: row["value"] for row in lines if not row["slice"]}
+    assert rows["Dice, tumor"] == "" and rows["Dice, liver"] == "1.0"
+    assert rows["Status"] == "unknown"
+    (liver, tumor), *_ = [(row["liver"], row["tumor"]) for row in number_table(findings)[1]["rows"]]
+    assert (liver, tumor) == ("1.000", "–")
+    words = report(findings)
+    assert "<td>False positive</td>" not in words
+    assert '<th scope="row">Dice</th><td>1.000</td><td>–</td>' in words
+
+
+def test_where_a_truth_says_that_there_are_no_tumors_found_ones_are_false():
+    findings = scored_without_tumors(counts_false=True)
+    assert findings.scores.tumor.dice == 0
+    assert findings.scores.lesions.precision == 0
+    assert "<td>False positive</td>" in report(findings)

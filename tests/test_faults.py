@@ -10,14 +10,25 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK
 
 from liverseg.__main__ import main
+from liverseg.page.uploads import Upload
+from liverseg.reading.upload import read_scan, read_truth
+from liverseg.volume import LIVER, TUMOR, Segmentation
+from liverseg.writing.labels import write_nifti
 
 FAULTS = Path(__file__).resolve().parents[2] / "shared" / "faults"
 NEAR = 0.03  # of an area, where pictures were saved with loss
 
-RIGHT_COUNTS = ("names_of_tumor_masks", "dicom_labels_with_rescale", "labels_scaled_by_nibabel")
+RIGHT_COUNTS = (
+    "names_of_tumor_masks",
+    "dicom_labels_with_rescale",
+    "labels_scaled_by_nibabel",
+    "png_masks_of_head_first_dicom",
+)
 NEARLY_RIGHT_OR_REFUSED = ("jpeg_and_smoothed_masks",)
 
 
@@ -84,6 +95,14 @@ def has_right_truth(facts: dict, report: dict) -> bool:
     return all(found.get(name) == facts[name] for name in counts) and not found["notices"]
 
 
+def is_one_scan_or_a_choice(facts: dict, report: dict) -> bool:
+    """Whether the slices are those of one scan, and the number of scans is never guessed."""
+    if facts["slices"] is None:
+        return report["outcome"] == "refused" and len(report["choice"]["options"]) == 3
+    masks = "masks" in facts["right"].partition(",")[2]
+    return is_read(facts, report) and ("choice" in report) == masks
+
+
 def is_spaced(facts: dict, report: dict) -> bool:
     found, expected = report["spacing_zyx_mm"], facts["spacing_zyx_mm"]
     return is_read(facts, report) and found == pytest.approx(expected, abs=1e-4)
@@ -96,6 +115,7 @@ RIGHT: dict[str, Right] = {
     "folder_of_links": is_read,
     "multiframe_with_places": is_read_or_a_choice,
     "nifti_two_forms": has_right_truth,
+    "pictures_of_more_than_one_scan": is_one_scan_or_a_choice,
     "tilted_scan_export": is_spaced,
 }
 
@@ -111,3 +131,35 @@ def test_a_generators_cases_are_read_as_they_were_meant(tmp_path, capsys, name):
         if not RIGHT[name](facts, report):
             wrong[facts["case"]] = report
     assert not wrong
+
+
+def test_masks_lie_on_the_slices_on_which_they_were_drawn(tmp_path):
+    (facts,) = cases_of("png_masks_of_head_first_dicom", tmp_path)
+    volume = read_scan(facts["scan"])
+    truth = read_truth(facts["truth"], volume)
+    by_slice = facts["liver_voxels_by_slice_from_the_feet"]
+    assert truth.liver.sum(axis=(1, 2)).tolist() == by_slice
+    assert volume.hu[truth.liver].mean() == pytest.approx(facts["mean_hu_in_liver"], abs=0.1)
+
+
+def test_long_names_keep_the_order_of_slices_through_the_api(tmp_path):
+    """As far as it is the project's own: from the names that arrive to the scan."""
+    for facts in cases_of("api_long_picture_names", tmp_path):
+        files = list(Path(facts["scan"]).iterdir())
+        right = read_scan(facts["scan"])
+        folder = tmp_path / "reading" / facts["case"]
+        Upload(files, [path.name for path in files]).move_to(folder)
+        assert np.array_equal(read_scan(folder).hu, right.hu)
+
+
+@pytest.mark.slow
+def test_a_tilted_scans_labels_are_found_where_they_lie(tmp_path):
+    (facts,) = cases_of("tilted_scan_export", tmp_path / "scan")
+    volume = read_scan(facts["scan"])
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[0, 64, 64], labels[-1, 64, 64] = LIVER, TUMOR
+    path = write_nifti(Segmentation(labels), volume, tmp_path / "labels.nii.gz")
+    image = SimpleITK.ReadImage(str(path))
+    places = facts["lps_mm_of_voxel_64_64_on_the_first_and_last_slice"]
+    found = [image[image.TransformPhysicalPointToIndex(place)] for place in places]
+    assert found == [LIVER, TUMOR]

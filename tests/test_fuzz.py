@@ -28,7 +28,7 @@ def test_every_seed_is_read_without_complaint(seeds_and_scan, tmp_path):
         if seed.box == "scan":
             assert read_scan(folder).shape == scan.shape, seed.kind
         else:
-            assert read_truth(folder, scan).tumor.sum() == 6, seed.kind
+            assert read_truth(folder, scan).tumor.sum() == seed.tumor_voxels, seed.kind
 
 
 def test_three_hundred_damaged_uploads_are_read_or_refused():

@@ -14,7 +14,7 @@ from liverseg.errors import WeightsError
 from liverseg.evaluation.hub import push
 from liverseg.network import weights
 from liverseg.network.recipe import Recipe
-from liverseg.network.weights import load_config, pull, write_config
+from liverseg.network.weights import BESIDES, load_config, pull, write_config
 from tests.helpers import local_hub
 
 pytestmark = pytest.mark.slow
@@ -75,12 +75,13 @@ def test_what_is_pushed_is_pulled(server, folder):
 
 
 def test_a_push_is_one_commit_of_weights_config_results_and_card(server, folder):
-    (folder / "results.json").write_text("{}")
+    for name in BESIDES:
+        (folder / name).write_text("{}")
     (folder / "notes.txt").write_text("not for others")
     revision = push(folder, REPO)
     assert list(server.commits[REPO]) == [revision]
     files = server.commits[REPO][revision]
-    assert set(files) == {*NAMES.values(), "config.json", "results.json", "README.md"}
+    assert set(files) == {*NAMES.values(), "config.json", *BESIDES, "README.md"}
     assert "liverseg" in ModelCard(files["README.md"].decode()).text
 
 
@@ -110,7 +111,8 @@ def test_scores_are_pulled_where_there_are_some(server, folder):
 
 
 def test_a_second_pull_of_a_commit_asks_nobody(server, folder):
-    (folder / "results.json").write_text("{}")
+    for name in BESIDES:
+        (folder / name).write_text("{}")
     revision = push(folder, REPO)
     pull(REPO, revision)
     server.requests.clear()

@@ -2,17 +2,22 @@
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from liverseg.errors import DataError
 from liverseg.network.recipe import Recipe
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import placed, write_dicom, write_ircadb_masks
-from liverseg.training.augment import SHADING, random_contrast, with_shading
+from liverseg.training import fingerprint
+from liverseg.training.augment import SHADING, random_contrast, random_intensity, with_shading
 from liverseg.training.cache import MANIFEST, packed
 from liverseg.training.datasets import (
+    cases_of_side,
     read_data,
     read_phantoms,
     read_sides,
@@ -32,7 +37,7 @@ from liverseg.training.labelled_scan import UNANNOTATED, LabelledScan
 from liverseg.training.pseudo_labels import pseudo_label
 from liverseg.training.samples import LiverSamples, TumorSamples, is_picture, neighbors
 from liverseg.training.split import random_sides, split_cases
-from liverseg.volume import Spacing
+from liverseg.volume import Segmentation, Spacing, Volume
 from liverseg.writing.labels import write_nifti
 
 SMALL = Recipe(size=64, filters=(4, 8))
@@ -85,25 +90,34 @@ def test_two_patients_are_too_few_for_a_split():
         random_sides([make_case()])
 
 
-def test_packed_cases_come_back_as_they_were(tmp_path):
-    case = make_case("lits_001", "ircad_01")
+@pytest.fixture
+def data(tmp_path):
+    """A data set of one file, which the tests' own readers do not look at."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "volume-0.nii").write_bytes(b"voxels")
+    return tmp_path / "data"
+
+
+def test_packed_cases_come_back_as_they_were(data, tmp_path):
+    case = dataclasses.replace(make_case("lits_001", "ircad_01"), stored_hu=(-40, 160))
     reads = []
 
     def read(source):
         reads.append(source)
         yield case
 
-    (written,) = packed(tmp_path / "data", tmp_path / "cache", read)
-    (again,) = packed(tmp_path / "data", tmp_path / "cache", read)
+    (written,) = packed(data, tmp_path / "cache", read)
+    (again,) = packed(data, tmp_path / "cache", read)
     assert len(reads) == 1
     for found in (written, again):
         assert (found.name, found.patient, found.pixel_mm) == ("lits_001", "ircad_01", 0.75)
+        assert (found.stored_hu, found.digest) == ((-40, 160), case.digest)
         np.testing.assert_array_equal(found.hu, case.hu)
         np.testing.assert_array_equal(found.labels, case.labels)
         np.testing.assert_array_equal(found.z_mm, case.z_mm)
 
 
-def test_a_cache_that_was_cut_short_is_written_again(tmp_path):
+def test_a_cache_that_was_cut_short_is_written_again(data, tmp_path):
     cases = [make_case("a", "p"), make_case("b", "q")]
 
     def read_and_stop(source):
@@ -111,12 +125,54 @@ def test_a_cache_that_was_cut_short_is_written_again(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        packed(tmp_path / "data", tmp_path / "cache", read_and_stop)
-    found = packed(tmp_path / "data", tmp_path / "cache", lambda source: cases)
+        packed(data, tmp_path / "cache", read_and_stop)
+    found = packed(data, tmp_path / "cache", lambda source: cases)
     assert [case.name for case in found] == ["a", "b"]
     (tmp_path / "cache" / MANIFEST).unlink()
-    found = packed(tmp_path / "data", tmp_path / "cache", lambda source: cases[1:])
+    found = packed(data, tmp_path / "cache", lambda source: cases[1:])
     assert [case.name for case in found] == ["b"]
+
+
+@pytest.mark.parametrize("damage", ["scan lost", "file lost", "file cut", "other code"])
+def test_a_cache_that_is_not_what_was_written_is_written_again(damage, data, tmp_path, monkeypatch):
+    cases, folder = [make_case("a", "p"), make_case("b", "q")], tmp_path / "cache"
+    packed(data, folder, lambda source: cases)
+    match damage:
+        case "scan lost":
+            shutil.rmtree(folder / "b")
+        case "file lost":
+            (folder / "b" / "about.json").unlink()
+        case "file cut":
+            path = folder / "b" / "labels.npy"
+            path.write_bytes(path.read_bytes()[:-100])
+        case "other code":
+            monkeypatch.setattr(fingerprint, "of_code", lambda *parts: "of tomorrow")
+    again = []
+    found = packed(data, folder, lambda source: again.append(source) or cases)
+    assert again == [data]
+    assert [(case.name, case.digest) for case in found] == [(c.name, c.digest) for c in cases]
+
+
+def test_an_empty_folder_is_refused_and_takes_no_cache_for_its_own(tmp_path):
+    packed(Path("phantom"), tmp_path / "cache", lambda source: [make_case()])
+    for name in ("LiTS", "phantom"):
+        (tmp_path / name).mkdir()
+        for cache in ("cache", "new"):
+            with pytest.raises(ValueError, match=f"{name} holds no slice folders"):
+                packed(tmp_path / name, tmp_path / cache, read_data)
+
+
+def test_a_data_set_without_any_scan_is_refused(tmp_path):
+    (tmp_path / "data" / "ct").mkdir(parents=True)
+    (tmp_path / "data" / "split.json").write_text('{"train": [], "val": [], "test": []}')
+    with pytest.raises(ValueError, match="holds no slice folders"):
+        packed(tmp_path / "data", tmp_path / "cache", read_data)
+    assert not (tmp_path / "cache" / MANIFEST).exists()
+
+
+def test_a_cache_inside_its_data_set_is_refused(data):
+    with pytest.raises(ValueError, match="lies inside the data set"):
+        packed(data, data / "work" / "cache", read_data)
 
 
 def test_a_cache_of_other_data_is_refused_and_kept(tmp_path):
@@ -128,6 +184,60 @@ def test_a_cache_of_other_data_is_refused_and_kept(tmp_path):
     (tmp_path / "first").rename(tmp_path / "moved")
     (case,) = packed(tmp_path / "moved", tmp_path / "cache", read_data)
     assert case.name == "first"
+
+
+def test_a_spacing_that_was_corrected_since_is_noticed(tmp_path):
+    write_slice_folder(tmp_path / "data" / "ct" / "a", make_case())
+    packed(tmp_path / "data", tmp_path / "cache", read_data)
+    about = tmp_path / "data" / "ct" / "a" / "case.json"
+    about.write_text(about.read_text().replace("0.75", "0.85"))  # as long as before
+    with pytest.raises(ValueError, match="holds the cache of other data"):
+        packed(tmp_path / "data", tmp_path / "cache", read_data)
+
+
+@pytest.mark.parametrize("change", ["hu", "labels", "z_mm", "pixel_mm", "patient", "measured"])
+def test_a_scan_s_digest_tells_it_from_one_that_differs_anywhere(change):
+    case = make_case()
+    now = getattr(case, change)
+    other = {"patient": "q", "measured": False}.get(change)
+    changed = dataclasses.replace(case, **{change: now + 1 if other is None else other})
+    assert case.digest == make_case("another name").digest
+    assert case.digest != changed.digest
+
+
+def test_half_of_a_data_set_is_not_taken_for_a_whole_one(phantom, tmp_path):
+    volume, truth = phantom
+    lits, msd, ircadb = (tmp_path / name for name in ("lits", "msd", "ircadb"))
+    for folder in (lits, msd / "imagesTr"):
+        folder.mkdir(parents=True)
+    write_nifti(volume, placed(volume), lits / "volume-3.nii")
+    write_nifti(volume, placed(volume), msd / "imagesTr" / "liver_3.nii.gz")
+    write_dicom(volume, ircadb / "3Dircadb1.2" / "PATIENT_DICOM")
+    (tmp_path / "slices" / "ct" / "lits_003").mkdir(parents=True)
+    for root, missing in (
+        (lits, "segmentation-3.nii"),
+        (msd, "liver_3.nii.gz"),
+        (ircadb, "MASKS_DICOM"),
+        (tmp_path / "slices", "case.json"),
+    ):
+        with pytest.raises(DataError, match=f"has no {missing}: the data set is not complete"):
+            list(read_data(root))
+    (lits / "volume-3.nii").write_bytes(b"half")
+    write_nifti(truth, placed(volume), lits / "segmentation-3.nii")
+    with pytest.raises(DataError, match=r"volume-3\.nii cannot be read"):
+        list(read_data(lits))
+
+
+def test_a_stored_split_of_patients_who_are_not_there_is_refused(tmp_path):
+    write_slice_folder(tmp_path / "ct" / "a", make_case("a", "p"))
+    sides = {"train": [], "val": [], "test": ["p", "lits_009"]}
+    (tmp_path / "split.json").write_text(json.dumps(sides))
+    with pytest.raises(DataError, match="names lits_009, whom"):
+        read_sides(tmp_path, list(read_data(tmp_path)))
+    scored = cases_of_side(tmp_path, "test")
+    assert next(scored).patient == "p"
+    with pytest.raises(DataError, match="names lits_009, whom"):
+        next(scored)
 
 
 def write_slice_folder(folder, case: LabelledScan, window=(-100, 200)):
@@ -234,8 +344,9 @@ class Teacher:
 
     recipe = SMALL
 
-    def predict(self, network, images):
-        return [np.select([x < 0.45, x < 0.6], [0.9, 0.3], 0) for x in (i[..., 1] for i in images)]
+    def predict(self, image):
+        gray = image[..., 1]
+        return np.select([gray < 0.45, gray < 0.6], [0.9, 0.3], 0)
 
 
 def test_a_teacher_labels_what_it_is_sure_of():
@@ -276,6 +387,52 @@ def test_shading_is_smooth_faint_and_alike_in_the_three_slices():
         assert 0 < np.abs(shade).max() < 1.5 * SHADING
         np.testing.assert_array_equal(shade[..., 0], shade[..., 2])
         assert np.abs(np.diff(shade, axis=1)).max() < SHADING / 2
+
+
+@pytest.mark.parametrize("liver_hu", [60, 100, 150])
+def test_scans_stored_in_8_bits_are_cut_off_as_uploads_are(liver_hu):
+    """Fat and bone lie beyond the window, but the stored scan ends inside it."""
+    uploaded = make_case()
+    uploaded.hu[uploaded.labels == 1] = liver_hu
+    uploaded.hu[:, :, 60:64] = 400
+    hu = np.clip(uploaded.hu, -40, 160).astype(np.int16)
+    stored = dataclasses.replace(uploaded, hu=hu, stored_hu=(-40, 160))
+    drawn = [
+        TumorSamples([case], SMALL).draw(np.random.default_rng(seed), 32).image
+        for seed in range(8)
+        for case in (uploaded, stored)
+    ]
+    for k in range(0, len(drawn), 2):
+        np.testing.assert_array_equal(drawn[k], drawn[k + 1])
+    low, high = liver_hu - 130, liver_hu + 70
+    assert low < -40 or high > 160  # so a part of the window was lost
+
+
+def test_the_noise_of_a_lone_slice_is_the_same_in_the_three_channels():
+    """As in an uploaded picture, and in a scan whose neighbors are too far away."""
+    flat = np.full((48, 48), 0.5, np.float32)
+    others = np.stack([flat, flat + np.float32(0.1), flat], -1)
+    noisy = 0
+    for seed in range(40):
+        one = np.stack([flat] * 3, -1)
+        lone = random_intensity(np.random.default_rng(seed), one, lone=True)
+        np.testing.assert_array_equal(lone[..., 0], lone[..., 1])
+        np.testing.assert_array_equal(lone[..., 1], lone[..., 2])
+        three = random_intensity(np.random.default_rng(seed), others)
+        noisy += not np.array_equal(three[..., 0], three[..., 2])
+    assert noisy > 10  # of slices that differ, each has its own
+
+
+def test_a_picture_s_sample_is_one_slice_three_times_as_an_uploaded_picture_is():
+    picture = dataclasses.replace(make_case(), z_mm=np.arange(6) * 1e3)
+    all_drawn = {"synthetic": 1.0, "notches": 1.0}
+    for samples in (
+        LiverSamples([picture], SMALL, **all_drawn),
+        TumorSamples([picture], SMALL, real=0.0, cysts=1.0, organs=1.0, **all_drawn),
+    ):
+        for seed in range(12):
+            image = samples.draw(np.random.default_rng(seed), 32).image
+            np.testing.assert_allclose(image[..., 1:], image[..., :-1], atol=1e-4)  # of rounding
 
 
 def test_a_sample_depends_on_its_generator_only():
@@ -395,7 +552,7 @@ def test_a_notch_does_not_look_like_the_liver():
 
 def test_what_a_notch_covers_is_no_liver(monkeypatch):
     monkeypatch.setattr(
-        "liverseg.training.samples.random_intensity", lambda rng, image, strength=1.0: image
+        "liverseg.training.samples.random_intensity", lambda rng, image, *_, **__: image
     )
     case = make_case()
     case = dataclasses.replace(case, hu=np.maximum(case.hu, 40))  # tissue all around
@@ -412,7 +569,9 @@ def test_what_a_notch_covers_is_no_liver(monkeypatch):
 
 @pytest.mark.parametrize("drawn", ["cysts", "organs", "notches"])
 def test_cysts_organs_and_notches_are_drawn_and_are_no_tumors(monkeypatch, drawn):
-    monkeypatch.setattr("liverseg.training.samples.random_intensity", lambda rng, image: image)
+    monkeypatch.setattr(
+        "liverseg.training.samples.random_intensity", lambda rng, image, lone: image
+    )
     case = make_case(tumor=1)
     case = dataclasses.replace(case, hu=np.maximum(case.hu, 40))  # tissue all around
     others = {"synthetic": 0.0, "cysts": 0.0, "organs": 0.0, "notches": 0.0}
@@ -477,6 +636,66 @@ def test_lits_and_msd_files_are_read_and_know_the_ircadb_patients(phantom, tmp_p
     assert (of_msd.name, of_msd.patient) == ("lits_100", "lits_100")
     check_against_phantom(of_lits, volume, truth)
     check_against_phantom(of_msd, volume, truth)
+
+
+LITS = (5, 7, 8, 9, 10, 12, 14, 15, 28, 50)
+
+
+@pytest.mark.parametrize("source", ["lits", "msd", "slices", "pictures"])
+def test_lits_volumes_of_one_patient_are_one_patient_wherever_they_are_read(source, tmp_path):
+    write_lits(tmp_path, source, LITS)
+    cases = list(read_data(tmp_path))
+    patients = {case.name[4:].strip("_")[:3]: case.patient for case in cases}
+    assert {patients[f"{k:03d}"] for k in (7, 8, 9, 10)} == {"lits_007"}
+    assert patients["014"] == patients["015"] == "lits_014"
+    assert patients["028"] == "ircad_01"
+    assert len(set(patients.values())) == len(LITS) - 4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_patient_of_lits_is_on_two_sides_of_a_split_that_nobody_stored(seed, tmp_path):
+    write_lits(tmp_path, "lits", LITS)
+    cases = list(read_data(tmp_path))
+    split = split_cases(cases, random_sides(cases, seed))
+    sides = {case.name: side for side in split for case in split[side]}
+    assert len({sides[f"lits_{k:03d}"] for k in (7, 8, 9, 10)}) == 1
+    assert sides["lits_014"] == sides["lits_015"]
+    assert set(sides.values()) == {"train", "val", "test"}
+
+
+def test_a_split_that_parts_the_scans_of_a_lits_patient_is_refused(tmp_path):
+    write_lits(tmp_path, "slices", (7, 8))
+    sides = {"train": ["lits_007"], "val": ["lits_008"], "test": []}
+    with pytest.raises(ValueError, match="Patient lits_007 would be in train and in val"):
+        split_cases(read_data(tmp_path), sides)
+
+
+def write_lits(root, source, numbers):
+    """A little of LiTS: as published, as MSD Task03, as slice folders, or as single pictures."""
+    case = make_case(slices=6)
+    volume = Volume(case.hu[:, ::4, ::4], Spacing(2.5, 3.0, 3.0))
+    truth = Segmentation(np.ascontiguousarray(case.labels[:, ::4, ::4]))
+    if source == "pictures":
+        (root / "ct").mkdir()
+    for number in numbers:
+        scan, labels = {
+            "lits": (f"Batch/volume-{number}.nii", f"Batch/segmentation-{number}.nii"),
+            "msd": (f"imagesTr/liver_{number}.nii.gz", f"labelsTr/liver_{number}.nii.gz"),
+        }.get(source, ("", ""))
+        if scan:
+            for path, one in ((root / scan, volume), (root / labels, truth)):
+                path.parent.mkdir(exist_ok=True)
+                write_nifti(one, placed(volume), path)
+        elif source == "slices":
+            name = f"lits_{number:03d}"
+            write_slice_folder(
+                root / "ct" / name, dataclasses.replace(case, name=name, patient=name)
+            )
+        else:
+            picture = root / "msd_slices" / f"lits{number:03d}_10"
+            picture.parent.mkdir(exist_ok=True)
+            cv2.imwrite(f"{picture}.webp", np.full((64, 64), 128, np.uint8))
+            cv2.imwrite(f"{picture}_label.png", np.eye(64, dtype=np.uint8))
 
 
 def test_phantoms_are_patients_of_their_own():

@@ -1,6 +1,9 @@
 """The network against the paper's table, layer by layer."""
 
+import json
+import re
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +64,17 @@ def test_the_papers_number_of_parameters(model):
     assert model.count_params() == 4_723_057
     assert sum(np.prod(weight.shape) for weight in model.trainable_weights) == 4_715_761
     assert sum(entry[-1] if isinstance(entry, tuple) else entry for entry in TABLE) == 4_723_057
+
+
+def test_every_text_that_counts_parameters_counts_these(model):
+    root = Path(__file__).resolve().parent.parent
+    paths = [*root.glob("*.md"), *root.glob("weights/*.md"), *root.glob("liverseg/**/*.md")]
+    texts = [path.read_text("utf-8") for path in (*paths, root / "liverseg" / "model.py")]
+    cells = json.loads((root / "train.ipynb").read_text("utf-8"))["cells"]
+    texts += ["".join(cell["source"]) for cell in cells]
+    found = [number for text in texts for number in re.findall(r"([\d,]{7,}) parameters", text)]
+    assert len(found) >= 2
+    assert {int(number.replace(",", "")) for number in found} == {model.count_params()}
 
 
 def test_a_slice_with_three_channels_becomes_a_probability_map(model):

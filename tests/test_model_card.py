@@ -108,10 +108,18 @@ def test_results_of_other_weights_do_not_count(weights):
 
 
 def test_the_worst_patients_come_with_the_reason_where_someone_looked(weights):
-    write_results(weights, remarks={"p3": "A cyst was taken for a tumor."})
+    of = {network: weights.files[network]["sha256"] for network in ("liver", "tumor")}
+    remarks = {"of": of, "cases": {"p3": "A cyst was taken for a tumor."}}
+    write_results(weights, remarks=remarks)
     text = model_card(weights).text
     assert "- p3, liver: Dice 0.911. A cyst was taken for a tumor." in text
     assert "- p3, tumor: Dice 0.123 (1 of 3 tumors detected, 1 false). A cyst was" in text
+
+
+def test_a_remark_on_other_weights_masks_is_not_repeated(weights):
+    remarks = {"of": {"liver": "0", "tumor": "0"}, "cases": {"p3": "A cyst was taken for a tumor."}}
+    write_results(weights, remarks=remarks)
+    assert "A cyst" not in model_card(weights).text
 
 
 def test_it_names_uses_terms_and_the_split(weights):

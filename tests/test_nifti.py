@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from liverseg.errors import BrokenFile, NotAScan, SeveralSeries, TooLarge, UploadError
+from liverseg.errors import BrokenFile, ChoiceNeeded, NotAScan, TooLarge, UploadError
 from liverseg.phantom import make_phantom
 from liverseg.reading.upload import read_scan, read_truth
 from tests.helpers.make_dicom import body, series, write
@@ -336,17 +336,17 @@ def test_a_mask_beside_the_scan_is_left_out(tmp_path):
     save(nifti(scan() > 0, dtype=np.uint8), tmp_path, "segmentation-1.nii.gz")
     volume = read_scan(tmp_path)
     assert np.array_equal(volume.hu, scan())
-    assert "1 NIfTI file" in notices(volume)
+    assert "1 mask" in notices(volume)
 
 
 def test_two_scans_are_a_choice(tmp_path):
     save(nifti(scan(6)), tmp_path, "a.nii.gz")
     save(nifti(scan(4)), tmp_path, "b.nii.gz")
-    with pytest.raises(SeveralSeries) as refusal:
+    with pytest.raises(ChoiceNeeded) as refusal:
         read_scan(tmp_path)
-    assert set(refusal.value.choices) == {"6 slices, 5 mm, 16×12", "4 slices, 5 mm, 16×12"}
-    chosen = read_scan(tmp_path, series=1)
-    assert refusal.value.choices[1].startswith(f"{len(chosen.hu)} slices")
+    assert set(refusal.value.choice.options) == {"6 slices, 5 mm, 16×12", "4 slices, 5 mm, 16×12"}
+    chosen = read_scan(tmp_path, choose="scan=1")
+    assert refusal.value.choice.options[1].startswith(f"{len(chosen.hu)} slices")
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, [("R", "u1"), ("G", "u1"), ("B", "u1")]])

@@ -176,7 +176,7 @@ def test_no_log_line_quotes_anything_of_a_visitor(tmp_path, slices):
         file = {"path": f"/tmp/{CANARY}", "meta": {"_type": "gradio.FileData"}, "orig_name": CANARY}
         key = new_key()
         for data in ([CANARY], [file], {"a": CANARY}, f"http://127.0.0.1:1/{CANARY}", CANARY, 5):
-            for event in ("open_scan", "open_truth", "open_series", "open_synthetic"):
+            for event in ("open_scan", "open_truth", "answer", "open_synthetic"):
                 attacker.happened(event, key, data)
             attacker.happened("open_case", key, event_data={"number": CANARY, "size": CANARY})
             attacker.happened("make_file", key, event_data={"kind": CANARY})

@@ -9,8 +9,10 @@ from collections import Counter
 import pytest
 
 from liverseg.errors import NotAScan
+from liverseg.reading.choice import Question
 from liverseg.reading.kinds import LeftOut
 from liverseg.reading.left_out import counted
+from liverseg.reading.picture_masks import NAMED
 from liverseg.sentences import HERE, catalog, say
 
 PACKAGE = HERE.parent
@@ -61,6 +63,8 @@ def test_what_is_said_is_in_the_catalog_with_its_fields(code):
 def test_the_catalog_holds_nothing_that_nobody_says():
     literal = strings_in_the_package()
     said = literal | {f"kind.{kind}" for kind in LeftOut}
+    said |= {f"{part}.{question}" for part in ("choice", "choose") for question in Question}
+    said |= {f"choice.color_{name}" for name in NAMED}
     assert {re.sub("_(one|other)$", "", key) for key in ENGLISH if key not in said} <= said
 
 
@@ -98,9 +102,9 @@ def test_lists_are_joined_so_that_their_parts_can_be_told_apart():
     kinds = say("upload.left_out", found=(say("kind.report", count=1), say("kind.mr", count=2)))
     assert kinds == "Left out: 1 report, 2 MR images."
     scans = tuple(
-        say("choice.scan", slices=say("choice.slices", count=n), size="2×2") for n in (1, 2)
+        say("choice.scan_of", slices=say("choice.slices", count=n), size="2×2") for n in (1, 2)
     )
-    assert say("upload.choose_scan", count=2, choices=scans).endswith(
+    assert say("choose.scan", count=2, choices=scans).endswith(
         ": 1 slice, 2×2; 2 slices, 2×2. Choose one of them."
     )
 

@@ -10,10 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
-from liverseg.errors import Replaced, SeveralSeries, TooLarge, UploadError
+from liverseg.errors import ChoiceNeeded, Replaced, TooLarge, UploadError
+from liverseg.network import known_patients
 from liverseg.network.cascade import segment
 from liverseg.network.engine import load_engine
+from liverseg.network.known_patients import blocks_of
 from liverseg.page import handlers, service
 from liverseg.page.handlers import Handlers
 from liverseg.page.service import Service
@@ -22,7 +25,8 @@ from liverseg.page.visitors import SegmentedStudy
 from liverseg.phantom import make_phantom
 from liverseg.phantom.files import write_dicom
 from liverseg.reading import limits
-from tests.helpers.make_dicom import ct, series, write
+from liverseg.writing.labels import write_nifti
+from tests.helpers.make_dicom import ct, seg, series, write
 from tests.helpers.page_server import wait_until
 
 
@@ -85,11 +89,94 @@ def test_only_the_last_of_several_waiting_uploads_is_kept(opened, tmp_path):
         assert len(files_in(opened)) == count
     for name in "ab":
         two = [*series(4), *series(5, SeriesInstanceUID="1.2.3")]
-        with pytest.raises(SeveralSeries):
+        with pytest.raises(ChoiceNeeded):
             opened.open_scan("bob", Received(write(two, tmp_path / name)))
         assert len(files_in(opened)) == 3 + 9
-    assert opened.open_series("bob", 1).volume.shape[0] == 4
+    assert opened.answer("bob", "scan=1").volume.shape[0] == 4
     assert len(files_in(opened)) == 3
+
+
+def with_seg(folder):
+    """A scan with its DICOM SEG beside it."""
+    write(series(3), folder)
+    return write([seg({"liver": np.eye(12, 16)[None].repeat(3, 0)})], folder / "seg").parent
+
+
+def test_masks_beside_a_scan_are_offered_and_used_when_somebody_says_so(opened, tmp_path):
+    study = opened.open_scan("ann", Received(with_seg(tmp_path / "both")))
+    assert study.volume.shape[0] == 3
+    use, leave = opened.visitors.of("ann").choice.answers
+    assert len(files_in(opened)) == 4
+    study = opened.answer("ann", use)
+    assert study.truth.liver.sum() == 3 * 12
+    assert study.choice is None and files_in(opened) == []
+    with pytest.raises(UploadError, match="not asked"):
+        opened.answer("ann", leave)
+
+
+def test_masks_beside_a_scan_may_be_left_out(opened, tmp_path):
+    opened.open_scan("ann", Received(with_seg(tmp_path / "both")))
+    study = opened.answer("ann", opened.visitors.of("ann").choice.answers[1])
+    assert study.truth is None and study.choice is None and files_in(opened) == []
+
+
+def test_what_is_asked_is_forgotten_with_the_next_scan(opened, tmp_path):
+    opened.open_scan("ann", Received(with_seg(tmp_path / "both")))
+    use = opened.visitors.of("ann").choice.answers[0]
+    opened.open_scan("ann", Received(write(series(4), tmp_path / "next")))
+    with pytest.raises(UploadError, match="not asked"):
+        opened.answer("ann", use)
+    assert files_in(opened) == []
+
+
+def test_a_program_may_answer_beforehand(opened, tmp_path):
+    study = opened.open_scan("ann", Received(with_seg(tmp_path / "both")), "truth=0")
+    assert study.truth.liver.sum() == 3 * 12 and files_in(opened) == []
+
+
+def two_colors(folder):
+    """Masks whose colors lie side by side."""
+    folder.mkdir()
+    mask = np.zeros((12, 16, 3), np.uint8)
+    mask[3:9, 3:8], mask[3:9, 8:13] = (255, 0, 0), (0, 0, 255)
+    for k in range(3):
+        Image.fromarray(mask).save(folder / f"{k}.png")
+    return folder
+
+
+@pytest.mark.parametrize("comes_first", [True, False])
+def test_a_truth_waits_for_its_choice(opened, tmp_path, comes_first):
+    scan, truth = write(series(3), tmp_path / "scan"), two_colors(tmp_path / "truth")
+    steps = [lambda: opened.open_scan("ann", Received(scan))]
+    steps.insert(not comes_first, lambda: opened.open_truth("ann", Received(truth)))
+    steps.append(lambda: opened.open_waiting_truth("ann"))
+    with pytest.raises(ChoiceNeeded) as needed:
+        for step in steps:
+            step()
+    assert len(files_in(opened)) == 3
+    study = opened.answer("ann", needed.value.choice.answers[0])
+    assert study.truth.liver.sum() == 3 * 60 and study.truth.tumor.sum() == 3 * 30
+    assert study.choice is None and files_in(opened) == []
+
+
+def test_a_truth_that_waits_for_its_choice_goes_with_its_scan(opened, tmp_path):
+    opened.open_scan("ann", Received(write(series(3), tmp_path / "scan")))
+    with pytest.raises(ChoiceNeeded):
+        opened.open_truth("ann", Received(two_colors(tmp_path / "truth")))
+    opened.open_scan("ann", Received(write(series(4), tmp_path / "next")))
+    study = opened.open_waiting_truth("ann")
+    assert study.truth is None and study.choice is None and files_in(opened) == []
+
+
+def test_one_choice_follows_another(opened, tmp_path):
+    """Two scans with masks beside them: which scan, and whether the masks are its truth."""
+    folder = with_seg(tmp_path / "both")
+    write(series(5, SeriesInstanceUID="1.2.3"), folder / "other")
+    with pytest.raises(ChoiceNeeded) as needed:
+        opened.open_scan("ann", Received(folder))
+    answer = needed.value.choice.answers[needed.value.choice.options.index("3 slices, 5 mm, 16×12")]
+    assert opened.answer("ann", answer).volume.shape[0] == 3
+    assert opened.answer("ann", "truth=0").truth.liver.sum() == 3 * 12
 
 
 def test_a_truth_that_came_first_is_laid_on_the_scan(opened, tmp_path):
@@ -117,13 +204,13 @@ class Leaves:
     def __init__(self, happens):
         self.happens, self.answers = happens, []
 
-    def read_scan(self, paths, series=None, *, wanted):
+    def read_scan(self, paths, answers=(), *, wanted):
         self.read_truth(paths, None, wanted=wanted)
 
     def close(self):
         pass
 
-    def read_truth(self, paths, volume, *, wanted):
+    def read_truth(self, paths, volume, answers=(), *, wanted):
         for happens in (lambda: None, self.happens):
             happens()
             self.answers.append(wanted())
@@ -139,6 +226,35 @@ def test_reading_is_of_no_use_once_its_job_was_stopped(opened, tmp_path):
     wait_until(lambda: job.is_done, 30)
     assert opened.readers.answers == [True, False]
     assert files_in(opened) == []
+
+
+class Busy:
+    """Readers that are busy until told otherwise."""
+
+    def __init__(self):
+        self.begun, self.may_end = [], threading.Event()
+
+    def close(self):
+        pass
+
+    def read_scan(self, paths, series, *, wanted):
+        self.begun.append(paths)
+        wait_until(lambda: self.may_end.is_set() or not wanted(), 30)
+        raise Replaced("left")
+
+
+def test_two_uploads_are_read_at_once(opened, tmp_path):
+    def read(name):
+        yield opened.open_scan(name, Received(write(series(3), tmp_path / name)))
+
+    opened.readers.close()
+    opened.readers = readers = Busy()
+    names = ("ann", "bob", "cid")
+    jobs = [opened.jobs.start(name, "reading", read(name), nullcontext()) for name in names]
+    wait_until(lambda: len(readers.begun) == 2 and len(opened.decoding._waiting) == 1, 10)
+    readers.may_end.set()
+    wait_until(lambda: all(job.is_done for job in jobs), 10)
+    assert len(readers.begun) == 3
 
 
 WORK = {
@@ -266,9 +382,26 @@ def test_a_scan_is_segmented_that_is_still_being_packed_for_the_viewer(
     opened.open_scan("ann", abdomen(tmp_path / "scan"))
     begin, first, *_, last = Handlers(opened).run("ann")
     assert first.keys() == {"status"}
-    assert begin["cancel"].settings == {"visible": True}
+    assert begin["cancel"].value.settings == {"visible": True}
     assert last.keys() == {"surfaces"}
     assert opened.visitors.of("ann").prediction.liver.any()
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_page_says_that_a_score_is_of_a_known_patient(opened, tmp_path, monkeypatch, is_known):
+    """Of those that the weights' file of fingerprints knows."""
+    volume, truth = make_phantom(3, shape=(12, 96, 96))
+    blocks = blocks_of(volume.hu if is_known else volume.hu.transpose(0, 2, 1))
+    monkeypatch.setattr(
+        known_patients, "known_patients", lambda: known_patients.Fingerprints(blocks)
+    )
+    opened.open_scan("ann", Received(write_dicom(volume, tmp_path / "scan")[0].parent))
+    (tmp_path / "truth").mkdir()
+    write_nifti(truth, opened.visitors.of("ann").volume, tmp_path / "truth" / "labels.nii.gz")
+    opened.open_truth("ann", Received(tmp_path / "truth"))
+    page = [values for values in Handlers(opened).run("ann") if "notices" in values]
+    said = [sentence.code for sentence in page[-1]["notices"].value]
+    assert ("truth.known_patient" in said) == is_known
 
 
 def test_a_result_that_was_known_carries_nothing_of_the_visitor_for_whom_it_was_made(

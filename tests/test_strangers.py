@@ -377,11 +377,11 @@ def test_reading_holds_no_place_of_the_networks(served, slices, monkeypatch):
     service, readers = served.service, served.service.readers
     read, slow = readers.read_scan, []
 
-    def read_scan(paths, series=None, *, wanted):
+    def read_scan(paths, answers=(), *, wanted):
         if any(path.name == "slow" for path in paths):
             slow.append(True)
             wait_until(lambda: not slow, 60)
-        return read(paths, series, wanted=wanted)
+        return read(paths, answers, wanted=wanted)
 
     monkeypatch.setattr(readers, "read_scan", read_scan)
     late = slices[0].parent / "slow"

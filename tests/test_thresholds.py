@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from liverseg.evaluation import thresholds
+from liverseg.evaluation.summary import summarize
 from liverseg.evaluation.thresholds import CachedEngine, choose_thresholds
 from liverseg.network.cascade import segment
 from liverseg.network.recipe import Recipe
-from liverseg.network.weights import load_config, write_config
+from liverseg.network.weights import load_config, sha256, write_config
 from liverseg.scores.metrics import dice
 from liverseg.training import datasets
 from liverseg.training.labelled_scan import LabelledScan
@@ -57,7 +58,7 @@ def chosen():
 
 
 def test_the_liver_s_threshold_leaves_out_what_is_less_sure(chosen):
-    recipe, curves, _ = chosen
+    recipe, curves = chosen.recipe, chosen.curves
     assert recipe.liver_threshold == 0.5  # the ring is 0.42, the liver 0.75
     by_threshold = {point["threshold"]: point["dice"] for point in curves["liver"]}
     ring = 2 * 32**2 / (32**2 + 40**2)
@@ -66,7 +67,7 @@ def test_the_liver_s_threshold_leaves_out_what_is_less_sure(chosen):
 
 
 def test_the_tumor_s_peak_leaves_out_the_false_one(chosen):
-    recipe, curves, _ = chosen
+    recipe, curves = chosen.recipe, chosen.curves
     assert recipe.tumor_peak > 0.5  # the false one is 0.55
     at_02 = {
         p["peak"]: p for p in curves["tumor"] if p["threshold"] == 0.2 and p["smallest_mm3"] == 0
@@ -109,8 +110,8 @@ def test_the_summary_is_of_the_chosen_settings(chosen):
 
 def test_little_false_tumor_counts_before_dice():
     points = [thresholds.Point(0.3, 0.5, 0.0, 0.8, 3.0), thresholds.Point(0.5, 0.5, 0.0, 0.7, 1.0)]
-    assert thresholds._best(points).threshold == 0.5
-    assert thresholds._best(points[:1]).threshold == 0.3
+    assert thresholds.best(points).threshold == 0.5
+    assert thresholds.best(points[:1]).threshold == 0.3
 
 
 def test_of_those_as_good_the_one_with_the_least_false_tumor_is_taken():
@@ -119,18 +120,18 @@ def test_of_those_as_good_the_one_with_the_least_false_tumor_is_taken():
         thresholds.Point(0.5, 0.9, 0.0, dice, false_ml)
         for dice, false_ml in ((best, 1.5), (nearly, 1.0), (worse, 0.5))
     ]
-    assert thresholds._best(points) == points[1]
+    assert thresholds.best(points) == points[1]
 
 
 def test_without_false_tumor_the_greatest_dice_decides():
     points = [thresholds.Point(0.3, None, None, 0.95), thresholds.Point(0.5, None, None, 0.951)]
-    assert thresholds._best(points) == points[1]
+    assert thresholds.best(points) == points[1]
 
 
 def test_of_equals_the_one_that_asks_more_of_a_tumor_is_taken():
     settings = [(0.9, 0.0), (0.9, 50.0), (0.8, 50.0)]
     points = [thresholds.Point(0.5, *setting, 0.7, 0.0) for setting in settings]
-    assert thresholds._best(points) == points[1]
+    assert thresholds.best(points) == points[1]
 
 
 def test_each_network_runs_once_on_each_slice():
@@ -166,7 +167,10 @@ def patients(tmp_path, monkeypatch):
     names = {name: f"{name}.weights.h5" for name in ("liver", "tumor")}
     for name in names.values():
         (tmp_path / name).write_bytes(b"weights")
-    write_config(tmp_path, RECIPE, names, {"data": "kept"})
+    write_config(tmp_path, RECIPE, names, {"data": "kept", "learned": ["p1"]})
+    for folder, learned in (("a", ["p1"]), ("b", ["p2"])):
+        (tmp_path / folder).mkdir()
+        write_config(tmp_path / folder, RECIPE, {}, {"learned": learned})
     return tmp_path
 
 
@@ -178,7 +182,10 @@ def test_the_command_writes_the_choice_beside_the_files(patients, monkeypatch):
     assert weights.trained["data"] == "kept"
     assert weights.path("liver").is_file()
     stored = json.loads((patients / "config.json").read_text())["trained"]["thresholds"]
-    assert stored["judges"] == [{"engine": GradedEngine.identity, "patients": ["p2"]}]
+    (judge,) = stored["judges"]
+    assert (judge["engine"], judge["patients"]) == (GradedEngine.identity, ["p2"])
+    assert stored["of"] == {n: sha256(patients / f"{n}.weights.h5") for n in ("liver", "tumor")}
+    assert stored["summary"] == json.loads(json.dumps(summarize(stored["patients"])))
     assert stored["summary"]["patients"] == 1
     assert len(stored["curves"]["liver"]) == len(thresholds.LIVER_THRESHOLDS)
 
@@ -190,11 +197,24 @@ def test_each_network_judges_the_patients_it_has_not_seen(patients, monkeypatch)
         return engines.setdefault(folder.name, GradedEngine())
 
     monkeypatch.setattr(thresholds, "load_engine", load)
-    options = ["--unseen", "a=val", "--unseen", "b=p1"]
+    options = ["--unseen", f"{patients / 'a'}=val", "--unseen", f"{patients / 'b'}=p1"]
     thresholds.main(["--data", str(patients), "--weights", str(patients), *options])
     judges = load_config(patients).trained["thresholds"]["judges"]
     assert [parse_held_out["patients"] for parse_held_out in judges] == [["p2"], ["p1"]]
     assert 0 < engines["a"].slices < engines["b"].slices  # p1 has two scans
+
+
+@pytest.mark.parametrize(
+    "learned", [{"learned": ["p2"]}, {"learned": [], "teacher": {"learned": ["p2"]}}]
+)
+def test_patients_whom_a_judge_or_its_teacher_learned_are_refused(learned, patients, monkeypatch):
+    monkeypatch.setattr(thresholds, "load_engine", None)
+    write_config(patients / "a", RECIPE, {}, learned)
+    before = (patients / "config.json").read_text()
+    with pytest.raises(ValueError, match="p2 were learned by the weights"):
+        options = ["--unseen", f"{patients / 'a'}=val"]
+        thresholds.main(["--data", str(patients), "--weights", str(patients), *options])
+    assert (patients / "config.json").read_text() == before
 
 
 @pytest.mark.parametrize(

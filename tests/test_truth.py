@@ -10,11 +10,11 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
-from liverseg.errors import BrokenFile, TruthMismatch, UploadError
+from liverseg.errors import BrokenFile, ChoiceNeeded, TruthMismatch, UploadError
 from liverseg.reading.picture_masks import OUR_COLORS
 from liverseg.reading.structure_names import Said, said, said_by_path, structures_of
 from liverseg.reading.upload import read_scan, read_truth
-from liverseg.volume import LIVER, TUMOR, Segmentation, Spacing, Volume
+from liverseg.volume import BACKGROUND, LIVER, TUMOR, Segmentation, Spacing, Volume
 from liverseg.writing import colors
 from liverseg.writing.colors import rgb
 from liverseg.writing.labels import write_png
@@ -298,7 +298,7 @@ def test_masks_without_positions_are_laid_on_in_order(scan, tmp_path):
         dataset.InstanceNumber = k
     truth = read_truth(write(slices, tmp_path / "liver"), scan)
     assert np.array_equal(truth.liver, labels() > 0)
-    assert truth.notices[0].code == "truth.file_order"
+    assert truth.notices[0].code == "truth.file_numbers"
 
 
 def test_fewer_masks_without_positions_are_refused_with_both_sizes(scan, tmp_path):
@@ -814,12 +814,19 @@ def test_of_two_colors_the_one_inside_the_other_is_the_tumor_and_that_is_said(
 
 
 @pytest.mark.parametrize("colors", COLORS)
-def test_two_colors_side_by_side_are_refused(picture_scan, tmp_path, colors):
-    """A liver and another organ, whichever is larger."""
+def test_what_two_colors_side_by_side_show_is_a_choice(picture_scan, tmp_path, colors):
+    """A liver and its tumors, or another organ, whichever is larger."""
     found = np.where(np.arange(16) < 7, LIVER, TUMOR) * (labels() > 0)
     folder = save_pictures(np.array(colors, np.uint8)[found], tmp_path, "truth_{}.png")
-    with pytest.raises(TruthMismatch, match="neither inside the other"):
-        read_truth(sorted(folder.glob("truth_*")), picture_scan)
+    masks = sorted(folder.glob("truth_*"))
+    with pytest.raises(ChoiceNeeded, match="neither inside the other") as needed:
+        read_truth(masks, picture_scan)
+    answers = needed.value.choice.answers
+    read = {read_truth(masks, picture_scan, choose=one).labels.tobytes() for one in answers}
+    swapped = np.array([BACKGROUND, TUMOR, LIVER], np.uint8)[found]
+    alone = [np.where(found == label, LIVER, BACKGROUND) for label in (LIVER, TUMOR)]
+    expected = {one.astype(np.uint8).tobytes() for one in (found, swapped, *alone)}
+    assert read == expected and len(answers) == 4
 
 
 def test_one_color_is_the_liver(picture_scan, tmp_path):
@@ -1099,7 +1106,7 @@ def test_the_pictures_of_the_scan_dropped_as_truth_are_refused(picture_scan, tmp
 def test_png_masks_of_a_dicom_scan_are_laid_on_with_a_notice(scan, tmp_path):
     truth = read_truth(save_pictures(labels(), tmp_path), scan)
     assert np.array_equal(truth.labels, labels())
-    assert truth.notices[0].code == "truth.file_order"
+    assert truth.notices[0].code == "truth.file_numbers"
 
 
 # ---------------------------------------------------------------- nothing usable, real files
@@ -1109,12 +1116,6 @@ def test_nothing_usable_as_truth_is_refused(scan, tmp_path):
     (tmp_path / "note.txt").write_text("no mask")
     with pytest.raises(TruthMismatch, match="No masks"):
         read_truth(tmp_path / "note.txt", scan)
-
-
-def test_contours_as_truth_are_refused_with_a_way_out(scan, tmp_path):
-    contours = ct(Modality="RTSTRUCT", PixelData=None)
-    with pytest.raises(TruthMismatch, match=r"1 RTSTRUCT contour file.*3D Slicer"):
-        read_truth(write([contours], tmp_path / "truth"), scan)
 
 
 def test_unused_files_beside_the_truth_are_counted(scan, tmp_path):

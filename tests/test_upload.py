@@ -16,13 +16,14 @@ from PIL import Image
 
 from liverseg.errors import (
     BrokenFile,
+    ChoiceNeeded,
     NoDecoder,
     NotAScan,
-    SeveralSeries,
     TooLarge,
     UploadError,
 )
 from liverseg.reading import archive, budget, limits, upload
+from liverseg.reading.choice import offered
 from liverseg.reading.upload import read_scan, read_truth
 from liverseg.sentences import say
 from liverseg.volume import LPS_TO_RAS
@@ -75,6 +76,49 @@ def test_any_mixture_of_files_folders_and_zips_is_one_scan(tmp_path, kind):
             "generator": (path for path in files),
         }[kind]
     assert np.array_equal(read_scan(paths).hu, expected(6))
+
+
+LIVER = np.zeros((4, 12, 16), np.uint8)
+LIVER[1:, 4:9, 5:12] = 1
+
+
+def seg_beside(folder):
+    write([seg({"Liver": LIVER})], folder / "SEG")
+
+
+def dicom_masks_beside(folder):
+    """As 3D-IRCADb unpacks."""
+    masks = [
+        ct(5.0 * k, stored=LIVER[k] * np.uint8(255), RescaleIntercept=0) for k in range(len(LIVER))
+    ]
+    write(masks, folder / "MASKS_DICOM" / "liver")
+
+
+def nifti_beside(folder):
+    affine = np.diag([0.8, 0.7, 5.0, 1.0])
+    affine[:3, 3] = (-100, -200, 0)
+    image = nibabel.Nifti1Image(LIVER.transpose(2, 1, 0), LPS_TO_RAS @ affine)
+    nibabel.save(image, folder / "labels.nii.gz")
+
+
+def pictures_beside(folder):
+    """As CHAOS is laid out."""
+    (folder / "Ground").mkdir()
+    for k, plane in enumerate(LIVER):
+        Image.fromarray(plane * np.uint8(255)).save(folder / "Ground" / f"liver_GT_{k:03d}.png")
+
+
+@pytest.mark.parametrize("beside", [seg_beside, dicom_masks_beside, nifti_beside, pictures_beside])
+def test_masks_in_the_folder_of_their_ct_are_offered_and_read_as_its_truth(tmp_path, beside):
+    write(series(4), tmp_path / "both" / "CT")
+    beside(tmp_path / "both")
+    volume = read_scan(tmp_path / "both")
+    assert np.array_equal(volume.hu, expected(4))
+    assert offered(volume).question == "truth"
+    truth = read_truth(tmp_path / "both", volume)
+    assert np.array_equal(truth.liver, LIVER > 0)
+    assert truth.notices[0].code == "upload.left_out"
+    assert offered(read_scan(write(series(4), tmp_path / "alone"))) is None
 
 
 def test_an_archive_in_an_archive_is_opened_once(tmp_path):
@@ -138,11 +182,9 @@ def test_a_missing_file_is_refused_without_its_name(tmp_path):
         (b"\xff" * 5000, "1 other file"),
         (b"Rar!\x1a\x07" + bytes(500), "Unpack the archive"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(500), "Unpack the archive"),
-        (b"NRRD0004\n" + bytes(500), "1 NRRD file.*Save the scan as NIfTI"),
-        (b"ObjectType = Image\nNDims = 3\n" + bytes(500), "1 MetaImage file.*as NIfTI"),
         (b"GIF89a" + bytes(500), "1 picture in another format.*as PNG"),
-        (b"II*\0" + bytes(500), "1 picture in another format.*as PNG"),
-        (b"MM\0*" + bytes(500), "1 picture in another format.*as PNG"),
+        (b"II+\0" + bytes(500), "1 picture in another format.*as PNG"),
+        (b"MM\0+" + bytes(500), "1 picture in another format.*as PNG"),
         (b"BM" + bytes(500), "1 picture in another format.*as PNG"),
         (b"RIFF\1\0\0\0WEBPVP8L" + bytes(500), "1 picture in another format.*as PNG"),
         (
@@ -161,8 +203,8 @@ def test_what_is_no_image_is_refused_with_advice(tmp_path, content, words):
 def test_the_advice_is_about_what_tells_most(tmp_path):
     for k in range(3):
         (tmp_path / f"note{k}").write_text("see the other file")
-    (tmp_path / "scan").write_bytes(b"NRRD0004\n" + bytes(500))
-    with pytest.raises(NotAScan, match=r"3 other files, 1 NRRD file.*NIfTI \(\.nii\.gz\)"):
+    (tmp_path / "scan").write_bytes(b"GIF89a" + bytes(500))
+    with pytest.raises(NotAScan, match=r"3 other files, 1 picture in another format.*as PNG"):
         read_scan(tmp_path)
 
 
@@ -237,7 +279,7 @@ def test_what_is_announced_counts_for_the_whole_upload(tmp_path, monkeypatch, co
     other = changed(enhanced(6), SeriesInstanceUID="1.2.3")
     folder = write([enhanced(5), other], tmp_path / "scan")
     monkeypatch.setattr(budget, "LIMITS", replace(limits.LIMITS, **{cost: most}))
-    with pytest.raises(SeveralSeries):
+    with pytest.raises(ChoiceNeeded):
         read_scan(folder)
     monkeypatch.setattr(budget, "LIMITS", replace(limits.LIMITS, **{cost: least - 1}))
     with pytest.raises(TooLarge) as refused:

@@ -9,7 +9,8 @@ import pytest
 
 from liverseg.errors import BrokenFile, NoRoom, TooLarge, UploadGone
 from liverseg.page import uploads
-from liverseg.page.uploads import Uploads
+from liverseg.page.uploads import Uploads, safe_names
+from liverseg.reading.archive import natural_key, natural_parts, open_upload
 from liverseg.reading.limits import LIMITS
 
 BOUNDARY = "frontier"
@@ -70,6 +71,51 @@ def test_files_of_one_name_do_not_take_each_others_place(box, tmp_path):
     handles = receive(box, multipart(("liver.nii", b"one"), ("liver.nii", b"two")))
     found = moved(box.take(handles, None, ANN), tmp_path / "reading")
     assert sorted(found.values()) == [b"one", b"two"]
+
+
+SCRIPTS = {
+    "Latin": "patient-of-the-hospital_",
+    "Cyrillic": "исследование_печени_",
+    "Greek": "ηπατος_τομη_",
+    "Arabic": "شريحة_الكبد_",
+    "Hindi": "यकृत_चित्र_",
+    "Chinese": "肝脏切片_",
+    "emoji": "🫁🩻_",
+    "digits": "1.2.840.113619.2.55.",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("where", ["first", "middle", "last"])
+def test_slices_keep_their_order_however_long_their_names_are(box, tmp_path, script, where):
+    text = (SCRIPTS[script] * 30)[:196]
+    at = {"first": 0, "middle": 98, "last": 196}[where]
+    names = [f"{text[:at]}x{k}y{text[at:]}.png" for k in (2, 10, 1, 100)]
+    handles = receive(box, multipart(*[(name, name.encode()) for name in names]))
+    folder = tmp_path / "reading"
+    found = moved(box.take(handles, None, ANN), folder)
+    with open_upload(folder) as members:
+        ordered = [member.read().decode() for member in sorted(members, key=natural_key)]
+    assert len(found) == 4
+    assert ordered == [names[2], names[0], names[1], names[3]]
+    assert all(len(part.encode()) <= 255 for name in found for part in name.split("/"))
+
+
+def test_the_letters_of_every_script_are_kept():
+    names = ["肝脏/ट्यूमर_१.png", "опухоль печени (2).png"]
+    assert list(map(str, safe_names(names))) == ["肝脏/ट्यूमर_१.png", "опухоль печени _2_.png"]
+
+
+def test_digits_of_every_script_count_as_numbers():
+    names = [f"शरीर {number}" for number in ("१०", "९", "०२")]
+    assert sorted(names, key=lambda name: natural_parts([name])) == [names[2], names[1], names[0]]
+
+
+@pytest.mark.parametrize("names", [["a", "a/b"], ["a/b", "a"], ["a", "a", "a~2"], ["..", "/", ""]])
+def test_no_file_takes_the_place_of_another_or_of_a_folder(box, tmp_path, names):
+    handles = receive(box, multipart(*[(f"{k}", b"%d" % k) for k in range(len(names))]))
+    found = moved(box.take(handles, names, ANN), tmp_path / "reading")
+    assert sorted(found.values()) == [b"%d" % k for k in range(len(names))]
 
 
 def test_equal_files_are_two_uploads(box, tmp_path):

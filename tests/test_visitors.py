@@ -8,7 +8,7 @@ import pytest
 
 from liverseg.errors import NoRoom, Replaced
 from liverseg.page.result_cache import ResultCache, content_key
-from liverseg.page.visitors import Visitors, id_of
+from liverseg.page.visitors import MOST_REPLACED, REPLACED_S, Basis, Visitors, id_of, new_folder
 from liverseg.volume import Probability, Segmentation, Spacing, Volume
 
 KB = 1024
@@ -20,7 +20,7 @@ def a_volume(kilobytes=2, value=0, **settings):
 
 def opened(volume, truth=None):
     """The change of a study when a scan was read."""
-    return lambda study: study.opened(volume, truth, None)
+    return lambda study: study.opened(volume, truth, None, new_folder(study.served.parent))
 
 
 def waits_for(folder):
@@ -104,13 +104,38 @@ def test_work_that_ends_after_its_visitor_left_is_not_kept(visitors):
 
 def test_what_was_found_in_another_scan_is_not_kept(visitors):
     here, first, second = visitors(), a_volume(), a_volume(value=1)
-    for volume in (first, second):
-        opens(here, ANN, volume)
+    bases = [Basis(opens(here, ANN, volume), "scan") for volume in (first, second)]
     with pytest.raises(Replaced):
-        here.update(ANN, lambda study: study.segmented(a_segmentation()), first)
-    study = here.update(ANN, lambda study: study.with_truth(a_segmentation()), second)
+        here.update(ANN, lambda study: study.segmented(a_segmentation()), bases[0])
+    study = here.update(ANN, lambda study: study.with_truth(a_segmentation()), bases[1])
     assert here.of(ANN) is study
     assert study.truth is not None
+
+
+def test_files_of_a_scan_that_another_replaced_are_served_until_the_tab_has_heard_of_it(
+    visitors,
+):
+    here = visitors()
+    folders = [opens(here, ANN, a_volume(value=k)).served for k in range(MOST_REPLACED + 2)]
+    here.sweep()
+    assert [folder.exists() for folder in folders] == [False, *[True] * (MOST_REPLACED + 1)]
+    assert here.folders() == set(folders[1:])
+    here._known[ANN].replaced[0] = folders[1], time.monotonic() - REPLACED_S - 1
+    here.sweep()
+    assert [folder.exists() for folder in folders] == [False, False, *[True] * MOST_REPLACED]
+    here.close(ANN)
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_a_scan_for_which_there_is_no_room_leaves_the_files_of_the_last_as_they_were(visitors):
+    here = visitors(max_bytes=3 * KB)
+    with here.stream(id_of(BOB)):
+        served = opens(here, ANN, a_volume(1)).served
+        opens(here, BOB, a_volume(1))
+        with pytest.raises(NoRoom):
+            opens(here, ANN, a_volume(3))
+    assert here.of(ANN).served == served
+    assert served not in [folder for folder, _ in here._known[ANN].replaced]
 
 
 def test_the_least_recently_used_study_is_given_up_over_the_limit(visitors):

@@ -17,15 +17,17 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
+import tifffile
 from PIL import Image
 
 from liverseg.errors import (
     BrokenFile,
+    ChoiceNeeded,
     NotAScan,
     OverBudget,
     ReadingStopped,
     Replaced,
-    SeveralSeries,
     TooLarge,
     WrongModality,
 )
@@ -97,8 +99,8 @@ SCANS = {
     headers_of_many_elements: TooLarge,
     jpeg_of_many_scans: BrokenFile,
     runs_of_one: BrokenFile,
-    many_orientations: SeveralSeries,
-    two_phases: SeveralSeries,
+    many_orientations: ChoiceNeeded,
+    two_phases: ChoiceNeeded,
 }
 
 
@@ -142,6 +144,23 @@ def nifti(folder: Path) -> Path:
     return folder / "scan.nii.gz"
 
 
+def detached(folder: Path) -> Path:
+    image = sitk.GetImageFromArray(np.stack([body(k) for k in range(4)]))
+    sitk.WriteImage(image, folder / "scan.mhd", useCompression=True)
+    return folder
+
+
+def mgz(folder: Path) -> Path:
+    hu = np.stack([body(k) for k in range(4)]).T.astype(np.int16)
+    nibabel.save(nibabel.MGHImage(hu, np.diag([-2.0, -2, 5, 1])), folder / "scan.mgz")
+    return folder
+
+
+def tiff(folder: Path) -> Path:
+    tifffile.imwrite(folder / "scan.tif", np.stack([body(k) for k in range(6)]), compression="zlib")
+    return folder
+
+
 def png(folder: Path) -> Path:
     for k in range(3):
         pixels = np.random.default_rng(k).integers(0, 256, (20, 30), np.uint8)
@@ -153,7 +172,7 @@ def dicom(folder: Path, **attributes) -> Path:
     return write(series(3, **attributes), folder / "dicom")
 
 
-KINDS = {"dicom": dicom, "nifti": nifti, "png": png}
+KINDS = {"dicom": dicom, "nifti": nifti, "mhd": detached, "mgz": mgz, "tiff": tiff, "png": png}
 for uid in GDCM_SYNTAXES:
     KINDS[uid] = partial(dicom, syntax=uid)
 
@@ -200,13 +219,13 @@ def test_a_truth_is_read_as_in_this_process(readers, volume, tmp_path):
 def test_of_several_scans_a_person_chooses(readers, tmp_path):
     two = [*series(4), *series(5, SeriesInstanceUID="1.2.3")]
     path = write(two, tmp_path / "two")
-    with pytest.raises(SeveralSeries) as found:
+    with pytest.raises(ChoiceNeeded) as found:
         readers.read_scan(path)
-    with pytest.raises(SeveralSeries) as expected:
+    with pytest.raises(ChoiceNeeded) as expected:
         upload.read_scan(path)
-    assert found.value.choices == expected.value.choices
-    assert [one.code for one in found.value.choices] == ["choice.scan_spaced"] * 2
-    assert readers.read_scan(path, 1).shape[0] == 4
+    assert found.value.choice == expected.value.choice
+    assert [one.code for one in found.value.choice.options] == ["choice.scan_spaced"] * 2
+    assert readers.read_scan(path, "scan=1").shape[0] == 4
 
 
 def test_a_refusal_is_that_of_this_process(readers, tmp_path):
@@ -227,7 +246,7 @@ import mmap, os, signal, socket
 from liverseg.reading import limits, upload, worker_process
 def spin():
     while True: pass
-def read_scan(paths, *, series, budget, follow_links):
+def read_scan(paths, *, choose, budget, follow_links):
     {}
 worker_process.read_scan = read_scan
 worker_process.serve(socket.socket(fileno=os.dup(0)))
@@ -298,6 +317,15 @@ def test_a_scan_may_take_more_memory_than_what_is_none(reading, tmp_path):
     assert readers.read_scan(dicom(tmp_path)).shape == (3, 12, 16)
 
 
+def test_who_takes_long_to_read_lets_all_others_go_first(reading, tmp_path):
+    readers = reading(
+        f"worker_process.yield_after(0.1)\n"
+        f"while os.nice(0) < {os.nice(0)} + worker_process.NICER: pass\n"
+        f"return upload.read_scan(paths)"
+    )
+    assert readers.read_scan(dicom(tmp_path)).shape == (3, 12, 16)
+
+
 def test_a_reader_cannot_write_files(reading, tmp_path):
     readers = reading(f"open({str(tmp_path / 'file')!r}, 'w').write('x')")
     with pytest.raises(ReadingStopped):
@@ -319,20 +347,6 @@ def test_what_nobody_waits_for_is_ended_at_once(reading, tmp_path):
             run.result(timeout=10)
     assert time.monotonic() - start < 0.5
     assert soon(lambda: len(descendants(os.getpid()) - before) == 1)
-
-
-def test_two_are_read_at_once_and_who_waits_may_leave(reading):
-    readers, wanted = reading("spin()"), threading.Event()
-    wanted.set()
-    before = descendants(os.getpid())
-    with at_work(readers, 2, wanted=wanted.is_set) as runs:
-        start = time.monotonic()
-        with pytest.raises(Replaced):
-            readers.read_scan("/nowhere", wanted=lambda: time.monotonic() < start + 0.3)
-        assert len(descendants(os.getpid()) - before) == 3
-        assert not any(run.done() for run in runs)
-        wanted.clear()
-    assert all(isinstance(run.exception(), Replaced) for run in runs)
 
 
 def test_a_zygote_that_was_ended_takes_its_readers_along_and_is_replaced(reading):

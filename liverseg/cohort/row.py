@@ -29,7 +29,7 @@ def row_of(findings: Findings) -> dict[str, Number]:
         "uncertain_share": _uncertain_share(prediction.liver_probability),
         "cut_by_end": _is_cut(prediction),
     }
-    if findings.scores is None or findings.quality is None:
+    if findings.scores is None:
         return row
     scores, lesions = findings.scores, findings.scores.lesions
     for structure in ("liver", "tumor"):
@@ -41,7 +41,7 @@ def row_of(findings: Findings) -> dict[str, Number]:
         "missed_tumors": sum(one.status == "missed" for one in lesions.truth),
         "false_tumors": sum(one.status == "false" for one in lesions.predicted),
     }
-    return row | vars(findings.quality)
+    return row | (vars(findings.quality) if findings.quality else {})
 
 
 def _uncertain_share(probability: Probability | None) -> Number:

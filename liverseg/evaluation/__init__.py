@@ -2,5 +2,5 @@
 
 evaluate      scores of patients never seen;  summary, calibration: over patients
 thresholds    what counts as liver and tumor;  ablation, paper_protocol: what each choice is worth
-model_card, readme_tables    measured numbers as text
+model_card, readme_tables    measured numbers as text;  consistency: that they are their records'
 """

@@ -11,7 +11,7 @@ A stopped run goes on where it was.
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,31 +23,25 @@ import numpy as np
 from ..network.preprocess import Square, whole_slice
 from ..network.recipe import Recipe
 from ..scores.metrics import dice_of_some
+from ..training import fingerprint
 from ..training.cache import packed
 from ..training.datasets import read_data, read_sides
 from ..training.labelled_scan import LabelledScan
 from ..training.losses import make_loss
 from ..training.quick_dice import Model, outputs
-from ..training.samples import Sample, Samples, View, is_picture, tumor_view
+from ..training.samples import View, is_picture, tumor_view
 from ..training.split import split_cases
+from ..training.train import CODE as TRAINING_CODE
 from ..training.train import SAMPLES, Run, Stage
-from .paper_protocol import (
-    InputChange,
-    ModelWithChangedInput,
-    compare_protocols,
-    equalize,
-    repeat_slice,
-)
+from .input_change import ChangedSamples, InputChange, repeat_slice, unchanged
+from .paper_protocol import ModelWithChangedInput, equalize, protocol_means, protocol_values
 
 SIDE = 256  # pixels of a slice: finer ones are made as coarse, which is fine enough here
+OWN_CODE = ("ablation", "input_change", "paper_copies", "paper_protocol")
+CODE = (*TRAINING_CODE, *(f"evaluation/{name}.py" for name in OWN_CODE))
 THRESHOLDS = tuple(k / 20 for k in range(1, 20))
 
 Split = dict[str, list[LabelledScan]]  # by side
-
-
-def unchanged(given: np.ndarray) -> np.ndarray:
-    """What is changed by nothing."""
-    return given
 
 
 @dataclass(frozen=True)
@@ -112,19 +106,6 @@ ROWS = (
 )
 
 
-@dataclass(frozen=True)
-class ChangedSamples:
-    """Samples whose image is changed as a row says."""
-
-    samples: Samples
-    image: InputChange
-
-    def draw(self, rng: np.random.Generator, size: int) -> Sample:
-        """See `Samples.draw`."""
-        sample = self.samples.draw(rng, size)
-        return sample._replace(image=self.image(sample.image))
-
-
 def ablate(split: Split, work: Path, recipe: Recipe, stage: Stage, out: Path) -> dict:
     """Trains and scores the paper's protocol and all rows; writes `out` after each.
 
@@ -136,17 +117,20 @@ def ablate(split: Split, work: Path, recipe: Recipe, stage: Stage, out: Path) ->
         out: a JSON file.
 
     Returns:
-        {"settings", "paper_protocol", "rows": [{"network", "name", "change", "dice",
-        "threshold", "scans": {name: Dice}}]}.
+        {"settings", "paper_values", "paper_protocol", "rows": [{"network", "name", "change",
+        "dice", "threshold", "scans": {name: Dice}}]}.
     """
     settings: dict[str, Any] = {"recipe": recipe.to_dict(), "stage": asdict(stage)}
     settings |= {"backend": keras.backend.backend()}
     settings |= {side: sorted({case.patient for case in split[side]}) for side in ("train", "val")}
+    settings["scans"] = {side: fingerprint.of_scans(split[side]) for side in ("train", "val")}
+    settings["code"] = fingerprint.of_code(*CODE)
     found = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
     if found.get("settings") != settings:
         found = {"settings": settings, "rows": []}
     if "paper_protocol" not in found:
-        found["paper_protocol"] = compare_protocols(split, work / "paper", recipe, stage)
+        found["paper_values"] = protocol_values(split, work / "paper", recipe, stage)
+        found["paper_protocol"] = protocol_means(found["paper_values"])
         _write(found, out)
     done = {(row["network"], row["name"]) for row in found["rows"]}
     liver = None
@@ -214,7 +198,12 @@ def _train(
     stage = replace(stage, seed=stage.seed + row.seed)
     folder = work / f"{row.network}_{row.name}"
     keras.backend.clear_session()
-    run = Run(row.network, stage, folder, recipe, weights, make_loss(row.network, row.missed))
+    made_of = {
+        "row": {k: getattr(v, "__name__", v) for k, v in vars(row).items()},
+        "scans": fingerprint.of_scans(split["train"]),
+    }
+    loss = make_loss(row.network, row.missed)
+    run = Run(row.network, stage, folder, recipe, weights, loss, made_of)
     if run.step < stage.steps:
         cases = _prepared(row, split["train"], recipe)
         options: dict[str, Any] = dict(row.samples)
@@ -245,6 +234,11 @@ def smaller(case: LabelledScan, side: int = SIDE) -> LabelledScan:
     return replace(case, hu=np.stack(hu), labels=np.stack(labels), pixel_mm=case.pixel_mm / scale)
 
 
+def read_smaller(root: Path) -> Iterator[LabelledScan]:
+    """A data set's cases in small slices."""
+    return map(smaller, read_data(root))
+
+
 def main(argv: list[str]) -> None:
     """Runs the command; prints the rows on stderr."""
     parser = argparse.ArgumentParser(prog="python -m liverseg ablate", description=__doc__)
@@ -255,7 +249,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--width", type=int, default=8, help="of the stem; the paper's is 16")
     parser.add_argument("--steps", type=int, default=400, help="of each training")
     args = parser.parse_args(argv)
-    cases = packed(args.data, args.work / "small", lambda data: map(smaller, read_data(data)))
+    here = ("evaluation/ablation.py",)
+    cases = packed(args.data, args.work / "small", read_smaller, here)
     split = split_cases(cases, read_sides(args.data, cases))
     recipe = Recipe(size=args.size, filters=tuple(args.width * 2**k for k in range(5)))
     stage = Stage(args.size, 8, args.steps, 2e-3, warmup=30, check_every=100)

@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,49 +16,95 @@ import numpy as np
 from ..errors import DataError
 from ..network.cascade import segment
 from ..network.engine import Engine, load_engine
+from ..network.weights import NETWORKS, RESULTS, Weights, load_config
 from ..scores.measurements import Measurements, measure
 from ..scores.metrics import Scores, StructureScores, compare
 from ..sentences import say
+from ..training import fingerprint
 from ..training.datasets import cases_of_side
 from ..training.labelled_scan import UNANNOTATED, LabelledScan, spacing_of
+from ..training.record import check_unseen
 from ..training.samples import is_picture
 from ..training.split import SIDES
 from ..volume import LIVER, TUMOR, Segmentation, Volume
 from .calibration import reliability
 from .summary import summarize
 
+CODE = (  # what decides scores
+    "network",
+    "scores",
+    "volume.py",
+    "training/labelled_scan.py",
+    "evaluation/evaluate.py",
+    "evaluation/calibration.py",
+    "evaluation/summary.py",
+)
+
 
 def evaluate(cases: Iterable[LabelledScan], split: str, engine: Engine, out: Path) -> dict:
     """Scores the scans of one side of a split and writes `out` after each.
+
+    The summary is written last, with the fingerprint of all scans: without it a run was stopped,
+    and nothing of it is published. Each record has the fingerprint of its scan.
 
     Args:
         cases: of that side; single pictures are no scans and are left out.
         split: "train", "val" or "test".
         engine: to evaluate.
-        out: a JSON file; what it holds of other splits and engines is kept, and so are patients
-            that were already scored with exactly these weights.
+        out: a JSON file; what it holds of other splits and engines is kept, and so are scans that
+            were already scored, unless weights, code or the scan are others.
 
     Returns:
-        {"weights", "summary", "patients"} as stored in out[split][engine's name].
+        {"weights", "code", "patients", "scans", "summary"} as stored in out[split][engine's name].
     """
     results = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
     name = engine.identity.split("-")[0]
-    found = results.setdefault(split, {}).get(name, {})
-    patients = found["patients"] if found.get("weights") == engine.identity else []
-    done = {patient["case"] for patient in patients}
+    made_by = {"weights": engine.identity, "code": fingerprint.of_code(*CODE)}
+    before = results.setdefault(split, {}).get(name, {})
+    known = {}
+    if {key: before.get(key) for key in made_by} == made_by:
+        known = {patient["case"]: patient for patient in before["patients"]}
+    patients: dict[str, dict] = {}
     for case in cases:
-        if case.name in done or is_picture(case):
+        if is_picture(case):
             continue
-        patients = sorted([*patients, score_case(case, engine)], key=lambda p: p["case"])
-        results[split][name] = {
-            "weights": engine.identity,
-            "summary": summarize(patients),
-            "patients": patients,
-        }
-        out.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        record = known.get(case.name, {})
+        if record.get("scan") != case.digest:
+            record = score_case(case, engine)
+        patients[case.name] = record
+        shown = known | patients
+        results[split][name] = made_by | {"patients": [shown[name] for name in sorted(shown)]}
+        _write(results, out)
     if not patients:
         raise DataError(say("data.no_scans", side=split))
-    return results[split][name]
+    found = made_by | {
+        "patients": (records := [patients[name] for name in sorted(patients)]),
+        "scans": fingerprint.of_text(*(record["scan"] for record in records)),
+        "summary": summarize(records),
+    }
+    results[split][name] = found
+    if split == "test":
+        _count_look(results, name, found)
+    _write(results, out)
+    return found
+
+
+def _count_look(results: dict, name: str, found: dict) -> None:
+    """Each look at test is kept: what is chosen after it is not free of test any more.
+
+    Both engines of one weights folder are one look, where nothing else was scored in between.
+    """
+    looks = results.setdefault("looks", [])
+    if any(look["weights"].get(name) == found["weights"] for look in looks):
+        return
+    if not looks or name in looks[-1]["weights"]:
+        looks.append({"weights": {}, "dice": {}, "followed": []})
+    dice = {network: found["summary"][network]["dice"]["mean"] for network in NETWORKS}
+    looks[-1]["weights"][name], looks[-1]["dice"][name] = found["weights"], dice
+
+
+def _write(results: dict, out: Path) -> None:
+    out.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def score_case(case: LabelledScan, engine: Engine) -> dict:
@@ -78,6 +124,7 @@ def score_case(case: LabelledScan, engine: Engine) -> dict:
     record = {
         "case": case.name,
         "patient": case.patient,
+        "scan": case.digest,
         "slices": len(case.hu),
         "spacing_zyx_mm": list(volume.spacing) if volume.spacing else None,
         "seconds": round(seconds, 1),
@@ -148,13 +195,25 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m liverseg evaluate", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="of a data set, or 'phantom'")
     parser.add_argument("--split", choices=SIDES, default="test")
-    parser.add_argument("--out", type=Path, default=Path("weights/results.json"))
+    parser.add_argument("--weights", help="their folder; by default those that the page uses")
+    parser.add_argument("--out", type=Path, help="by default results.json beside the weights")
     parser.add_argument("--engine", choices=("auto", "reference", "fast"), default="auto")
     args = parser.parse_args(argv)
+    weights = load_config(args.weights)
     cases = cases_of_side(args.data, args.split)
-    found = evaluate(cases, args.split, load_engine(args.engine), args.out)
+    if args.split != "train":
+        cases = _unseen(weights, cases)
+    engine = load_engine(args.engine, weights.folder)
+    found = evaluate(cases, args.split, engine, args.out or weights.folder / RESULTS)
     print(_table(found), file=sys.stderr)
     return 0
+
+
+def _unseen(weights: Weights, cases: Iterable[LabelledScan]) -> Iterator[LabelledScan]:
+    """The cases, none of whose patients the weights have learned."""
+    for case in cases:
+        check_unseen(weights, [case])
+        yield case
 
 
 def _table(found: dict) -> str:

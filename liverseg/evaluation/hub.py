@@ -12,7 +12,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
 from ..errors import WeightsError
 from ..network.hub import refusals_as_sentences
-from ..network.weights import CONFIG, RESULTS, load_config
+from ..network.weights import BESIDES, CONFIG, load_config
 from ..sentences import say
 from .model_card import model_card
 
@@ -21,7 +21,8 @@ def push(folder: str | Path, repo_id: str, *, token: str | None = None) -> str:
     """Publishes a weights folder and its model card as one commit.
 
     Args:
-        folder: config.json, the files it names and, where scores were measured, results.json.
+        folder: config.json, the files it names and, where they were made, results.json and
+            fingerprints.json.
         repo_id: "owner/name"; the repository is made where there is none.
         token: of someone who may write there; by default the environment's or the login's.
 
@@ -33,7 +34,7 @@ def push(folder: str | Path, repo_id: str, *, token: str | None = None) -> str:
     """
     weights = load_config(folder)
     files = [weights.path(key) for key in weights.files]
-    files += [path for name in (CONFIG, RESULTS) if (path := weights.folder / name).is_file()]
+    files += [path for name in (CONFIG, *BESIDES) if (path := weights.folder / name).is_file()]
     if not (token or get_token()):
         raise WeightsError(say("hub.no_token"))
     # create_commit, since upload_folder may split one upload into several commits

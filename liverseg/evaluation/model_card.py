@@ -12,7 +12,16 @@ from ..network.weights import NETWORKS, RESULTS, Weights
 from ..scores.glossary import EXPLANATIONS, UNDEFINED, format_value
 from ..scores.results import Evaluation, evaluations
 from .summary import SCORES
-from .tables import ablation_text, held_out_summary, held_out_text, interval, protocol_text
+from .tables import (
+    ablation_text,
+    held_out_summary,
+    held_out_text,
+    interval,
+    looks,
+    origin_text,
+    protocol_text,
+    recipes_tested,
+)
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 JUDGED = "patients on whom thresholds were chosen, networks that had not learned from them"
@@ -22,7 +31,7 @@ WORST = 3  # patients described as failures, for each structure
 def model_card(weights: Weights) -> ModelCard:
     """The card of a weights folder; without a results.json of these weights it has no scores."""
     found = evaluations(weights)
-    remarks = weights.measured(RESULTS).get("remarks", {})
+    remarks = remarks_on(weights)
     return ModelCard.from_template(
         ModelCardData(
             language="en",
@@ -44,10 +53,25 @@ def model_card(weights: Weights) -> ModelCard:
         detection=detection,
         share=share,
         judged=held_out_text(weights),
+        judges=weights.trained.get("thresholds", {}).get("judges", ()),
+        origin=origin_text(weights),
+        looks=looks(weights),
+        recipes_tested=recipes_tested(weights),
         protocol=protocol_text(weights),
         ablations=ablation_text(weights),
         calibrations=calibrations(found, weights),
     )
+
+
+def remarks_on(weights: Weights) -> dict[str, str]:
+    """By case, why these weights fail there; a remark on other weights' masks says nothing here."""
+    remarks = weights.measured(RESULTS).get("remarks", {})
+    return remarks.get("cases", {}) if remarks.get("of") == contents(weights) else {}
+
+
+def contents(weights: Weights) -> dict[str, str]:
+    """By network the sha256 of its file."""
+    return {n: weights.files[n]["sha256"] for n in NETWORKS if n in weights.files}
 
 
 def calibrations(found: list[Evaluation], weights: Weights) -> list[tuple[str, dict]]:

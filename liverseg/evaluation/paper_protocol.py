@@ -7,10 +7,8 @@ over a batch.
 The networks that are trained so are then scored on patients they have never seen.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,20 +18,17 @@ from ..model import Tensor
 from ..network.preprocess import Square, from_network, to_network, whole_slice
 from ..network.recipe import Recipe
 from ..scores.metrics import dice_of_some
-from ..training.augment import affine_matrix, warp
-from ..training.labelled_scan import UNANNOTATED, LabelledScan
+from ..training import fingerprint
+from ..training.labelled_scan import LabelledScan
 from ..training.quick_dice import BATCH, Model, outputs
-from ..training.samples import Sample, is_picture
+from ..training.samples import is_picture
 from ..training.train import Run, Stage
-from ..volume import BACKGROUND, TUMOR
+from .input_change import InputChange, repeat_slice
+from .paper_copies import DEGREES, Copy, CopySamples, make_copies, render, split_copies
 
 REPORTED = {"liver": 0.9776, "tumor": 0.8815}  # the paper's validation Dice, for comparison
-DEGREES = range(0, 360, 10)
-HELD_OUT = 0.2  # of the copies
 METAL_HU, WINDOW_HU = 1200, (-100, 400)
 SCORED = 400  # copies, drawn at random
-
-InputChange = Callable[[np.ndarray], np.ndarray]
 
 
 def compare_protocols(
@@ -48,30 +43,53 @@ def compare_protocols(
         stage: of each network, and its input's size.
 
     Returns:
+        See `protocol_means`.
+    """
+    return protocol_means(protocol_values(split, folder, recipe, stage))
+
+
+def protocol_means(values: dict[str, dict]) -> dict[str, dict]:
+    """What `protocol_values` found, in one number each.
+
+    Returns:
         By network: "reported", the paper's number; "copies", Dice over batches of held-out copies
         of the slices that were trained on; "never_seen", the same measure on copies of slices of
         other patients; "whole_scans", the mean Dice of their whole masks, where the tumor network
         is given the predicted liver; "slices", how many were copied.
     """
+    return {
+        network: {
+            "reported": REPORTED[network],
+            **{key: float(np.mean(found[key])) for key in ("copies", "never_seen", "whole_scans")},
+            "slices": found["slices"],
+        }
+        for network, found in values.items()
+    }
+
+
+def protocol_values(
+    split: dict[str, list[LabelledScan]], folder: Path, recipe: Recipe, stage: Stage
+) -> dict[str, dict]:
+    """As `compare_protocols`, with the values of all batches and scans in place of their means."""
     recipe = replace(recipe, size=stage.size)
     scans = {side: [c for c in split[side] if not is_picture(c)] for side in ("train", "val")}
     paper = {side: [equalize(case, recipe) for case in scans[side]] for side in scans}
     learned, held_out = split_copies(make_copies(paper["train"]), stage.seed)
     others, _ = split_copies(make_copies(paper["val"]), stage.seed)
-    results, models = {}, {}
+    made_of = {"scans": fingerprint.of_scans(paper["train"]), "loss": paper_loss.__name__}
+    values, models = {}, {}
     for network in ("liver", "tumor"):
-        run = Run(network, stage, folder / network, recipe, loss=paper_loss)
+        run = Run(network, stage, folder / network, recipe, loss=paper_loss, made_of=made_of)
         run.train(CopySamples(learned, network, recipe), [])
         run.model.set_weights(run.average)
         models[network] = run.model
-        results[network] = {
-            "reported": REPORTED[network],
+        values[network] = {
             "copies": batch_dice(run.model, held_out[:SCORED], network, recipe),
             "never_seen": batch_dice(run.model, others[:SCORED], network, recipe),
             "whole_scans": _whole_scans(models, network, paper["val"], recipe),
             "slices": len(learned + held_out) // len(DEGREES),
         }
-    return results
+    return values
 
 
 # --- the paper's input --------------------------------------------------------------------------
@@ -94,11 +112,6 @@ def _equalized(hu: np.ndarray) -> np.ndarray:
     return cv2.equalizeHist(cv2.normalize(kept, gray, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U))
 
 
-def repeat_slice(image: np.ndarray) -> np.ndarray:
-    """(..., 3) input with the slice itself in place of its neighbors."""
-    return np.repeat(image[..., 1:2], 3, axis=-1)
-
-
 class ModelWithChangedInput:
     """A network that sees its input changed, for `validation.outputs`."""
 
@@ -108,69 +121,6 @@ class ModelWithChangedInput:
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """See `keras.Model.predict_on_batch`."""
         return self._model.predict_on_batch(self._image(images))
-
-
-# --- its copies ---------------------------------------------------------------------------------
-
-
-class Copy(NamedTuple):
-    """A slice turned and perhaps flipped."""
-
-    case: LabelledScan
-    z: int
-    degrees: int
-    flipped: bool
-
-
-def make_copies(cases: Sequence[LabelledScan]) -> list[Copy]:
-    """Every slice with tumors at every tenth degree, every second one of them flipped."""
-    return [
-        Copy(case, int(z), degrees, flipped=bool(k % 2))
-        for case in cases
-        for z in np.flatnonzero((case.labels == TUMOR).any(axis=(1, 2)))
-        if not (case.labels[z] == UNANNOTATED).any()
-        for k, degrees in enumerate(DEGREES)
-    ]
-
-
-def split_copies(copies: list[Copy], seed: int) -> tuple[list[Copy], list[Copy]]:
-    """What is learned and what is held out: by copy, at random, whoever the patient is."""
-    order = np.random.default_rng(seed).permutation(len(copies))
-    held_out = round(HELD_OUT * len(copies))
-    return [copies[k] for k in order[held_out:]], [copies[k] for k in order[:held_out]]
-
-
-def render(copy: Copy, network: str, recipe: Recipe) -> Sample:
-    """A copy as input: for the tumor network multiplied by the true liver."""
-    labels = copy.case.labels[copy.z]
-    square = whole_slice(labels.shape)
-    image = to_network(copy.case.hu[copy.z], square, recipe.size, recipe.window_hu)
-    liver, tumor = (
-        cv2.resize(mask.astype(np.float32), image.shape, interpolation=cv2.INTER_AREA)
-        for mask in (labels != BACKGROUND, labels == TUMOR)
-    )
-    if network == "tumor":
-        image = image * (liver > 0.5)
-    middle = (recipe.size - 1) / 2
-    matrix = affine_matrix((middle, middle), recipe.size, 1.0, copy.degrees)
-    mask = liver if network == "liver" else tumor
-    image, mask = warp(image[..., None], mask, matrix, recipe.size, None)
-    image = image.reshape(mask.shape)
-    if copy.flipped:
-        image, mask = image[:, ::-1], mask[:, ::-1]
-    return Sample(np.stack([image] * 3, -1), mask, np.ones(mask.shape, np.float32))
-
-
-class CopySamples:
-    """Copies at random."""
-
-    def __init__(self, copies: list[Copy], network: str, recipe: Recipe):
-        self._copies, self._network, self._recipe = copies, network, recipe
-
-    def draw(self, rng: np.random.Generator, size: int) -> Sample:
-        """See `Samples.draw`; the size is the recipe's."""
-        copy = self._copies[rng.integers(len(self._copies))]
-        return render(copy, self._network, replace(self._recipe, size=size))
 
 
 # --- its measure, and liverseg's ----------------------------------------------------------------
@@ -186,21 +136,21 @@ def paper_loss(target: Tensor, probability: Tensor) -> Tensor:
     return 1 - soft_dice(target[..., :1], probability)
 
 
-def batch_dice(model: Model, copies: list[Copy], network: str, recipe: Recipe) -> float:
-    """The paper's Dice, the mean over batches of 8 copies."""
+def batch_dice(model: Model, copies: list[Copy], network: str, recipe: Recipe) -> list[float]:
+    """The paper's Dice of each batch of 8 copies."""
     scores = []
     for first in range(0, len(copies), BATCH):
         samples = [render(copy, network, recipe) for copy in copies[first : first + BATCH]]
         found = model.predict_on_batch(np.stack([sample.image for sample in samples]))
         truth = np.stack([sample.mask for sample in samples]).astype(np.float32)
         scores.append(float(soft_dice(truth, found[..., 0])))
-    return float(np.mean(scores))
+    return scores
 
 
 def _whole_scans(
     models: dict[str, Model], network: str, cases: list[LabelledScan], recipe: Recipe
-) -> float:
-    """Mean Dice of the masks of whole scans: one number a patient, nothing true in the input."""
+) -> list[float]:
+    """Dice of the masks of whole scans: one number a scan, nothing true in the input."""
     if network == "tumor":
         cases = [_masked(case, _liver(models["liver"], case, recipe), recipe) for case in cases]
     scores = []
@@ -209,7 +159,7 @@ def _whole_scans(
         probability, truth, _ = outputs(model, network, case, recipe, paper_view)
         if truth.any():
             scores.append(dice_of_some(probability >= 0.5, truth))
-    return float(np.mean(scores))
+    return scores
 
 
 def _liver(model: Model, case: LabelledScan, recipe: Recipe) -> np.ndarray:

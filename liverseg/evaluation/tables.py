@@ -1,8 +1,13 @@
 """Measured numbers as Markdown: what is reached, the paper's protocol, what choices are worth."""
 
-from ..network.weights import NETWORKS, Weights
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from ..network.weights import NETWORKS, RESULTS, Weights
 from ..scores.glossary import UNDEFINED, format_value
 from ..scores.results import evaluations, false_tumor, sentences
+from ..training.split import patient_of
+from ..training.stages import STAGES, TRAIN, Stage
 
 ABLATIONS = "ablations.json"
 INTERVALS = (
@@ -27,8 +32,51 @@ def reach_text(weights: Weights) -> str:
             worst = _dice(dice["range"][0])
         reported = _dice(protocols.get(network, {}).get("reported"))
         lines.append(f"| {network} | {reached} | {worst} | {reported} |")
-    words = [*sentences(weights)[:1], held_out_text(weights)]
-    return "\n".join([*lines, "", *filter(None, words), INTERVALS])
+    words = [*sentences(weights)[:1], held_out_text(weights), steered_text(weights)]
+    return "\n".join([*lines, "", *filter(None, words), INTERVALS, origin_text(weights)])
+
+
+def origin_text(weights: Weights) -> str:
+    """Which program made the weights, and what is known of what `train` makes."""
+    if weights.trained.get("command") == TRAIN:
+        return f"The weights were made by `{TRAIN}`."
+    stages = weights.trained.get("stages")
+    if not stages:
+        return "Nothing says which program made the weights."
+    made, here = ([_samples(where[network]) for network in NETWORKS] for where in (stages, STAGES))
+    return (
+        f"The weights were not made by `{TRAIN}` but by a training script of another framework, "
+        "which is not in the repository, "
+        f"from {made[0]} thousand samples for the liver and {made[1]} thousand for tumors; `train` "
+        f"draws {here[0]} and {here[1]} thousand, and what it reaches has not been measured."
+    )
+
+
+def _samples(stages: Iterable[dict | Stage]) -> int:
+    """How many samples some stages draw, in thousands."""
+    known = (stage if isinstance(stage, dict) else asdict(stage) for stage in stages)
+    return round(sum(stage["steps"] * stage["batch"] for stage in known) / 1000)
+
+
+def looks(weights: Weights) -> list[dict]:
+    """The looks at the test patients while these weights came about, the first one first."""
+    return weights.measured(RESULTS).get("looks", [])
+
+
+def recipes_tested(weights: Weights) -> int:
+    """How many weights and recipes were scored on the test patients, one after another."""
+    return sum("again" not in look for look in looks(weights))
+
+
+def steered_text(weights: Weights) -> str:
+    """Whether the test patients are free of what was chosen; "" where they were seen once."""
+    count = recipes_tested(weights)
+    if count < 2:
+        return ""
+    return (
+        f"The same test patients were scored with {count} weights and recipes in turn, and choices "
+        "followed what was seen (the model card lists them), so their scores flatter."
+    )
 
 
 def protocol_text(weights: Weights) -> str:
@@ -100,10 +148,10 @@ def ablation_text(weights: Weights) -> str:
         difference = row["dice"] - base[row["network"]]
         shown = UNDEFINED if row["name"] == "base" else f"{difference:+z.3f}"
         lines.append(f"| {row['network']} | {row['change']} | {_dice(row['dice'])} | {shown} |")
-    settings = ablations["settings"]
+    learned, scored = ({*map(patient_of, ablations["settings"][k])} for k in ("train", "val"))
     words = (
-        f"Each row is one training at {_settings(ablations)}, on {len(settings['train'])} "
-        f"patients, scored on the {len(settings['val'])} validation patients at the threshold that "
+        f"Each row is one training at {_settings(ablations)}, on {len(learned)} "
+        f"patients, scored on the {len(scored)} validation patients at the threshold that "
         "is best for the row, tumors inside the true liver. With one training a row, a difference "
         "no larger than that of another seed says nothing."
     )
@@ -116,15 +164,34 @@ def held_out_text(weights: Weights) -> str:
     if not summary:
         return ""
     liver, tumor = (format_value("dice", summary[network]["dice"]["mean"]) for network in NETWORKS)
-    return (
+    words = (
         f"On {summary['patients']} more, on whom the thresholds were chosen, networks trained "
         f"without them reached a mean Dice of {liver} and {tumor}; {false_tumor(summary)}."
     )
+    if any(map(_taught, weights.trained["thresholds"].get("judges", ()))):
+        words += (
+            " The tumor networks among them learned labels of other patients from a teacher that "
+            "had learned these, so they are not wholly unseen."
+        )
+    return words
+
+
+def _taught(judge: dict) -> bool:
+    """Whether a judge's teacher had learned patients whom it judges."""
+    teacher = judge.get("teacher") or {}
+    learned, judged = (
+        set(map(patient_of, who)) for who in (teacher.get("learned", ()), judge["patients"])
+    )
+    return bool(learned & judged)
 
 
 def held_out_summary(weights: Weights) -> dict | None:
-    """Scores of the patients on whom the thresholds were chosen."""
-    return weights.trained.get("thresholds", {}).get("summary")
+    """Scores of the patients on whom the thresholds of exactly these networks were chosen."""
+    chosen = weights.trained.get("thresholds", {})
+    made_for = chosen.get("of", {}).items()
+    if any(weights.files.get(key, {}).get("sha256") != content for key, content in made_for):
+        return None
+    return chosen.get("summary")
 
 
 def interval(key: str, limits: list[float] | None) -> str:

@@ -8,6 +8,7 @@ each without some patients, can: A and B are their folders. Each scan goes throu
 liver's threshold comes first, since the tumor network sees what it leaves; then the tumor's, with
 the peak and the size that a tumor must reach. Both networks run once on each slice. The choice is
 written into config.json, with the curves and with all scores that these scans have with it.
+Patients whom a folder's weights or their teacher learned, by its config.json, are refused.
 A Dice that is nearly the greatest is as good, and then less false tumor decides.
 """
 
@@ -26,14 +27,17 @@ from ..errors import DataError
 from ..network.cascade import clean_tumors, level, segment
 from ..network.engine import Engine, load_engine
 from ..network.recipe import Recipe
-from ..network.weights import Network, load_config, write_config
+from ..network.weights import NETWORKS, Network, load_config
 from ..scores.metrics import dice, dice_of_some
 from ..sentences import say
+from ..training import fingerprint
 from ..training.datasets import cases_of_side, read_data, read_sides
 from ..training.labelled_scan import UNANNOTATED, LabelledScan, spacing_of
+from ..training.record import change_config, check_unseen
 from ..training.samples import is_picture
+from ..training.split import named_patients
 from ..volume import LIVER, TUMOR, Segmentation, Volume
-from .evaluate import score_case
+from .evaluate import CODE, score_case
 from .summary import summarize
 
 LIVER_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -69,11 +73,13 @@ class Choice(NamedTuple):
         recipe: with the best thresholds.
         curves: {"liver": [Point...], "tumor": ...} as JSON-ready dictionaries.
         summary: of all scores with them (see `summarize`).
+        patients: these scores, a record of each scan (see `score_case`).
     """
 
     recipe: Recipe
     curves: dict
     summary: dict
+    patients: list[dict]
 
 
 def choose_thresholds(cases: Iterable[tuple[LabelledScan, Engine]], recipe: Recipe) -> Choice:
@@ -88,17 +94,19 @@ def choose_thresholds(cases: Iterable[tuple[LabelledScan, Engine]], recipe: Reci
     if not scans:
         raise DataError(say("data.no_validation_scans"))
     liver = [_liver_point(scans, recipe, threshold) for threshold in LIVER_THRESHOLDS]
-    recipe = replace(recipe, liver_threshold=_best(liver).threshold)
+    recipe = replace(recipe, liver_threshold=best(liver).threshold)
     tumor = _tumor_points(scans, recipe)
     if tumor:
-        best = _best(tumor)
-        assert best.peak is not None and best.smallest_mm3 is not None
-        recipe = _with_tumor(recipe, best.threshold, best.peak, best.smallest_mm3)
+        point = best(tumor)
+        assert point.peak is not None and point.smallest_mm3 is not None
+        recipe = _with_tumor(recipe, point.threshold, point.peak, point.smallest_mm3)
     curves = {"liver": liver, "tumor": tumor}
+    patients = [_score(case, engine, recipe) for case, engine in scans]
     return Choice(
         recipe,
         {name: [point._asdict() for point in curve] for name, curve in curves.items()},
-        summarize([_score(case, engine, recipe) for case, engine in scans]),
+        summarize(patients),
+        patients,
     )
 
 
@@ -188,7 +196,7 @@ def _tumor(found: Segmentation, volume: Volume, recipe: Recipe) -> np.ndarray:
     return tumor
 
 
-def _best(points: list[Point]) -> Point:
+def best(points: list[Point]) -> Point:
     """The least false tumor among those whose Dice is as good as the greatest.
 
     Those with much false tumor count only where none has little. Of equals the greatest Dice, then
@@ -211,8 +219,8 @@ def read_unseen(root: Path, patients: str) -> Iterator[LabelledScan]:
     if patients == "val":
         yield from cases_of_side(root, "val")
         return
-    tested, wanted = set(read_sides(root, read_data(root))["test"]), set(patients.split(","))
-    found = set()
+    tested = named_patients(read_sides(root)["test"])
+    wanted, found = set(patients.split(",")), set()
     for case in read_data(root):
         own = {case.name, case.patient}
         if wanted & own and own & tested:
@@ -248,17 +256,29 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("--engine", choices=("auto", "reference", "fast"), default="auto")
     args = parser.parse_args(argv)
+    weights = load_config(args.weights)
     scans, judges = [], []
     for folder, patients in args.unseen or [(args.weights, "val")]:
+        cases = [case for case in read_unseen(args.data, patients) if not is_picture(case)]
+        check_unseen(load_config(folder), cases)
         engine = load_engine(args.engine, folder)
-        cases = list(read_unseen(args.data, patients))
         scans += [(case, engine) for case in cases]
-        seen = sorted({case.patient for case in cases if not is_picture(case)})
-        judges.append({"engine": engine.identity, "patients": seen})
-    weights = load_config(args.weights)
+        judges.append(
+            {
+                "engine": engine.identity,
+                "patients": sorted({case.patient for case in cases}),
+                "scans": fingerprint.of_scans(cases),
+            }
+        )
     choice = choose_thresholds(scans, weights.recipe)
     for name, points in choice.curves.items():
         print(name, *map(json.dumps, points), sep="\n", file=sys.stderr)
-    names = {key: file["name"] for key, file in weights.files.items()}
-    chosen = {"judges": judges, "summary": choice.summary, "curves": choice.curves}
-    write_config(args.weights, choice.recipe, names, weights.trained | {"thresholds": chosen})
+    chosen = {
+        "judges": judges,
+        "of": {network: weights.files[network]["sha256"] for network in NETWORKS},
+        "code": fingerprint.of_code(*CODE),
+        "summary": choice.summary,
+        "patients": choice.patients,
+        "curves": choice.curves,
+    }
+    change_config(weights, choice.recipe, weights.trained | {"thresholds": chosen})

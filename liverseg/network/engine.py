@@ -17,12 +17,12 @@ import numpy as np
 from ..errors import WeightsError
 from ..sentences import say
 from .recipe import Recipe
-from .weights import NETWORKS, Network, Weights, fast_key, load_config, weights_folder
+from .weights import NETWORKS, Network, Weights, fast_key, load_config
 
 THREADS_VARIABLE = "LIVERSEG_THREADS"
 
 log = logging.getLogger(__name__)
-_loaded: dict[tuple[str, Path], "Engine"] = {}
+_loaded: dict[tuple[str, Path, str], "Engine"] = {}
 _lock = threading.Lock()
 
 
@@ -49,7 +49,7 @@ class Engine(Protocol):
 def load_engine(
     name: Literal["auto", "reference", "fast"] = "auto", folder: str | Path | None = None
 ) -> Engine:
-    """The engine of that name, made once per process and weights folder.
+    """The engine of that name, made once per process and state of the weights folder.
 
     Args:
         name: "auto" is the fast one where it works here, else the reference.
@@ -58,11 +58,12 @@ def load_engine(
     Raises:
         WeightsError: where the weights are missing, damaged or of another architecture.
     """
-    folder = weights_folder(folder)
+    weights = load_config(folder)
+    key = name, weights.folder, weights.identity(tuple(sorted(weights.files)))
     with _lock:
-        if (name, folder) not in _loaded:
-            _loaded[name, folder] = _make_engine(name, load_config(folder))
-        return _loaded[name, folder]
+        if key not in _loaded:
+            _loaded[key] = _make_engine(name, weights)
+        return _loaded[key]
 
 
 def check_weights(folder: str | Path | None = None) -> None:

@@ -130,10 +130,13 @@ def to_network(hu: np.ndarray, square: Square, size: int, window_hu: tuple[int, 
         (size, size) float32 in [0, 1].
     """
     low, high = window_hu
-    gray = np.clip(cut(hu, square, fill=low).astype(np.float32), low, high)
+    whole = square == whole_slice(hu.shape) and hu.shape[0] == hu.shape[1]
+    gray = np.clip(hu if whole else cut(hu, square, fill=low), low, high).astype(np.float32)
     method = cv2.INTER_AREA if square.side > size else cv2.INTER_LINEAR
     resized = cv2.resize(gray, (size, size), interpolation=method)
-    return (resized - low) / (high - low)
+    resized -= low
+    resized /= high - low
+    return resized
 
 
 class NetworkInput:

@@ -23,6 +23,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 BESIDE, INSIDE = PACKAGE.parent / "weights", PACKAGE / "shipped_weights"
 FOLDER = INSIDE if INSIDE.is_dir() else BESIDE  # where it is installed, and in a checkout
 CONFIG, RESULTS = "config.json", "results.json"  # what they are, and what they reach
+FINGERPRINTS = "fingerprints.json"  # of the patients they learned from
+BESIDES = (RESULTS, FINGERPRINTS)  # which a weights folder may lack
 FOLDER_VARIABLE = "LIVERSEG_WEIGHTS"
 
 Network = Literal["liver", "tumor"]
@@ -132,7 +134,8 @@ def pull(repo_id: str, revision: str) -> Path:
         commit = folder.name  # all of config.json's commit, whatever a branch becomes meanwhile
         for file in weights.files.values():
             download(repo_id, revision, file["name"], commit)
-        download_if_there(repo_id, revision, RESULTS, commit)
+        for name in BESIDES:
+            download_if_there(repo_id, revision, name, commit)
     except HubUnreachable as error:
         if not (FOLDER / CONFIG).is_file():
             raise

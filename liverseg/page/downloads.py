@@ -4,8 +4,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 from ..scores.findings import Findings
+from ..sentences import Sentence
+from ..volume import SourceKind
 from .visitors import SegmentedStudy, Study
 
 
@@ -22,15 +25,15 @@ class Kind:
     name: str
     title: str
     note: str
-    sources: tuple[str, ...] = ("dicom", "nifti", "picture")
+    sources: tuple[str, ...] = get_args(SourceKind)
 
 
 KINDS = {
     "nifti": Kind(
         "segmentation.nii.gz",
         "Segmentation, NIfTI",
-        "On the scan's own grid: 0 background, 1 liver, 2 tumor.",
-        ("dicom", "nifti"),
+        "On the scan's own grid, of a tilted scan straightened: 0 background, 1 liver, 2 tumor.",
+        tuple(kind for kind in get_args(SourceKind) if kind != "picture"),
     ),
     "png": Kind(
         "segmentation.zip",
@@ -54,15 +57,22 @@ KINDS = {
 
 def offered(study: Study) -> list[str]:
     """The kinds that can be made of a study's result; none before there is one."""
+    return [key for key, reason in offers(study).items() if reason is None]
+
+
+def offers(study: Study) -> dict[str, Sentence | None]:
+    """The kinds of a study's result, each with the reason why it cannot be made, or None.
+
+    Of kinds that stand for each other, as NIfTI and PNG do, only the fitting one is there.
+    """
     if not isinstance(study, SegmentedStudy) or study.findings is None:
-        return []
+        return {}
     from ..writing.dicom_seg import reason_against
 
     source = study.volume.kind or "nifti"
-    keys = [key for key, kind in KINDS.items() if source in kind.sources]
-    if "seg" in keys and reason_against(study.findings.prediction, study.volume):
-        keys.remove("seg")
-    return keys
+    kinds = {key for key, kind in KINDS.items() if source in kind.sources} | {"seg"}
+    reasons = {"seg": reason_against(study.findings.prediction, study.volume)}
+    return {key: reasons.get(key) for key in KINDS if key in kinds}
 
 
 def write_file(key: str, findings: Findings, folder: Path) -> Path:
@@ -76,12 +86,15 @@ def write_file(key: str, findings: Findings, folder: Path) -> Path:
     Raises:
         UploadError: where a DICOM SEG cannot be made from this scan.
     """
-    path = folder / KINDS[key].name
-    if key in ("csv", "json", "html"):
-        path.write_text(_text(key, findings), encoding="utf-8")
-    else:
-        _write_labels(key, findings, path)
-    return path
+    name = KINDS[key].name
+    # complete when it gets its name, whoever fetches an earlier one meanwhile
+    with TemporaryDirectory(dir=folder) as unfinished:
+        path = Path(unfinished, name)
+        if key in ("csv", "json", "html"):
+            path.write_text(_text(key, findings), encoding="utf-8")
+        else:
+            _write_labels(key, findings, path)
+        return path.replace(folder / name)
 
 
 def _text(key: str, findings: Findings) -> str:

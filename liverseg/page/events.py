@@ -12,10 +12,10 @@ import gradio as gr
 
 from ..errors import NothingOpen, Replaced, UploadError, WeightsError
 from ..sentences import say
-from .handlers import Handlers, Properties, full_disk
+from .handlers import Bound, Handlers, Properties, full_disk
 from .jobs import Values
 from .routes import LISTENS, address_of
-from .visitors import GRACE_S, KEY
+from .visitors import GRACE_S, KEY, Study
 
 # Where one answer follows another at once, a browser can lose what only the first one changes. So
 # there is a pause between them, and each repeats what the last ones said; but for the panel, which
@@ -57,6 +57,8 @@ def answering(handlers: Handlers, handler: Callable, widgets: dict[str, Any]) ->
         try:
             for step in steps(request, key, inputs):
                 shown |= step
+                study = service.visitors.of(str(key))
+                shown = {name: value for name, value in shown.items() if _holds(value, study)}
                 yield _as_gradio_wants(shown, widgets)
                 shown.pop(ONCE, None)
                 time.sleep(PAUSE_S)
@@ -130,8 +132,14 @@ def with_addresses(value: Any) -> Any:
     return value
 
 
+def _holds(value: Any, study: Study | None) -> bool:
+    """Whether what a value says is still so; what is not is dropped without a sound."""
+    return not isinstance(value, Bound) or value.basis.holds(study)
+
+
 def _as_gradio_wants(shown: Values, widgets: dict[str, Any]) -> dict:
     def wanted(value: Any) -> Any:
+        value = value.value if isinstance(value, Bound) else value
         if isinstance(value, Properties):
             return gr.update(**value.settings)
         return with_addresses(value)

@@ -42,7 +42,7 @@ def slice_curves(
             name=f"{name}, {unit}",
             fill="tozeroy",
             line={"color": color, "width": 1.5},
-            hovertemplate=f"%{{y:.1f}} {unit}",
+            hovertemplate="%{y:.1f}",
         )
     if scores:
         for name, color in zip(NAMES, COLORS, strict=True):
@@ -55,7 +55,7 @@ def slice_curves(
                 mode="lines+markers",
                 marker={"size": 4},
                 line={"color": color, "width": 1.5, "dash": "dot"},
-                hovertemplate="Dice %{y:.3f}",
+                hovertemplate="%{y:.3f}",
             )
     figure.update_layout(
         margin={"l": 52, "r": 52, "t": 8, "b": 40},

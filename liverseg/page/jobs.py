@@ -134,6 +134,22 @@ class Jobs:
             theirs = self._jobs.get(visitor, {}).values()
             return [job for job in theirs if not (job.is_done or job.is_stopped)]
 
+    def keep(self, visitor: str) -> None:
+        """Says that what the job of this thread has found is kept, and is still to be shown.
+
+        No other job of its kind stops it any more.
+
+        Raises:
+            Replaced: it was stopped before.
+        """
+        job = _CURRENT.get()
+        with self._lock:
+            if not is_wanted():
+                raise Replaced(say("study.replaced"))
+            theirs = self._jobs.get(visitor, {})
+            for kind in [kind for kind, one in theirs.items() if one is job]:
+                theirs[f"{kind} {id(job)}"] = theirs.pop(kind)
+
     def stop(self, visitor: str, kind: str | None = None) -> None:
         """Stops the visitor's job of a kind, or all of theirs."""
         with self._lock:

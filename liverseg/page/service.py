@@ -10,27 +10,39 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from ..errors import NothingOpen, NotSegmented, Replaced, SeveralSeries, TooLarge, UploadError
+from ..errors import ChoiceNeeded, NothingOpen, NotSegmented, Replaced, TooLarge, UploadError
+from ..reading.choice import Answers, Choice, Given, Question, as_texts, offered
 from ..reading.limits import LIMITS
-from ..reading.workers import PLACES, Readers
+from ..reading.workers import Readers
 from ..scores.findings import Findings, find
 from ..sentences import say
 from ..volume import Segmentation, Volume
 from .downloads import write_file
 from .jobs import Jobs, Lane, Turn, is_wanted
 from .manners import Manners
+from .memory import return_freed_memory
 from .result_cache import ResultCache, content_key
 from .synthetic_case import SyntheticCase
 from .uploads import Uploads
-from .visitors import OpenedStudy, SegmentedStudy, Study, Visitors, new_folder, new_key
+from .visitors import (
+    Basis,
+    OpenedStudy,
+    SegmentedStudy,
+    Study,
+    Visitors,
+    new_folder,
+    new_key,
+)
 
 if TYPE_CHECKING:
     from ..network.cascade import Step
     from ..network.engine import Engine
+
+S = TypeVar("S", bound=Study)
 
 
 class Received(Protocol):
@@ -55,7 +67,7 @@ class Service:
         self.uploads, self.jobs, self.results = Uploads(arrived), Jobs(), ResultCache()
         self.manners = Manners()
         lanes: list[Lane] = []
-        lanes += [Lane(at_once, self.manners.are_bad, lanes) for at_once in (PLACES, 2, 1, 2)]
+        lanes += [Lane(at_once, self.manners.are_bad, lanes) for at_once in (2, 2, 1, 2)]
         self.decoding, self.making, self.segmenting, self.measuring = lanes
         self._engine = engine
 
@@ -103,64 +115,148 @@ class Service:
             raise NotSegmented(say("study.not_segmented"))
         return study
 
-    def show(self, visitor: str, volume: Volume, shown: dict) -> None:
+    def show(self, visitor: str, volume: Volume, shown: dict) -> OpenedStudy:
         """Keeps what the viewer shows of a scan, if that is still the visitor's."""
-        self.visitors.update(visitor, lambda now: replace(now, shown=shown), volume)
+        study = self.opened_study(visitor)
+        if study.volume is not volume:
+            raise Replaced(say("study.replaced"))
+        return self.visitors.update(
+            visitor, lambda now: replace(now, shown=shown), Basis(study, "scan")
+        )
 
-    def open_scan(self, visitor: str, received: Received, series: int | None = None) -> OpenedStudy:
+    def open_scan(self, visitor: str, received: Received, answers: Given = ()) -> OpenedStudy:
         """Reads an upload as the visitor's scan; the files are deleted.
 
-        A ground truth that came before it still waits, for `open_waiting_truth`.
+        A ground truth that came before it still waits, for `open_waiting_truth`. Where masks lie
+        beside the scan, the files wait for `answer` too.
 
         Args:
             visitor: whose.
             received: the files.
-            series: which of several scans.
+            answers: to what is asked about them.
 
         Raises:
-            SeveralSeries: the files wait for `open_series`.
+            ChoiceNeeded: the files wait for `answer`.
             UploadError: the study stays as it was.
         """
-        return self._read_scan(visitor, self._received(received), series)
+        return self._read_scan(visitor, self._received(received), as_texts(answers))
 
-    def open_series(self, visitor: str, series: int) -> OpenedStudy:
-        """Reads one series of the upload for which `open_scan` raised SeveralSeries."""
+    def answer(self, visitor: str, text: str) -> OpenedStudy:
+        """Goes on with the upload about which something was asked.
+
+        The files of a scan wait until one is open, so that another can be chosen where this one
+        fails.
+
+        Args:
+            visitor: whose.
+            text: one of the choice's answers.
+
+        Raises:
+            NothingOpen: nothing waits for an answer.
+            ChoiceNeeded: there is one more thing to choose.
+            UploadError: as for what is read then.
+        """
         study = self.visitors.of(visitor)
-        if study is None or study.waiting is None:
-            raise NothingOpen(say("study.nothing_open"))
-        return self._read_scan(visitor, study.waiting, series)
+        choice = study.choice if study else None
+        if study is None or choice is None or text not in choice.answers:
+            raise NothingOpen(say("study.not_asked"))
+        if choice.question == Question.SCAN:
+            assert study.waiting is not None
+            return self._read_scan(visitor, study.waiting, (*study.answers, text))
+        if choice.question == Question.TRUTH:
+            return self._use_offered(visitor, study, text == choice.answers[0])
+        files, answers = study.waiting_truth, (*study.truth_answers, text)
+        assert files is not None
+        study = self.visitors.update(visitor, _with_truth_asked, Basis(study, "choice"))
+        return self._read_truth(visitor, study, files, answers)
 
     def open_synthetic(self, visitor: str, case: SyntheticCase) -> OpenedStudy:
         """Makes a synthetic case, with its ground truth, the visitor's scan."""
-        with self.called(self.making, visitor):
-            made = case.make()
-        return self._opened(visitor, *made, case)
+        with self.asked(visitor, "asked_scan") as request:
+            with self.called(self.making, visitor, request):
+                made = case.make()
+            return self._opened(visitor, request, *made, case)
 
-    def open_truth(self, visitor: str, received: Received) -> Study:
+    def open_truth(self, visitor: str, received: Received, answers: Given = ()) -> Study:
         """Reads an upload as ground truth for the visitor's scan; the files are deleted.
 
-        Where there is no scan yet the files wait for it and for `open_waiting_truth`.
+        Where there is no scan yet, or another one is on its way, the files wait for it and for
+        `open_waiting_truth`. All but the returned Study is as for `open_scan`.
         """
+        answers = as_texts(answers)
         files = self._received(received)
-        study = self.visitors.of(visitor)
-        if not isinstance(study, OpenedStudy):
-            _remove(study.waiting_truth if study else None)
-            try:
-                self._begun(visitor)
-                return self.visitors.update(visitor, lambda now: replace(now, waiting_truth=files))
-            except UploadError:
-                _remove(files)
-                raise
-        return self._read_truth(visitor, study, files)
+
+        def change(now: Study) -> Study:
+            if not _is_coming(now):
+                return _with_truth_asked(now)
+            now = replace(now.without_waiting_truth(), asked_truth=None)
+            return replace(now, waiting_truth=files, truth_answers=answers)
+
+        try:
+            before = self.visitors.begun(visitor).waiting_truth
+            study = self.visitors.update(visitor, change)
+        except UploadError:
+            _remove(files)
+            raise
+        _remove(before)
+        return study if study.waiting_truth else self._read_truth(visitor, study, files, answers)
 
     def open_waiting_truth(self, visitor: str) -> Study:
         """Reads the ground truth that came before its scan, if one did; UploadError as for any."""
-        study = self.opened_study(visitor)
-        if study.waiting_truth is None:
-            return study
-        return self._read_truth(visitor, study, study.waiting_truth)
+        before = None
 
-    def segment(self, visitor: str, pause_s: float) -> Iterator["Step"]:
+        def take(now: Study) -> Study:
+            nonlocal before
+            if now.waiting_truth is None or _is_coming(now) or now.chooses_truth:
+                return now
+            before = now
+            return _with_truth_asked(now)
+
+        study = self.visitors.update(visitor, take)
+        if before is None:
+            return study
+        assert before.waiting_truth is not None
+        return self._read_truth(visitor, study, before.waiting_truth, before.truth_answers)
+
+    def clear_scan(self, visitor: str) -> Study:
+        """Takes away the visitor's scan with all that belongs to it, and ends the work on it."""
+        study = self.visitors.clear(visitor)
+        self.jobs.stop(visitor)
+        return study
+
+    def clear_truth(self, visitor: str) -> Study:
+        """Takes away the ground truth, also one that is being read or waits for its scan."""
+        waiting = self.visitors.begun(visitor).waiting_truth
+
+        def change(now: Study) -> Study:
+            now = replace(now.without_waiting_truth(), asked_truth=None)
+            return now.with_truth(None) if isinstance(now, OpenedStudy) else now
+
+        study = self.visitors.update(visitor, change)
+        _remove(waiting)
+        return study
+
+    def ask_run(self, visitor: str, study: OpenedStudy | None = None) -> Basis:
+        """Notes that a scan is to be segmented, which may have to wait.
+
+        Args:
+            visitor: whose.
+            study: with the scan; the one that is open by default.
+
+        Raises:
+            NothingOpen: there is no scan.
+            Replaced: another one is open.
+        """
+        study = study or self.opened_study(visitor)
+        mark = object()
+        study = self.visitors.update(
+            visitor, lambda now: replace(now, asked_run=mark), Basis(study, "scan")
+        )
+        return Basis(study, "scan", "asked_run")
+
+    def segment(
+        self, visitor: str, pause_s: float, request: Basis | None = None
+    ) -> Iterator["Step"]:
         """Runs the networks on the visitor's scan; yields their Steps, the last with the result.
 
         Closing the iterator stops the work and leaves the study as it was.
@@ -168,19 +264,20 @@ class Service:
         Args:
             visitor: whose.
             pause_s: Steps that follow faster than this are joined.
+            request: from `ask_run`; made here by default.
 
         Raises:
             NothingOpen: before the first Step.
             Replaced: between two Steps.
         """
-        volume = self.opened_study(visitor).volume
-        for step in joined(self.steps(volume), pause_s):
-            study = self.visitors.of(visitor)
-            if study is None or study.scan is not volume:
-                raise Replaced(say("study.replaced"))
-            if step.result is not None:
-                self._keep_prediction(visitor, volume, step.result)
-            yield step
+        request = request or self.ask_run(visitor)
+        with self.about(visitor, request):
+            volume = self.opened_study(visitor).volume
+            for step in joined(self.steps(volume), pause_s):
+                self._require(visitor, request)
+                if step.result is not None:
+                    self._keep_prediction(visitor, request, step.result)
+                yield step
 
     def steps(self, volume: Volume) -> Iterator["Step"]:
         """The Steps of `segment_steps`; just the last one for voxels that were seen before."""
@@ -196,20 +293,31 @@ class Service:
                 self.results.put(key, step.result)
             yield step
 
+    def count_false(self, visitor: str, counts_false: bool) -> OpenedStudy:
+        """Says what a truth without tumors means, see `find`; `score` follows."""
+        study = self.opened_study(visitor)
+        return self.visitors.update(
+            visitor, lambda now: replace(now, counts_false=counts_false), Basis(study, "truth")
+        )
+
     def score(self, visitor: str) -> SegmentedStudy:
         """Measures the visitor's result and, with ground truth, compares it."""
+        from ..network.known_patients import known_patients
+
         study = self.segmented_study(visitor)
         about = study.volume, study.prediction, self.engine.identity, study.truth
-        with self.called(self.measuring, visitor):
-            findings = find(*about, surfaces=False)
-        return self._found(visitor, study, findings)
+        with self.called(self.measuring, visitor, basis_of_result(study)):
+            known, counts_false = known_patients(), study.counts_false
+            findings = find(*about, surfaces=False, counts_false=counts_false, known=known)
+        number = study.case.number if study.case else None
+        return self._found(visitor, study, replace(findings, synthetic=number))
 
     def score_surfaces(self, visitor: str) -> SegmentedStudy:
         """Adds the surface distances, which take longest, to the scores."""
         study = self.segmented_study(visitor)
         if study.findings is None or study.findings.scores is None:
             return study
-        with self.called(self.measuring, visitor):
+        with self.called(self.measuring, visitor, basis_of_result(study)):
             findings = study.findings.with_surfaces()
         return self._found(visitor, study, findings)
 
@@ -224,7 +332,7 @@ class Service:
         study = self.segmented_study(visitor)
         if study.findings is None:
             raise NotSegmented(say("study.not_segmented"))
-        with self.called(self.measuring, visitor):
+        with self.called(self.measuring, visitor, basis_of_result(study)):
             return write_file(kind, study.findings, folder or study.served)
 
     def turn(self, lane: Lane, visitor: str) -> AbstractContextManager[Turn]:
@@ -232,14 +340,38 @@ class Service:
         return lane.turn(self.visitors.address(visitor))
 
     @contextmanager
-    def called(self, lane: Lane, visitor: str) -> Iterator[None]:
-        """Waits for the visitor's turn at a lane."""
-        with self.turn(lane, visitor) as turn:
+    def called(self, lane: Lane, visitor: str, basis: Basis) -> Iterator[None]:
+        """Waits for the visitor's turn at a lane; see `about`."""
+        with self.about(visitor, basis), self.turn(lane, visitor) as turn:
             turn.wait()
+            self._require(visitor, basis)
             yield
 
+    @contextmanager
+    def about(self, visitor: str, basis: Basis) -> Iterator[None]:
+        """Whatever goes wrong once the basis of a step is gone is of no interest: Replaced."""
+        try:
+            yield
+        except Exception:
+            self._require(visitor, basis)
+            raise
+
+    @contextmanager
+    def asked(self, visitor: str, kind: str) -> Iterator[Basis]:
+        """While a request of the visitor's is worked on; see `Visitors.ask` and `about`."""
+        request = self.visitors.ask(visitor, kind)
+        try:
+            with self.about(visitor, request):
+                yield request
+        finally:
+            self.visitors.withdraw(visitor, kind, request)
+
+    def _require(self, visitor: str, basis: Basis) -> None:
+        if not basis.holds(self.visitors.of(visitor)):
+            raise Replaced(say("study.replaced")) from None
+
     def new_served_folder(self) -> Path:
-        """A folder that is served and outlives the visitor, for the results of the endpoint."""
+        """A folder that is served: of a scan, or of a program's results, which outlive its call."""
         return new_folder(self.served)
 
     @contextmanager
@@ -259,6 +391,7 @@ class Service:
         self.jobs.sweep()
         self.manners.sweep()
         self.uploads.sweep(self.visitors.is_here)
+        return_freed_memory()
 
     def _received(self, received: Received) -> Path:
         """Uploaded files in a folder of their own; TooLarge where they are too many."""
@@ -270,71 +403,148 @@ class Service:
             raise TooLarge(say("upload.too_large", limits=LIMITS.sentence))
         return files
 
-    def _keep_prediction(self, visitor: str, volume: Volume, prediction: Segmentation) -> None:
-        self.visitors.update(visitor, lambda now: now.segmented(prediction), volume)
+    def _keep_prediction(self, visitor: str, request: Basis, prediction: Segmentation) -> None:
+        def change(now: OpenedStudy) -> SegmentedStudy:
+            self.jobs.keep(visitor)
+            return replace(now.segmented(prediction), asked_run=None)
+
+        self.visitors.update(visitor, change, request)
 
     def _found(self, visitor: str, study: SegmentedStudy, findings: Findings) -> SegmentedStudy:
-        """Keeps what was found in a study, if its scan is still the visitor's."""
+        """Keeps what was found in a study, if its masks are still the visitor's."""
         return self.visitors.update(
-            visitor, lambda now: replace(now, findings=findings), study.volume
+            visitor, lambda now: replace(now, findings=findings), basis_of_result(study)
         )
 
-    def _read_scan(self, visitor: str, files: Path, series: int | None) -> OpenedStudy:
-        waits = False
+    def _read_scan(self, visitor: str, files: Path, answers: tuple[str, ...]) -> OpenedStudy:
+        def wanted() -> bool:
+            return is_wanted() and request.holds(self.visitors.of(visitor))
+
         try:
-            with self.called(self.decoding, visitor):
-                volume = self.readers.read_scan(sorted(files.iterdir()), series, wanted=is_wanted)
-        except SeveralSeries:
-            self._forget_waiting(visitor, except_for=files)
-            self._begun(visitor)
-            self.visitors.update(visitor, lambda now: replace(now, waiting=files))
-            waits = True
+            with self.asked(visitor, "asked_scan") as request:
+                try:
+                    with self.called(self.decoding, visitor, request):
+                        paths = sorted(files.iterdir())
+                        volume = self.readers.read_scan(paths, answers, wanted=wanted)
+                except ChoiceNeeded as needed:
+                    self._forget_waiting(visitor, except_for=files)
+                    waiting = {"waiting": files, "answers": answers}
+                    self._let_wait(visitor, request, needed.choice, **waiting)
+                    raise
+                study = self._opened(visitor, request, volume, but=files)
+            choice = offered(volume)
+            if choice and study.waiting_truth is None:
+                opened = Basis(study, "scan")
+                study = self._let_wait(visitor, opened, choice, waiting=files, answers=answers)
+        finally:
+            now = self.visitors.of(visitor)
+            if now is None or now.waiting != files:
+                _remove(files)
+        said = Answers(answers).given(Question.TRUTH)
+        if choice is None or said is None or study.choice is not choice:
+            return study
+        return self.answer(visitor, choice.answers[Answers(answers).to(choice)])
+
+    def _use_offered(self, visitor: str, study: Study, is_wanted: bool) -> OpenedStudy:
+        """Reads the files of the scan as its ground truth too, or lets them go."""
+        files, answers, before = study.waiting, study.answers, study.waiting_truth
+        assert files is not None
+
+        def change(now: OpenedStudy) -> OpenedStudy:
+            now = replace(now, waiting=None, answers=(), choice=None)
+            return _with_truth_asked(now) if is_wanted else now
+
+        opened = self.visitors.update(visitor, change, Basis(study, "choice"))
+        if not is_wanted:
+            _remove(files)
+            return opened
+        _remove(before)
+        return self._read_truth(visitor, opened, files, answers)
+
+    def _let_wait(self, visitor: str, basis: Basis, choice: Choice, **kept: Any) -> OpenedStudy:
+        """Keeps an upload until its choice is made."""
+        return self.visitors.update(visitor, lambda now: replace(now, choice=choice, **kept), basis)
+
+    def _read_truth(
+        self, visitor: str, study: Study, files: Path, answers: tuple[str, ...]
+    ) -> OpenedStudy:
+        """Reads a ground truth for which `study` notes the request."""
+        request = Basis(study, "scan", "asked_truth")
+
+        def change(now: OpenedStudy) -> OpenedStudy:
+            self.jobs.keep(visitor)
+            return now.with_truth(truth)
+
+        def wanted() -> bool:
+            return is_wanted() and request.holds(self.visitors.of(visitor))
+
+        try:
+            assert isinstance(study, OpenedStudy)
+            with self.called(self.decoding, visitor, request):
+                paths = sorted(files.iterdir())
+                truth = self.readers.read_truth(paths, study.volume, answers, wanted=wanted)
+            return self.visitors.update(visitor, change, request)
+        except ChoiceNeeded as needed:
+            waiting = {"waiting_truth": files, "truth_answers": answers}
+            self._let_wait(visitor, request, needed.choice, **waiting)
             raise
         finally:
-            if not waits:
-                _remove(files)
-        return self._opened(visitor, volume)
-
-    def _read_truth(self, visitor: str, study: OpenedStudy, files: Path) -> OpenedStudy:
-        def wanted() -> bool:
+            self.visitors.withdraw(visitor, "asked_truth", request)
             now = self.visitors.of(visitor)
-            return is_wanted() and now is not None and now.scan is study.volume
-
-        try:
-            with self.called(self.decoding, visitor):
-                paths = sorted(files.iterdir())
-                truth = self.readers.read_truth(paths, study.volume, wanted=wanted)
-        finally:
-            _remove(files)
-            self.visitors.update(visitor, lambda now: replace(now, waiting_truth=None))
-        return self.visitors.update(visitor, lambda now: now.with_truth(truth), study.volume)
+            if now is None or now.waiting_truth != files:
+                _remove(files)
 
     def _opened(
         self,
         visitor: str,
+        request: Basis,
         volume: Volume,
         truth: Segmentation | None = None,
         case: SyntheticCase | None = None,
+        but: Path | None = None,
     ) -> OpenedStudy:
-        served = self._begun(visitor).served
-        self.jobs.stop(visitor, "segmenting")
-        self._forget_waiting(visitor)
-        before = list(served.iterdir())
-        study = self.visitors.update(visitor, lambda now: now.opened(volume, truth, case))
-        for path in before:
-            path.unlink(missing_ok=True)
-        return study
+        """Makes what was asked for the visitor's scan, unless they have asked for another.
 
-    def _begun(self, visitor: str) -> Study:
-        """The visitor's study; Replaced where they stopped the work, or left, in the meantime."""
-        if not is_wanted():
-            raise Replaced(say("study.replaced"))
-        return self.visitors.begun(visitor)
+        All files that waited for an answer are forgotten `but` these.
+        """
+
+        def change(now: Study) -> OpenedStudy:
+            self.jobs.keep(visitor)
+            return now.opened(volume, truth, case, served)
+
+        served = self.new_served_folder()
+        try:
+            before = self.visitors.begun(visitor)
+            study = self.visitors.update(visitor, change, request)
+        except UploadError:
+            _remove(served)
+            raise
+        self.jobs.stop(visitor, "segmenting")
+        for waiting in (before.waiting, before.waiting_truth):
+            if waiting not in (but, study.waiting_truth):
+                _remove(waiting)
+        return study
 
     def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
         study = self.visitors.of(visitor)
         if study and study.waiting != except_for:
             _remove(study.waiting)
+
+
+def basis_of_result(study: Study) -> Basis:
+    """What everything depends on that is measured, drawn or written of masks."""
+    return Basis(study, "scan", "prediction", "truth", "counts_false")
+
+
+def _is_coming(study: Study) -> bool:
+    """Whether the scan to which a ground truth belongs is not open yet."""
+    is_open = isinstance(study, OpenedStudy)
+    return not is_open or study.asked_scan is not None or study.chooses_scan
+
+
+def _with_truth_asked(study: S) -> S:
+    """The study with a request for a ground truth in place of the one that waits."""
+    return replace(study.without_waiting_truth(), asked_truth=object())
 
 
 def _remove(folder: Path | None) -> None:

@@ -4,7 +4,7 @@ liverseg-XXXX/       in the system's temporary folder, readable by its owner onl
 ├── .lock           held as long as the process lives
 ├── arrived/        uploads that nobody has asked for yet
 ├── reading/        one folder for each upload that is read, or waits for a choice or its scan
-├── served/         one folder for each visitor, and result of a program, with what they fetch
+├── served/         one folder for each scan that is open, and result of a program
 └── gradio/         what Gradio itself writes: nothing, as far as we know
 """
 

@@ -6,11 +6,11 @@ names is never a path: it is looked up here, or there is nothing.
 """
 
 import os
-import re
 import secrets
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,8 @@ from python_multipart.multipart import File, FormParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from ..errors import BrokenFile, NoRoom, NotAScan, TooLarge, UploadGone
+from ..reading.archive import natural_parts
+from ..reading.detached import safe_part
 from ..reading.limits import LIMITS
 from ..sentences import say
 from .visitors import GRACE_S
@@ -28,6 +30,7 @@ from .visitors import GRACE_S
 IDLE_S = 10 * 60  # a program may upload many files before it asks for its result
 SPARE_BYTES = 500_000_000  # of the disk, for what the page writes itself
 CHUNK_BYTES = 1 << 20
+LONGEST_PART = 240  # bytes of a file's name; disks take 255
 _FORM = {
     "MAX_FIELDS": 10,
     "MAX_FIELD_SIZE": 10_000,
@@ -66,14 +69,12 @@ class Upload:
     """
 
     def __init__(self, paths: list[Path], names: list[str]):
-        self.paths, self.names = paths, [_safe_name(name) for name in names]
+        self.paths, self.names = paths, safe_names(names)
 
     def move_to(self, folder: Path) -> None:
         """Moves the files into an empty folder."""
-        for k, (path, name) in enumerate(zip(self.paths, self.names, strict=True)):
+        for path, name in zip(self.paths, self.names, strict=True):
             target = folder / name
-            if target.exists():
-                target = folder / str(k) / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(path, target)
 
@@ -252,10 +253,40 @@ def _check(total: int, files: list[File]) -> None:
         raise TooLarge(say("upload.too_large", limits=LIMITS.sentence))
 
 
-def _safe_name(name: str) -> Path:
-    """A relative path that stays where it is put, made of letters, digits, space, . _ and -."""
-    parts = [re.sub(r"[^\w .-]", "_", part)[:100].lstrip(".") for part in name.split("/")]
-    return Path(*[part for part in parts if part] or ["file"])
+def safe_names(names: list[str]) -> list[Path]:
+    """Different relative paths that stay where they are put, in the order of the names.
+
+    They are made of letters and digits of any script, space, . _ - and ~, and no part is too long
+    for a disk. The order of pictures is all that says how they lie.
+    """
+    paths = [
+        [part for part in map(safe_part, name.split("/")) if part] or ["file"] for name in names
+    ]
+    long = {part for path in paths for part in path if len(part.encode()) > LONGEST_PART}
+    short = {
+        part: f"{_cut(part)} {place:05d} {_cut(part[::-1])[::-1]}"
+        for place, part in enumerate(sorted(long, key=lambda part: natural_parts([part])))
+    }
+    wanted = [Path(*[short.get(part, part) for part in path]) for path in paths]
+    taken = {folder for path in wanted for folder in path.parents}
+    counts: Counter[Path] = Counter()
+    found = []
+    for path in wanted:
+        place = path
+        while place in taken:
+            counts[path] += 1
+            place = path.with_name(f"{path.stem}~{counts[path] + 1}{path.suffix}")
+        taken.add(place)
+        found.append(place)
+    return found
+
+
+def _cut(part: str) -> str:
+    """The beginning of a name, not in the middle of a number."""
+    kept = part[: LONGEST_PART // 3]
+    while len(kept.encode()) > LONGEST_PART // 3:
+        kept = kept[:-1]
+    return kept.rstrip("0123456789") or kept
 
 
 def said(sentence: str) -> dict:

@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import NoRoom, Replaced
+from ..reading.choice import OF_TRUTH, Choice, Question
 from ..scores.findings import Findings
 from ..sentences import say
 from ..volume import Segmentation, Volume
+from .jobs import is_wanted
 from .synthetic_case import SyntheticCase
 
 MAX_STUDY_BYTES = 4 * 2**30  # of the 16 GB of a small Space
@@ -31,6 +33,8 @@ MAX_AGE_S = 60 * 60
 ACTIVE_S = 10 * 60  # without an event; somebody may look at a scan for long
 SHARE_OF_ADDRESS = 0.75  # of all studies, far above a class of thirty behind one router
 GRACE_S = 45  # a connection may break for half a minute; a closed tab does not come back
+REPLACED_S = 30  # for which a tab may still fetch files of a scan until it hears of the next
+MOST_REPLACED = 2  # scans of one visitor whose files are kept that long
 SHARED_LIMIT = say("page.shared_limit", gb=MAX_STUDY_BYTES // 10**9)
 KEY = re.compile(r"[0-9a-f]{64}")
 ID_LENGTH = 32
@@ -51,17 +55,28 @@ class Study:
     """What one visitor has open: no scan yet. A new one replaces it at every step.
 
     Attributes:
-        served: folder for the files that their browser fetches.
-        waiting, waiting_truth: folders of uploads that are not read yet: one with several series
-            until one is chosen, a ground truth until its scan is here. All three are removed
-            together with the study.
+        served: folder for the files that their browser fetches, of this scan alone.
+        waiting, waiting_truth: folders of uploads that are not done with: a scan until a person has
+            chosen what it is, and whether masks beside it are its ground truth; a ground truth
+            until its scan is here, or what it is is chosen. All three are removed together with the
+            study.
+        answers, truth_answers: what was said about these.
+        choice: what has to be said next about one of these.
         waiting_bytes: of these.
+        asked_scan, asked_truth, asked_run: a mark of the last request for each that is still being
+            worked on; None where there is none.
     """
 
     served: Path
     waiting: Path | None = None
     waiting_truth: Path | None = None
+    answers: tuple[str, ...] = ()
+    truth_answers: tuple[str, ...] = ()
+    choice: Choice | None = None
     waiting_bytes: int = 0
+    asked_scan: object | None = None
+    asked_truth: object | None = None
+    asked_run: object | None = None
 
     @property
     def scan(self) -> Volume | None:
@@ -69,17 +84,37 @@ class Study:
         return None
 
     @property
+    def chooses_scan(self) -> bool:
+        """Whether it has to be said which scan shall be opened."""
+        return self.choice is not None and self.choice.question == Question.SCAN
+
+    @property
+    def chooses_truth(self) -> bool:
+        """Whether something has to be said about a ground truth for this scan."""
+        return self.choice is not None and self.choice.question in OF_TRUTH
+
+    def without_waiting_truth(self: "S") -> "S":
+        """The study without a ground truth that waits, and without what was asked about it."""
+        choice = None if self.chooses_truth else self.choice
+        return replace(self, waiting_truth=None, truth_answers=(), choice=choice)
+
+    @property
     def nbytes(self) -> int:
         """Bytes that it holds: of voxels in memory, and of uploads that wait on the disk."""
         return self.waiting_bytes
 
     def opened(
-        self, volume: Volume, truth: Segmentation | None, case: SyntheticCase | None
+        self,
+        volume: Volume,
+        truth: Segmentation | None,
+        case: SyntheticCase | None,
+        served: Path,
     ) -> "OpenedStudy":
         """The study of the same visitor with another scan; what waited for a choice is gone."""
         return OpenedStudy(
-            served=self.served,
-            waiting_truth=self.waiting_truth,
+            served=served,
+            waiting_truth=None if self.chooses_truth else self.waiting_truth,
+            truth_answers=() if self.chooses_truth else self.truth_answers,
             waiting_bytes=self.waiting_bytes,
             volume=volume,
             truth=truth,
@@ -96,10 +131,12 @@ class OpenedStudy(Study):
         truth: the ground truth on the scan's grid, None where none was given.
         shown: what the viewer shows; None until something was packed for it.
         case: which synthetic case; None for an upload.
+        counts_false: whether a truth without tumors says that there are none; see `find`.
     """
 
     volume: Volume
     truth: Segmentation | None = None
+    counts_false: bool = False
     shown: dict | None = field(default=None, repr=False)
     case: SyntheticCase | None = None
 
@@ -114,9 +151,9 @@ class OpenedStudy(Study):
         truth = self.truth.nbytes if self.truth else 0
         return super().nbytes + self.volume.hu.nbytes + truth
 
-    def with_truth(self, truth: Segmentation) -> "OpenedStudy":
-        """The study with a ground truth, which nothing was scored against yet."""
-        return replace(self, truth=truth)
+    def with_truth(self, truth: Segmentation | None) -> "OpenedStudy":
+        """The study with a ground truth, which nothing was scored against yet, or with none."""
+        return replace(self, truth=truth, counts_false=False)
 
     def segmented(self, prediction: Segmentation) -> "SegmentedStudy":
         """The study with what the networks found, which nothing was measured of yet."""
@@ -141,16 +178,35 @@ class SegmentedStudy(OpenedStudy):
         """See `Study`."""
         return super().nbytes + self.prediction.nbytes
 
-    def with_truth(self, truth: Segmentation) -> "SegmentedStudy":
+    def with_truth(self, truth: Segmentation | None) -> "SegmentedStudy":
         """See `OpenedStudy`."""
         findings = self.findings and replace(
             self.findings, truth=truth, truth_measurements=None, scores=None
         )
-        return replace(self, truth=truth, findings=findings)
+        return replace(self, truth=truth, counts_false=False, findings=findings)
 
 
+class Basis:
+    """What a step begins with. What it finds is of use only while all of that is still so.
+
+    This is the one rule for what comes late: `Visitors.update` keeps nothing whose basis is gone,
+    and `events` shows nothing of it.
+
+    Args:
+        study: at the beginning of the step.
+        parts: attributes of `study` that the step depends on.
+    """
+
+    def __init__(self, study: Study | None, *parts: str):
+        self._parts = {name: getattr(study, name, None) for name in parts}
+
+    def holds(self, study: Study | None) -> bool:
+        """Whether nothing of it has changed in the visitor's study as it is now."""
+        return all(getattr(study, name, None) is part for name, part in self._parts.items())
+
+
+ALWAYS = Basis(None)
 S = TypeVar("S", bound=Study)
-ANY_SCAN = object()
 
 
 @dataclass
@@ -163,6 +219,7 @@ class Visitor:
         seen: when an event of theirs last came, on the monotonic clock.
         used: when an event or a job of theirs last did anything.
         busy: events and jobs of theirs that are under way.
+        replaced: served folders of the last scans before this one, and since when; see `update`.
         is_program: whether they keep no stream open, but wait for the answer.
     """
 
@@ -171,6 +228,7 @@ class Visitor:
     seen: float = field(default_factory=time.monotonic)
     used: float = field(default_factory=time.monotonic)
     busy: int = 0
+    replaced: list[tuple[Path, float]] = field(default_factory=list)
     is_program: bool = False
 
 
@@ -186,7 +244,7 @@ class Visitors:
     """Who is here and what they have open.
 
     Args:
-        served: a folder that the page serves files from; each visitor gets one of their own in it.
+        served: a folder that the page serves files from; each scan gets one of its own in it.
         max_bytes: held for all visitors together.
         max_age_s: seconds without use after which a study is given up.
         grace_s: seconds without a stream or an event after which a visitor is gone.
@@ -273,7 +331,13 @@ class Visitors:
             return visitor.study
 
     def begun(self, key: str) -> Study:
-        """The visitor's study; an empty one, with a folder of its own, where there was none."""
+        """The visitor's study; an empty one, with a folder of its own, where there was none.
+
+        Raises:
+            Replaced: the work of this thread was stopped, as it is when its visitor has left.
+        """
+        if not is_wanted():
+            raise Replaced(say("study.replaced"))
         with self._lock:
             visitor = self._known.setdefault(key, Visitor())
             if visitor.study is None:
@@ -282,29 +346,55 @@ class Visitors:
             self._give_up_over_limit(key)
             return visitor.study
 
-    def update(self, key: str, change: Callable[[Any], S], scan: object = ANY_SCAN) -> S:
+    def ask(self, key: str, kind: str) -> Basis:
+        """Notes a visitor's request; what is found for it is kept unless they ask for another.
+
+        Args:
+            key: the visitor's.
+            kind: "asked_scan" or "asked_run", see `Study`.
+        """
+        self.begun(key)
+        return Basis(self.update(key, lambda now: replace(now, **{kind: object()})), kind)
+
+    def withdraw(self, key: str, kind: str, request: Basis = ALWAYS) -> bool:
+        """Ends a visitor's request of a kind; whether one was still being worked on.
+
+        Args:
+            key: the visitor's.
+            kind: see `ask`.
+            request: only this one; any by default.
+        """
+        with self._lock:
+            visitor = self._known.get(key)
+            study = visitor.study if visitor else None
+            if visitor is None or study is None or not request.holds(study):
+                return False
+            ended: dict[str, Any] = {kind: None}
+            visitor.study = replace(study, **ended)
+            return getattr(study, kind) is not None
+
+    def update(self, key: str, change: Callable[[Any], S], basis: Basis = ALWAYS) -> S:
         """Changes the visitor's study.
+
+        The files of a scan that another replaces are served for some seconds more: the tab fetches
+        them until it hears of the new one.
 
         Args:
             key: the visitor's.
             change: from the study as it is now, of the kind that the step began with, to the new.
-            scan: which the step began with, where what it found is of that scan only.
+            basis: which the step began with.
 
         Returns:
             The new study.
 
         Raises:
-            Replaced: the visitor has left meanwhile, or another scan is open.
+            Replaced: the visitor has left meanwhile, the basis is gone, or the job was stopped.
             NoRoom: all memory is taken by scans in use; the study stays as it was.
         """
         with self._lock:
             visitor = self._known.get(key)
             study = visitor.study if visitor else None
-            if (
-                visitor is None
-                or study is None
-                or (scan is not ANY_SCAN and study.scan is not scan)
-            ):
+            if visitor is None or study is None or not basis.holds(study) or not is_wanted():
                 raise Replaced(say("study.replaced"))
             changed = _weighed(change(study))
             visitor.study = changed
@@ -314,7 +404,20 @@ class Visitors:
             except NoRoom:
                 visitor.study = study
                 raise
+            if changed.served != study.served:
+                visitor.replaced.append((study.served, time.monotonic()))
+                _remove_replaced(visitor, MOST_REPLACED)
             return changed
+
+    def clear(self, key: str) -> Study:
+        """Takes away all that the visitor has open; what is asked for is dropped too."""
+        served = new_folder(self._served)
+        before = self.begun(key)
+        study = self.update(key, lambda _: Study(served=served))
+        for waiting in (before.waiting, before.waiting_truth):
+            if waiting is not None:
+                shutil.rmtree(waiting, ignore_errors=True)
+        return study
 
     def close(self, key: str) -> None:
         """Frees all that was the visitor's, in memory and on disk."""
@@ -322,6 +425,7 @@ class Visitors:
             visitor = self._known.pop(key, None)
         if visitor:
             _remove(visitor.study)
+            _remove_replaced(visitor)
 
     def sweep(self, stop_work: Callable[[str], None] = lambda key: None) -> list[str]:
         """Frees what was left, and what nobody used for too long; returns whose it was.
@@ -344,15 +448,20 @@ class Visitors:
             ]
             for one in old:
                 del self._streams[one]
+            for visitor in self._known.values():
+                recent = sum(now - since <= REPLACED_S for _, since in visitor.replaced)
+                _remove_replaced(visitor, recent)
         for key in stale:
             stop_work(key)
             self.close(key)
         return stale
 
     def folders(self) -> set[Path]:
-        """The served folders of all open studies."""
+        """The served folders of all open studies, and of those replaced a moment ago."""
         with self._lock:
-            return {one.study.served for one in self._known.values() if one.study}
+            known = list(self._known.values())
+            replaced = {folder for one in known for folder, _ in one.replaced}
+            return replaced | {one.study.served for one in known if one.study}
 
     def _touch(self, key: str, visitor: Visitor) -> None:
         visitor.used = time.monotonic()
@@ -409,6 +518,14 @@ def _remove(study: Study | None) -> None:
     for folder in (study.served, study.waiting, study.waiting_truth) if study else ():
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_replaced(visitor: Visitor, keep: int = 0) -> None:
+    """Removes the files of the scans before this one, but for the last few."""
+    last = len(visitor.replaced) - keep
+    for folder, _ in visitor.replaced[: max(0, last)]:
+        shutil.rmtree(folder, ignore_errors=True)
+    del visitor.replaced[: max(0, last)]
 
 
 def new_folder(parent: Path) -> Path:

@@ -9,11 +9,11 @@ from ..errors import TruthMismatch
 from ..sentences import Sentence, say
 from ..volume import LIVER, TUMOR, Segmentation, Volume
 from .geometry import Grid, gaps_of, repeated
+from .mask_order import AS_STORED
 
 SAME_PLACE = 0.5  # of a pixel, and of the distance to the next slice
 SAME_SIZE = 0.01  # of a pixel's size
 NO_PLACE_MM = 1.0  # of an origin that says nothing
-STACKED_AS_STORED = say("truth.file_order")
 ENOUGH_INSIDE = 0.5  # of what is labelled has to lie inside the scan
 
 
@@ -85,9 +85,10 @@ def resampled(labels: np.ndarray, affine: np.ndarray, volume: Volume) -> np.ndar
     assert volume.affine is not None
     to_truth = np.linalg.inv(affine) @ volume.affine
     matrix = to_truth[:3, :3][::-1, ::-1]  # (x, y, z) to (z, y, x)
-    placed = ndimage.affine_transform(
-        labels, matrix, to_truth[:3, 3][::-1], output_shape=volume.shape, order=0, prefilter=False
-    )
+    offset = to_truth[:3, 3][::-1]
+    # "constant" would take a voxel on the very edge, but for rounding, to lie outside
+    how = {"order": 0, "mode": "grid-constant", "prefilter": False}
+    placed = ndimage.affine_transform(labels, matrix, offset, output_shape=volume.shape, **how)
     expected = np.count_nonzero(labels) / abs(np.linalg.det(matrix))
     if np.count_nonzero(placed) < ENOUGH_INSIDE * expected:
         raise TruthMismatch(say("truth.outside"))
@@ -140,27 +141,33 @@ class MaskPlane:
         structure: LIVER or TUMOR.
         mask: (y, x) in LPS, 0 outside the structure.
         grid: where it lies, or None.
+        z: the slice of the scan that it belongs to where nothing says where it lies, or None for
+            the next one.
     """
 
     structure: int
     mask: np.ndarray
     grid: Grid | None
+    z: int | None = None
 
 
 Placed = tuple[MaskPlane, Grid]  # and where it lies
 
 
-def assembled(planes: list[MaskPlane], volume: Volume) -> Segmentation:
+def assembled(
+    planes: list[MaskPlane], volume: Volume, unplaced: Sentence = AS_STORED
+) -> Segmentation:
     """Masks of slices as a Segmentation; the tumors are made part of the liver.
 
     Args:
         planes: in any order where they and the scan have positions; else of each structure as many
             as the scan has slices, in its order.
         volume: the scan they were drawn on.
+        unplaced: what to say where they have no positions.
     """
     placed = [(plane, plane.grid) for plane in planes if plane.grid is not None]
     if volume.positions_mm is None or len(placed) < len(planes):
-        return _by_order(planes, volume)
+        return _by_order(planes, volume, unplaced)
     labels = np.zeros(volume.shape, np.uint8)
     elsewhere: list[Placed] = []
     for plane, grid in placed:
@@ -189,7 +196,7 @@ def _draw(labels: np.ndarray, plane: MaskPlane) -> None:
     np.maximum(labels, np.where(plane.mask, np.uint8(plane.structure), np.uint8(0)), out=labels)
 
 
-def _by_order(planes: list[MaskPlane], volume: Volume) -> Segmentation:
+def _by_order(planes: list[MaskPlane], volume: Volume, unplaced: Sentence) -> Segmentation:
     labels = np.zeros(volume.shape, np.uint8)
     for structure in (LIVER, TUMOR):
         ones = [plane for plane in planes if plane.structure == structure]
@@ -198,8 +205,8 @@ def _by_order(planes: list[MaskPlane], volume: Volume) -> Segmentation:
         for z, plane in enumerate(ones):
             if plane.mask.shape != volume.shape[1:]:
                 raise size_mismatch(plane.mask.shape, volume)
-            _draw(labels[z], plane)
-    return Segmentation(labels, notices=(STACKED_AS_STORED,))
+            _draw(labels[z if plane.z is None else plane.z], plane)
+    return Segmentation(labels, notices=(unplaced,))
 
 
 def _resampled_planes(placed: list[Placed], volume: Volume) -> Segmentation:

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import struct
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ import numpy as np
 from ..errors import BrokenFile, NoDecoder, TooLarge, UploadError
 from ..sentences import say
 from .budget import Budget
-from .kinds import LeftOut
+from .kinds import LeftOut, Readable
 from .limits import LIMITS
 
 Paths = str | Path | Iterable[str | Path]
@@ -59,6 +60,8 @@ class Member:
         budget: of the upload.
         left_out: as what it is counted without a look into it, or None.
         refusal: why it could not be opened as an archive, for an upload without anything else.
+        format: what it is, once looked into.
+        data: the file that holds its voxels, where it is not itself.
         place: of a NIfTI that belongs to another, whatever its header prefers: (4, 4) voxel of the
             stored array to RAS mm.
     """
@@ -69,6 +72,8 @@ class Member:
     budget: Budget = field(repr=False)
     left_out: LeftOut | None = None
     refusal: UploadError | None = field(default=None, repr=False)
+    format: Readable = Readable.NIFTI
+    data: "Member | None" = field(default=None, repr=False)
     place: np.ndarray | None = field(default=None, repr=False)
 
     @contextmanager
@@ -300,16 +305,21 @@ def too_many() -> TooLarge:
 
 def natural_key(member: Member) -> tuple:
     """Sorts by names with numbers as numbers: image_2 before image_10."""
+    return natural_parts(member.parts)
+
+
+def natural_parts(parts: Iterable[str]) -> tuple:
+    """The same for the parts of a path."""
     return tuple(
         tuple(
             _as_number(piece) if piece.isdecimal() else piece
             for piece in re.split(r"(\d+)", part.lower())
         )
-        for part in member.parts
+        for part in parts
     )
 
 
 def _as_number(digits: str) -> tuple[int, str]:
-    """Sorts as the number does; Python makes none of thousands of digits."""
-    significant = digits.lstrip("0")
+    """Sorts as the number does, in any script; Python makes none of thousands of digits."""
+    significant = "".join(str(unicodedata.decimal(one)) for one in digits).lstrip("0")
     return len(significant), significant

@@ -6,24 +6,29 @@ names them, as it would else be taken for one about the truth.
 
 from dataclasses import replace
 
-from ..errors import UploadError
+from ..errors import ChoiceNeeded, UploadError
 from ..sentences import say
 from ..volume import Segmentation, Volume
+from .choice import Given
 from .workers import Paths, Readers
 
 
-def read_prediction(readers: Readers, paths: Paths, volume: Volume) -> Segmentation:
+def read_prediction(
+    readers: Readers, paths: Paths, volume: Volume, choose: Given = ()
+) -> Segmentation:
     """A segmentation on the scan's grid.
 
     Args:
         readers: which read it apart from this process.
-        paths, volume: as for `Readers.read_truth`.
+        paths, volume, choose: as for `Readers.read_truth`.
 
     Raises:
         UploadError: as `Readers.read_truth` does, named as being about the segmentation.
     """
     try:
-        masks = readers.read_truth(paths, volume)
+        masks = readers.read_truth(paths, volume, choose)
+    except ChoiceNeeded:
+        raise
     except UploadError as error:
         raise type(error)(_about(error.args[0])) from None
     return replace(masks, notices=tuple(map(_about, masks.notices)))

@@ -8,8 +8,12 @@ class Readable(StrEnum):
 
     DICOM = "dicom"
     NIFTI = "nifti"
+    NRRD = "nrrd"
+    METAIMAGE = "metaimage"
+    MGH = "mgh"
     PNG = "png"
     JPEG = "jpeg"
+    TIFF = "tiff"
 
 
 class LeftOut(StrEnum):
@@ -34,13 +38,12 @@ class LeftOut(StrEnum):
     IMAGE_TOO_WIDE = "image_too_wide"
     LOCALIZER = "localizer"
     MAMMOGRAPHY = "mammography"
-    METAIMAGE = "metaimage"
+    MASK = "mask"
     MR = "mr"
     MULTI_FRAME = "multi_frame"
     NIFTI = "nifti"
     NON_AXIAL_SLICE = "non_axial_slice"
     NOT_HU = "not_hu"
-    NRRD = "nrrd"
     NUCLEAR_MEDICINE = "nuclear_medicine"
     OTHER_DICOM = "other_dicom"
     OTHER_FILE = "other_file"
@@ -54,11 +57,13 @@ class LeftOut(StrEnum):
     RADIOTHERAPY = "radiotherapy"
     REPORT = "report"
     SAME_PLACE = "same_place"
+    SCAN_SLICE = "scan_slice"
     SCREENSHOT = "screenshot"
     SEGMENTATION = "segmentation"
     SINGLE_SLICE = "single_slice"
     ULTRASOUND = "ultrasound"
     UNPLACED_SLICE = "unplaced_slice"
+    VOLUME_FILE = "volume_file"
     WAVEFORM = "waveform"
     X_RAY = "x_ray"
 

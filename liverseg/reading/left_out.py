@@ -8,8 +8,6 @@ from .kinds import OTHER_MODALITIES, LeftOut
 from .limits import LIMITS
 
 ADVICE = {
-    LeftOut.METAIMAGE: "advice.metaimage",
-    LeftOut.NRRD: "advice.nrrd",
     LeftOut.ARCHIVE: "advice.archive",
     LeftOut.BROKEN_LINK: "advice.broken_link",
     LeftOut.DICOMDIR: "advice.dicomdir",

@@ -2,12 +2,13 @@
 
 A palette's index is the label. Of two grays the brighter is the tumor. One color is the liver; of
 two, those of our own export are known, and of others the one that lies inside the other is the
-tumor, or nothing is decided. After JPEG or smoothing, values are found again by what flat areas
+tumor, or the person is asked. After JPEG or smoothing, values are found again by what flat areas
 have, and the edges between them go to the nearer one.
 """
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +18,28 @@ from ..sentences import Sentence, say
 from ..volume import BACKGROUND, LIVER, TUMOR, Volume
 from .alignment import few_values, size_mismatch
 from .archive import Member
-from .pictures import Picture, natural_order, opened_picture, read_picture
+from .choice import Answers, Choice, Question, numbered
+from .pictures import NO_NOISE, Picture, natural_order, opened_picture, read_picture
 from .structure_names import labels_by_value
 
 MASK_VALUES = 3  # distinct grays or colors that a mask may have
 AS_COLOR = 0x010101  # times a gray value is the code of that gray as a color
 OUR_COLORS = {0x56B4E9: LIVER, 0xE69F00: TUMOR}  # in which `writing.labels` exports
+NAMED = {
+    "black": 0x000000,
+    "blue": 0x0000FF,
+    "brown": 0x8B4513,
+    "cyan": 0x00FFFF,
+    "gray": 0x808080,
+    "green": 0x00C000,
+    "magenta": 0xFF00FF,
+    "orange": 0xFF8000,
+    "pink": 0xFFA0C0,
+    "purple": 0x800080,
+    "red": 0xFF0000,
+    "white": 0xFFFFFF,
+    "yellow": 0xFFFF00,
+}
 DARK = 16  # channels up to here are black
 SAME_COLOR = 24  # channels of one color may differ by this after JPEG
 INSIDE = 0.75  # of a color's border touches the other color
@@ -35,36 +52,37 @@ EDGE = 6  # pixels from a flat area to the middle of its edge
 OVERSHOOT = {1: 48, 3: 100}  # of JPEG at edges; chroma is stored coarsely
 ROUGH = 0.5  # share of pixels that are not flat from which pictures are no masks
 UNCERTAIN = 0.03  # of what is set may be neither flat nor an edge between two levels
+UNLIKE_SLICES = 0.2  # the same, of masks too rough to be used: slices have more
 
 Pick = Callable[..., np.ndarray]
 
 
 def read_picture_masks(
-    members: list[Member], volume: Volume
+    members: list[Member], volume: Volume, answers: Answers
 ) -> tuple[np.ndarray, tuple[Sentence, ...]]:
-    """Masks in the order of their names as labels, (z, y, x) uint8 on the scan's grid.
+    """Masks in the order of their names as labels, (n, y, x) uint8 of a scan's slices.
 
     Raises:
-        TruthMismatch: another number or size of pictures, no masks, or of unknown meaning.
+        ChoiceNeeded: nothing tells what two colors show.
+        TruthMismatch: another size, no masks, or of unknown meaning.
     """
-    if len(members) != len(volume.hu):
-        raise TruthMismatch(say("truth.picture_count", found=len(members), needed=len(volume.hu)))
     members = natural_order(members)
     has_palettes, is_jpeg = True, False
     for member in members:
         with opened_picture(member) as image:
-            shape, is_jpeg = image.size[::-1], is_jpeg or image.format == "JPEG"
+            found, is_jpeg = image.size[::-1], is_jpeg or image.format == "JPEG"
             has_palettes = has_palettes and image.mode == "P"
-        if shape != volume.shape[1:]:
-            raise size_mismatch(shape, volume)
+        if found != volume.shape[1:]:
+            raise size_mismatch(found, volume)
     budget = members[0].budget
-    budget.spend("truth_voxels", volume.hu.size)
-    budget.allow(volume.hu.size)
-    labels = _by_index(members, volume.shape) if has_palettes else None
+    shape = (len(members), *volume.shape[1:])
+    budget.spend("truth_voxels", math.prod(shape))
+    budget.allow(math.prod(shape))
+    labels = _by_index(members, shape) if has_palettes else None
     if labels is not None:
         return labels, ()
-    found = None if is_jpeg else _by_value(members, volume.shape)
-    return found or _by_level(members, volume.shape)
+    by_value = None if is_jpeg else _by_value(members, shape, answers)
+    return by_value or _by_level(members, shape, answers)
 
 
 def _by_index(members: list[Member], shape: tuple[int, int, int]) -> np.ndarray | None:
@@ -103,7 +121,7 @@ def _labelled(values: np.ndarray, labels: dict[int, int]) -> np.ndarray:
 
 
 def _by_value(
-    members: list[Member], shape: tuple[int, int, int]
+    members: list[Member], shape: tuple[int, int, int], answers: Answers
 ) -> tuple[np.ndarray, tuple[Sentence, ...]] | None:
     """Labels by grays or colors; None where there are more than a mask has."""
     codes = np.empty(shape, np.int32)
@@ -127,7 +145,8 @@ def _by_value(
         return None
     values = _without_background(found)
     if is_color:
-        return _of_colors(_labelled(codes, dict(zip(values, (1, 2), strict=False))), values)
+        numbers = _labelled(codes, dict(zip(values, (1, 2), strict=False)))
+        return _of_colors(numbers, values, answers)
     step = steps.pop() if len(steps) == 1 else 1  # of 2 and 4 bits, which Pillow spreads to 255
     if {value // step for value in values} <= {LIVER, TUMOR}:
         return _labelled(codes, {value: value // step for value in values}), ()
@@ -152,12 +171,15 @@ def _write_codes(pixels: np.ndarray, plane: np.ndarray) -> None:
         plane |= pixels[..., channel]
 
 
-def _of_colors(numbers: np.ndarray, colors: list[int]) -> tuple[np.ndarray, tuple[Sentence, ...]]:
+def _of_colors(
+    numbers: np.ndarray, colors: list[int], answers: Answers
+) -> tuple[np.ndarray, tuple[Sentence, ...]]:
     """Colors as labels.
 
     Args:
         numbers: (z, y, x) uint8, 1 where the first color is, 2 where the second.
         colors: one or two.
+        answers: of the person, who may know what two colors show.
     """
     ours = [_ours(color) for color in colors]
     if all(ours) and len(set(ours)) == len(ours):
@@ -165,9 +187,33 @@ def _of_colors(numbers: np.ndarray, colors: list[int]) -> tuple[np.ndarray, tupl
     if len(colors) < 2:
         return numbers, ()
     inner = _inner(numbers)
-    if inner is None:
-        raise TruthMismatch(say("truth.two_colors"))
+    if inner is None or answers.given(Question.COLORS) is not None:
+        return _labelled(numbers, _answered(numbers, colors, answers)), ()
     return _labelled(numbers, {inner: TUMOR, 3 - inner: LIVER}), (say("truth.color_inside"),)
+
+
+def _answered(numbers: np.ndarray, colors: list[int], answers: Answers) -> dict[int, int]:
+    """What each of two colors shows, as the person says."""
+    areas = np.bincount(numbers.ravel(), minlength=3)[1:]
+    named = {
+        number: say(
+            "choice.color", name=say(f"choice.color_{_name(color)}"), share=area / areas.sum()
+        )
+        for number, color, area in zip((1, 2), colors, areas, strict=True)
+    }
+    pairs = [(1, 2), (2, 1)] if colors[0] < colors[1] else [(2, 1), (1, 2)]
+    options = [
+        *(say("choice.colors_of_both", liver=named[one], tumor=named[two]) for one, two in pairs),
+        *(say("choice.color_of_liver", liver=named[one]) for one, _ in pairs),
+    ]
+    nth = answers.to(Choice(Question.COLORS, numbered(options)))
+    one, two = pairs[nth % 2]
+    return {one: LIVER, two: TUMOR if nth < 2 else BACKGROUND}
+
+
+def _name(color: int) -> str:
+    """The nearest color that has a name."""
+    return min(NAMED, key=lambda name: math.dist(_rgb(NAMED[name]), _rgb(color)))
 
 
 def _ours(color: int) -> int:
@@ -209,7 +255,7 @@ class _Blurred:
     flat: np.ndarray
 
 
-def _blurred(members: list[Member], channels: int) -> Iterator[_Blurred]:
+def _blurred(members: Sequence[Member], channels: int) -> Iterator[_Blurred]:
     for picture in map(read_picture, members):
         pixels = picture.gray[..., None] if channels == 1 else _as_color(picture)
         spread = _around(pixels, np.maximum) - _around(pixels, np.minimum)
@@ -232,30 +278,73 @@ def _around(values: np.ndarray, pick: Pick) -> np.ndarray:
 
 
 def _by_level(
-    members: list[Member], shape: tuple[int, int, int]
+    members: list[Member], shape: tuple[int, int, int], answers: Answers
 ) -> tuple[np.ndarray, tuple[Sentence, ...]]:
     """Labels of masks that JPEG or smoothing gave more values than they had.
 
     Raises:
         TruthMismatch: they are no masks, or too faint to be told from what JPEG adds.
     """
-    channels = 3 if any(read_picture(member).pixels.ndim == 3 for member in members) else 1
-    levels = _levels(members, channels)
     numbers = np.empty(shape, np.uint8)
-    uncertain = 0
-    for plane, blurred in zip(numbers, _blurred(members, channels), strict=True):
-        uncertain += _number(blurred, levels, plane)
-    if uncertain > UNCERTAIN * np.count_nonzero(numbers):
+    levels, uncertain = _number_all(members, numbers)
+    if uncertain > UNCERTAIN:
         raise TruthMismatch(say("truth.pictures_not_masks"))
+    channels = len(levels[0])
     values = [[round(value) for value in level] for level in levels[1:]]
     if channels == 3:
-        return _of_colors(numbers, [red << 16 | green << 8 | blue for red, green, blue in values])
+        colors = [red << 16 | green << 8 | blue for red, green, blue in values]
+        return _of_colors(numbers, colors, answers)
     labels = labels_by_value([gray for (gray,) in values])
     numbered = {number: labels[gray] for number, (gray,) in enumerate(values, start=1)}
     return _plausible(_labelled(numbers, numbered)), ()
 
 
-def _levels(members: list[Member], channels: int) -> list[np.ndarray]:
+def are_masks(members: Sequence[Member]) -> bool:
+    """Whether pictures are masks to which JPEG or smoothing may have added values.
+
+    Args:
+        members: of one size, not all blank.
+    """
+    with opened_picture(members[0]) as image:
+        numbers = np.empty((len(members), *image.size[::-1]), np.uint8)
+    try:
+        levels, uncertain = _number_all(members, numbers)
+    except TruthMismatch:
+        return False
+    if len(levels) < 2 or uncertain > UNLIKE_SLICES:
+        return False
+    return _is_without_noise(members, len(levels[0]))
+
+
+def _is_without_noise(members: Sequence[Member], channels: int) -> bool:
+    """Whether neighbors in flat areas are equal but for rounding, as no scanner makes them."""
+    equal = total = 0
+    for blurred in _blurred(members, channels):
+        values = blurred.pixels.max(axis=2).astype(np.int16)
+        inner = (blurred.flat & (values > DARK))[:, :-1]
+        equal += int(np.count_nonzero(np.abs(np.diff(values, axis=1))[inner] <= 1))
+        total += int(np.count_nonzero(inner))
+    return equal > NO_NOISE * total
+
+
+def _number_all(members: Sequence[Member], numbers: np.ndarray) -> tuple[list[np.ndarray], float]:
+    """Fills (z, y, x) uint8 with the number of each pixel's level.
+
+    Returns:
+        The levels, and how much of what is set is neither flat nor an edge between two of them.
+
+    Raises:
+        TruthMismatch: the pictures are no masks, or too faint.
+    """
+    channels = 3 if any(read_picture(member).pixels.ndim == 3 for member in members) else 1
+    levels = _levels(members, channels)
+    uncertain = 0
+    for plane, blurred in zip(numbers, _blurred(members, channels), strict=True):
+        uncertain += _number(blurred, levels, plane)
+    return levels, uncertain / max(1, int(np.count_nonzero(numbers)))
+
+
+def _levels(members: Sequence[Member], channels: int) -> list[np.ndarray]:
     """The grays or colors of flat areas, the background first."""
     step = 1 if channels == 1 else COARSE
     per_channel = 256 // step

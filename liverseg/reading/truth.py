@@ -9,7 +9,6 @@ from ..errors import TruthMismatch
 from ..sentences import Sentence, say
 from ..volume import BACKGROUND, LIVER, TUMOR, Segmentation, Volume
 from .alignment import (
-    STACKED_AS_STORED,
     others_ignored,
     place_is_lost,
     resampled,
@@ -18,10 +17,14 @@ from .alignment import (
     size_mismatch,
 )
 from .archive import Member
+from .choice import Answers
+from .file_names import slice_numbers
 from .limits import LIMITS
-from .nifti import Layout, as_stored, read_labels
+from .mask_order import AS_STORED, BY_NUMBER, slices_for, some_slices_for
 from .picture_masks import read_picture_masks
+from .pictures import natural_order
 from .structure_names import Said, labels_by_value, plain, said, said_by_path, structures_of
+from .volume_file import Layout, as_stored, read_labels
 
 # What programs write that save an array without the scan's header; other axes were known to them.
 UNKNOWN_AXES = {tuple("RAS"), tuple("LPS")}
@@ -88,11 +91,14 @@ def _if_labels(member: Member, volume: Volume) -> Segmentation | None:
 
 
 def _one(member: Member, volume: Volume, structure: int | None = None) -> Segmentation:
-    """NIfTI labels: 0/1/2, or one mask, of the liver unless its name says tumor."""
-    labels, layout = read_labels(member, LIMITS.truth_voxels_for(volume.hu.size))
-    labels = as_labels(labels)
-    placed, notices = _on_grid(labels, layout, volume)
-    return Segmentation(_of_structure(np.ascontiguousarray(placed), structure), notices=notices)
+    """A label map: 0/1/2, or one mask, of the liver unless its name says tumor."""
+    found = read_labels(member, LIMITS.truth_voxels_for(volume.hu.size))
+    labels = found.values if found.are_named else as_labels(found.values)
+    placed, notices = _on_grid(labels, found.layout, volume)
+    labels = np.ascontiguousarray(placed)
+    if not found.are_named:
+        labels = _of_structure(labels, structure)
+    return Segmentation(labels, notices=(*found.said, *notices))
 
 
 def _of_structure(labels: np.ndarray, structure: int | None) -> np.ndarray:
@@ -131,12 +137,23 @@ def _on_grid(
     if lost and (not is_placed or layout.is_identity or layout.axcodes in UNKNOWN_AXES):
         axcodes = volume.source.axcodes if volume.source else None
         labels = as_stored(labels, layout, axcodes)
+        if axcodes is None and labels.shape == volume.shape:
+            labels = _in_file_order(labels, slices_for((), volume)[0])
     if labels.shape != volume.shape:
         raise size_mismatch(labels.shape, volume)
-    return labels, (STACKED_AS_STORED,)
+    return labels, (AS_STORED,)
 
 
-def picture_truth(members: list[Member], volume: Volume) -> Segmentation:
+def _in_file_order(labels: np.ndarray, slices: np.ndarray) -> np.ndarray:
+    """Masks, (z, y, x), each on the slice that it belongs to."""
+    if np.array_equal(slices, np.arange(len(slices))):
+        return labels
+    placed = np.empty_like(labels)
+    placed[slices] = labels
+    return placed
+
+
+def picture_truth(members: list[Member], volume: Volume, answers: Answers) -> Segmentation:
     """PNG or JPEG masks, in the order of their names, one per slice of the scan.
 
     Masks of liver and tumor may come as separate pictures whose names or folders say which.
@@ -152,12 +169,30 @@ def picture_truth(members: list[Member], volume: Volume) -> Segmentation:
     labels = np.zeros(volume.shape, np.uint8)
     notices: list[str] = [*others_ignored(others)]
     for structure, ones in groups:
-        found, said_of_colors = read_picture_masks(ones, volume)
-        np.maximum(labels, _of_structure(found, structure), out=labels)
-        notices += said_of_colors
-    if not volume.windowed:
-        notices.append(STACKED_AS_STORED)
+        slices, said_of_order = _slices_of(ones, volume)
+        found, said_of_colors = read_picture_masks(ones, volume, answers)
+        found = _of_structure(found, structure)
+        for z, plane in zip(slices.tolist(), found, strict=True):
+            np.maximum(labels[z], plane, out=labels[z])
+        notices += (*said_of_colors, *said_of_order)
+    if AS_STORED in notices and BY_NUMBER in notices:
+        notices.remove(BY_NUMBER)
     return Segmentation(labels, notices=tuple(dict.fromkeys(notices)))
+
+
+def _slices_of(members: list[Member], volume: Volume) -> tuple[np.ndarray, tuple[Sentence, ...]]:
+    """The slice that each picture, in natural order, belongs to, and what is to be said of that."""
+    numbers = slice_numbers(natural_order(members))
+    count = len(volume.hu)
+    if len(members) < count and (some := some_slices_for(numbers, volume)) is not None:
+        lacking = say("truth.slices_without_masks", count=count - len(members))
+        return some, (lacking,) if volume.windowed else (BY_NUMBER, lacking)
+    if len(members) != count:
+        raise TruthMismatch(say("truth.picture_count", found=len(members), needed=count))
+    slices, is_known = slices_for(() if numbers is None else (numbers,), volume)
+    if volume.windowed and is_known:  # names are all that pictures have
+        return slices, ()
+    return slices, (BY_NUMBER if is_known else AS_STORED,)
 
 
 def _picture_groups(members: list[Member]) -> tuple[list[tuple[int | None, list[Member]]], int]:

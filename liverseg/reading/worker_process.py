@@ -34,17 +34,19 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..errors import SeveralSeries, UploadError
+from ..errors import UploadError
 from ..volume import Segmentation, Volume
 from .budget import Budget
 from .dicom import decoder_process
 from .dicom.decoder import DecoderProcess, FrameDecoder
 from .dicom.pixels import decode_with
 from .limits import LIMITS
-from .upload import read_scan, read_truth
+from .upload import place_truth, read_scan
 from .workers import LENGTH, OUT_OF_MEMORY
 
 PARENT_DEATH = 1  # PR_SET_PDEATHSIG of Linux
+SHORT_S = 3.0  # CPU time in which an ordinary scan is read
+NICER = 10  # how much a reader that takes longer lets others go first
 
 
 def serve(control: socket.socket) -> None:
@@ -174,8 +176,7 @@ def read(request: int, answer: int) -> None:
         voxels = np.ascontiguousarray(voxels)
         content = ("read", voxels.ctypes.data, *content)
     except UploadError as error:
-        choices = (error.choices,) if isinstance(error, SeveralSeries) else ()
-        content = ("refused", type(error).__name__, (error.args[0], *choices))
+        content = ("refused", type(error).__name__, error.args)
     except MemoryError:
         raise
     except Exception as error:  # a mistake of ours; its message may hold names of the upload
@@ -196,20 +197,22 @@ def rest_of(volume: Volume) -> dict[str, Any]:
     return {one.name: getattr(volume, one.name) for one in fields(volume) if one.name != "hu"}
 
 
-def _scan(budget: Budget, paths: list[str], follow_links: bool, series: int | None) -> Volume:
-    return read_scan(paths, series=series, budget=budget, follow_links=follow_links)
+def _scan(budget: Budget, paths: list[str], follow_links: bool, choose: tuple[str, ...]) -> Volume:
+    return read_scan(paths, choose=choose, budget=budget, follow_links=follow_links)
 
 
 def _truth(
     budget: Budget,
     paths: list[str],
     follow_links: bool,
+    choose: tuple[str, ...],
     shape: tuple[int, int, int],
     rest: dict[str, Any],
 ) -> Segmentation:
     """The voxels of the scan did not come: a ground truth is placed by shape and geometry only."""
     volume = Volume(np.broadcast_to(np.int16(0), shape), **rest)
-    return read_truth(paths, volume, budget=budget, follow_links=follow_links)
+    how: dict[str, Any] = {"choose": choose, "budget": budget, "follow_links": follow_links}
+    return place_truth(paths, volume, **how)
 
 
 class ProcessBudget(Budget):
@@ -226,6 +229,7 @@ class ProcessBudget(Budget):
         self._decoder_seconds = 0.0
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # reading writes no files
+        yield_after(SHORT_S)
         self._limit()
 
     def allow(self, voxels: int) -> None:
@@ -295,6 +299,7 @@ class Forked:
                 _end_with_parent(parent)
                 os.close(writes)
                 os.close(reads)
+                yield_after(SHORT_S)
                 with open(requests, "rb") as asked, open(answers, "wb") as answered:
                     serve(asked, answered)
             finally:
@@ -321,6 +326,12 @@ class Forked:
         if self._status is None:
             _, self._status = os.waitpid(self._process, 0)
         return self._status
+
+
+def yield_after(cpu_seconds: float) -> None:
+    """Lets all other work of the machine go first once this process has used so much time."""
+    signal.signal(signal.SIGPROF, lambda *_: os.nice(NICER))
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
 
 
 def _set_limit(limit: int, most: int) -> None:

@@ -33,6 +33,8 @@ from .. import errors
 from ..errors import OverBudget, ReadingStopped, Replaced
 from ..sentences import Sentence, say
 from ..volume import Segmentation, Volume
+from .choice import Choice, Given, as_texts
+from .mask_order import laid_by_content
 
 try:
     import fcntl
@@ -52,17 +54,18 @@ FRUGAL = {
     "MALLOC_MMAP_THRESHOLD_": str(2**24),
     "MALLOC_TRIM_THRESHOLD_": str(2**27),
 }
-PLACES = 2  # uploads that are read at once
 POLL_S = 0.1  # after which is asked again whether anybody still waits
 PIPE_BYTES = 2**20
+STUDY = "StudyInstanceUID"
 LENGTH = struct.Struct("<I")  # of a request, and of what comes before the voxels
 OUT_OF_MEMORY = 3  # exit status of a reader
 END_S = 5  # in which the processes end by themselves when the page closes
 
-# What an answer is made of besides plain values: sentences, geometry, and DICOM attributes.
+# What an answer is made of besides plain values: sentences, choices, geometry, DICOM attributes.
 ANSWERED = {
     Sentence.__module__,
     Volume.__module__,
+    Choice.__module__,
     "numpy",
     "numpy._core.multiarray",
     "numpy._core.numeric",
@@ -91,7 +94,7 @@ def _always() -> bool:
 
 
 class Readers:
-    """Reads uploads apart from this process, a few at once.
+    """Reads uploads apart from this process; how many at once is up to who calls.
 
     Args:
         follow_links: whether links to files are read, which the command line wants and the page
@@ -100,18 +103,15 @@ class Readers:
 
     def __init__(self, follow_links: bool = False) -> None:
         self._follow_links = follow_links
-        self._places = threading.Semaphore(PLACES)
         self._lock = threading.Lock()
         self._zygote: _Zygote | None = None
         self._closed = False
 
-    def read_scan(
-        self, paths: Paths, series: int | None = None, *, wanted: Wanted = _always
-    ) -> Volume:
+    def read_scan(self, paths: Paths, choose: Given = (), *, wanted: Wanted = _always) -> Volume:
         """The one CT scan in an upload.
 
         Args:
-            paths, series: as for `upload.read_scan`.
+            paths, choose: as for `upload.read_scan`.
             wanted: whether anybody still waits for it; asked several times a second.
 
         Raises:
@@ -123,16 +123,18 @@ class Readers:
         if not _can_fork():
             from .upload import read_scan
 
-            return read_scan(paths, series=series, follow_links=self._follow_links)
-        request = ("scan", _absolute(paths), self._follow_links, series)
+            return read_scan(paths, choose=choose, follow_links=self._follow_links)
+        request = ("scan", _absolute(paths), self._follow_links, as_texts(choose))
         hu, rest = self._read(request, np.dtype(np.int16), wanted)
         return Volume(hu, **rest)
 
-    def read_truth(self, paths: Paths, volume: Volume, *, wanted: Wanted = _always) -> Segmentation:
+    def read_truth(
+        self, paths: Paths, volume: Volume, choose: Given = (), *, wanted: Wanted = _always
+    ) -> Segmentation:
         """The ground truth in an upload, on the scan's grid.
 
         Args:
-            paths, volume: as for `upload.read_truth`.
+            paths, volume, choose: as for `upload.read_truth`.
             wanted: as for `read_scan`.
 
         Raises:
@@ -141,12 +143,15 @@ class Readers:
         if not _can_fork():
             from .upload import read_truth
 
-            return read_truth(paths, volume, follow_links=self._follow_links)
-        source = volume.source and replace(volume.source, headers=())
+            return read_truth(paths, volume, choose=choose, follow_links=self._follow_links)
+        headers = volume.source.headers[:1] if volume.source else ()
+        study = tuple({STUDY: str(one.get(STUDY) or "")} for one in headers)  # no more is needed
+        source = volume.source and replace(volume.source, headers=study)
         known = {"spacing": volume.spacing, "windowed": volume.windowed, "source": source}
-        request = ("truth", _absolute(paths), self._follow_links, volume.shape, known)
+        answers = as_texts(choose)
+        request = ("truth", _absolute(paths), self._follow_links, answers, volume.shape, known)
         labels, rest = self._read(request, np.dtype(np.uint8), wanted)
-        return Segmentation(labels, **rest)
+        return laid_by_content(Segmentation(labels, **rest), volume)
 
     def start(self) -> None:
         """Starts what the first upload would else have to wait for; returns at once."""
@@ -162,14 +167,9 @@ class Readers:
             zygote.close()
 
     def _read(self, request: tuple, dtype: np.dtype, wanted: Wanted) -> tuple[np.ndarray, dict]:
-        while not self._places.acquire(timeout=POLL_S):
-            _check(wanted)
-        try:
-            _check(wanted)
-            with _Reader(self._fork, wanted) as reader:
-                return reader.read(request, dtype)
-        finally:
-            self._places.release()
+        _check(wanted)
+        with _Reader(self._fork, wanted) as reader:
+            return reader.read(request, dtype)
 
     def _fork(self, descriptors: list[int]) -> None:
         """Makes a reader of these, in a new zygote where the old one has ended."""

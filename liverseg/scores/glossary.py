@@ -20,7 +20,13 @@ _PAPER = "Kakroo and Mansotra, and the public notebook with their training log"
 
 UNDEFINED = "–"
 # What became of a tumor (see `lesions`), as a person reads it.
-STATUS_WORDS = {"detected": "Found", "touched": "Partly", "missed": "Missed", "false": "False"}
+STATUS_WORDS = {
+    "detected": "Found",
+    "touched": "Partly found",
+    "missed": "Missed",
+    "false": "False positive",
+    "unknown": UNDEFINED,
+}
 
 
 @dataclass(frozen=True)

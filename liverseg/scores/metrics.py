@@ -26,7 +26,8 @@ class OverlapScores:
         precision: TP / (TP + FP); None where nothing was predicted.
         recall: TP / (TP + FN); None where the truth is empty.
         f1: the same number as Dice, under the name the paper also lists.
-        accuracy: (TP + TN) / all; near 1 for any small organ, so it says little.
+        accuracy: (TP + TN) / all; near 1 for any small organ, so it says little; None where the
+            truth says nothing about the structure.
     """
 
     dice: float | None
@@ -34,7 +35,7 @@ class OverlapScores:
     precision: float | None
     recall: float | None
     f1: float | None
-    accuracy: float
+    accuracy: float | None
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class LesionMatch:
     Attributes:
         number: 1 for the largest; for predicted lesions the number that `measure` gives too.
         status: "detected" (IoU above 0.5), "touched" (above 0), or "missed" for a lesion of the
-            truth and "false" for a predicted one.
+            truth and "false" for a predicted one; "unknown" where the truth names no tumors.
         iou: of the pair it is part of, lesions that it merges with included; 0 for none.
         voxels: its size.
     """
@@ -151,6 +152,27 @@ def compare(
         ),
     )
     return add_surfaces(scores, prediction, truth, volume) if surfaces else scores
+
+
+def without_tumors(scores: Scores) -> Scores:
+    """The same scores where the truth names no tumors: none of tumors is defined.
+
+    A truth of the liver alone says nothing about tumors, so what was found in it is not false.
+    """
+    nothing = dict.fromkeys(vars(scores.slices[0].tumor))
+    return replace(
+        scores,
+        tumor=replace(scores.tumor, **dict.fromkeys(vars(scores.tumor))),
+        lesions=replace(
+            scores.lesions,
+            precision=None,
+            recall=None,
+            precision_touched=None,
+            recall_touched=None,
+            predicted=tuple(replace(one, status="unknown") for one in scores.lesions.predicted),
+        ),
+        slices=tuple(replace(one, tumor=OverlapScores(**nothing)) for one in scores.slices),
+    )
 
 
 def dice(prediction: np.ndarray, truth: np.ndarray) -> float | None:

@@ -3,6 +3,8 @@
 No flips: the liver lies on the right.
 """
 
+import math
+
 import cv2
 import numpy as np
 from scipy import ndimage
@@ -58,9 +60,10 @@ def warp(
     if bend is None:
         moved = [cv2.warpAffine(a, matrix, (size, size)) for a in (image, mask)]
     else:
-        inverse = cv2.invertAffineTransform(matrix)
-        y, x = np.mgrid[0:size, 0:size] + bend
-        from_x, from_y = ((a * x + b * y + c).astype(np.float32) for a, b, c in inverse)
+        inverse = cv2.invertAffineTransform(matrix).astype(np.float32)
+        steps = np.arange(size, dtype=np.float32)
+        y, x = bend[0] + steps[:, None], bend[1] + steps
+        from_x, from_y = (a * x + b * y + c for a, b, c in inverse)
         moved = [cv2.remap(a, from_x, from_y, cv2.INTER_LINEAR) for a in (image, mask)]
     return moved[0], moved[1] > 0.5
 
@@ -79,12 +82,15 @@ def random_contrast(rng: np.random.Generator, image: np.ndarray, water: float) -
         image: (y, x, 3) float32 in [0, 1]; what is darker than water keeps its value.
         water: its value.
     """
-    factor = np.exp(rng.uniform(*np.log(CONTRAST)))
-    return np.minimum(image + (factor - 1) * np.maximum(image - np.float32(water), 0), 1)
+    factor = float(np.exp(rng.uniform(*np.log(CONTRAST))))
+    brighter = np.maximum(image - np.float32(water), 0)
+    brighter *= factor - 1
+    brighter += image
+    return np.minimum(brighter, 1, out=brighter)
 
 
 def random_intensity(
-    rng: np.random.Generator, image: np.ndarray, strength: float = 1.0
+    rng: np.random.Generator, image: np.ndarray, strength: float = 1.0, lone: bool = False
 ) -> np.ndarray:
     """Another scanner, contrast phase, dose or window.
 
@@ -92,19 +98,23 @@ def random_intensity(
         rng: of all choices.
         image: (y, x, 3) float32 in [0, 1]; what is 0 was below the window and stays dark.
         strength: of the shift; above 1 for pictures, whose window is only assumed.
+        lone: whether it is one slice three times, whose noise is the same then.
     """
     if rng.random() < 0.85:
         shift = rng.uniform(-0.13, 0.13) * strength
-        changed = (image - 0.5) * rng.uniform(0.82, 1.2) + 0.5 + shift
-        image = np.where(image <= 0, np.minimum(changed, 0), changed)
+        factor = rng.uniform(0.82, 1.2)
+        black = 0.5 - 0.5 * factor + shift
+        changed = image * factor
+        changed += black
+        image = np.where(image > 0, changed, min(black, 0)) if black > 0 else changed
     if rng.random() < 0.2:
         image = np.clip(image, 0, 1) ** rng.uniform(0.75, 1.33)
     image = _random_sharpness(rng, image)
     if rng.random() < 0.3:
         image = with_shading(rng, image)
     if rng.random() < 0.45:
-        image = _with_noise(rng, image)
-    return np.clip(image, 0, 1).astype(np.float32)
+        image = _with_noise(rng, image, lone)
+    return np.clip(image, 0, 1)
 
 
 def with_shading(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
@@ -128,8 +138,11 @@ def _random_sharpness(rng: np.random.Generator, image: np.ndarray) -> np.ndarray
     return image
 
 
-def _with_noise(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    size = image.shape[0]
-    sigma = rng.uniform(0, 0.09) * np.sqrt(size / 256)  # less where pixels are larger
-    grain = np.stack([noise(rng, size, FINE) for _ in range(image.shape[-1])], -1)
-    return image + grain * np.where(image > 0, sigma, sigma / 2)
+def _with_noise(rng: np.random.Generator, image: np.ndarray, lone: bool) -> np.ndarray:
+    size, channels = image.shape[0], image.shape[-1]
+    sigma = rng.uniform(0, 0.09) * math.sqrt(size / 256)  # less where pixels are larger
+    grains = [noise(rng, size, FINE) for _ in range(1 if lone else channels)]
+    grain = cv2.merge(grains * channels if lone else grains)
+    grain *= np.where(image > 0, np.float32(sigma), np.float32(sigma / 2))
+    grain += image
+    return grain

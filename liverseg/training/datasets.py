@@ -1,61 +1,102 @@
 """The data sets people have, as labelled cases.
 
-slice folders, 3D-IRCADb-01, LiTS, MSD Task03 → LabelledScan        phantoms → LabelledScan
+slice folders, 3D-IRCADb-01, `public_sets` → LabelledScan        phantoms → LabelledScan
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
-from ..errors import DataError
+from ..errors import DataError, UploadError
 from ..sentences import say
 from ..volume import Spacing
 from .labelled_scan import APART_MM, ASSUMED_SPACING, UNANNOTATED, LabelledScan, as_labelled_scan
-from .split import SIDES, random_sides, split_cases
+from .public_sets import ATLAS, Located, locate
+from .split import SIDES, named_patients, patient_of, random_sides, split_cases
 
-SMALL = (24, 192, 192)  # (z, y, x) of synthetic patients that stand in for a data set
-LITS_OF_IRCADB = range(28, 48)  # LiTS volume v is 3D-IRCADb-01 patient v - 27
+SMALL = (24, 128, 128)  # (z, y, x) of synthetic patients that stand in for a data set
+TISSUE_HU = (-100, 300)  # where sets that were copied from one another are alike
 
 
 def read_data(root: Path) -> Iterator[LabelledScan]:
-    """Reads whichever of these data sets a folder holds; DataError where it holds none.
+    """Reads whichever of these data sets a folder holds.
 
     Args:
         root: of one data set; or no folder but "phantom", for eight small synthetic patients.
+
+    Raises:
+        DataError: where it holds none, or several: sets share patients under several names.
     """
     root = Path(root)
-    if root.name == "phantom" and not root.exists():
+    if is_phantom(root):
         yield from read_phantoms(8, shape=SMALL)
     elif (root / "ct").is_dir():
         yield from read_slice_folders(root / "ct")
         yield from read_pictures(root / "msd_slices")
-    elif next(root.rglob("PATIENT_DICOM"), None):
-        yield from read_ircadb(root)
-    elif next(root.rglob("*.nii*"), None):
-        yield from read_nifti_pairs(root)
     else:
-        raise DataError(say("data.none_here", data=root))
+        located = locate(root)
+        ircadb = {"3D-IRCADb-01"} if next(root.rglob("PATIENT_DICOM"), None) else set()
+        sources = sorted({one.source for one in located} | ircadb)
+        if not sources:
+            raise DataError(say("data.none_here", data=root))
+        if len(sources) > 1:
+            raise DataError(say("data.several_sets", data=root, sets=tuple(sources)))
+        yield from read_ircadb(root) if ircadb else read_located(located)
 
 
-def read_sides(root: Path, cases: Iterable[LabelledScan]) -> dict[str, list[str]]:
-    """A data set's own `split.json`, or a random split by patient where it has none."""
+def is_phantom(root: Path) -> bool:
+    """Whether synthetic patients are meant: by the word, where it is no folder's name."""
+    return root.name == "phantom" and not root.exists()
+
+
+def read_sides(root: Path, cases: Iterable[LabelledScan] | None = None) -> dict[str, list[str]]:
+    """A data set's own `split.json`, or a random split by patient where it has none.
+
+    Args:
+        root: of the data set.
+        cases: all of it, where it has been read already.
+
+    Raises:
+        DataError: for a split of patients that `cases` does not hold, as when half of a data set
+            is here.
+    """
     path = Path(root) / "split.json"
     if not path.is_file():
-        return random_sides(cases)
+        return random_sides(read_data(root) if cases is None else cases)
     stored = json.loads(path.read_text(encoding="utf-8"))
-    return {side: stored[side] for side in SIDES}
+    sides = {side: stored[side] for side in SIDES}
+    if cases is not None:
+        known = {name for case in cases for name in (case.name, case.patient)}
+        _check_complete(root, [name for side in SIDES for name in sides[side]], known)
+    return sides
 
 
 def cases_of_side(root: Path, split: str) -> Iterator[LabelledScan]:
-    """The cases of one side of a data set (see `read_data`), one at a time."""
-    sides = read_sides(root, read_data(root))
+    """The cases of one side of a data set (see `read_data`), one at a time.
+
+    Raises:
+        DataError: after the last one, where split.json names patients who were not among them.
+    """
+    sides, found = read_sides(root), set()
     for case in read_data(root):
-        yield from split_cases([case], sides)[split]
+        mine = split_cases([case], sides)[split]
+        found |= {name for one in mine for name in (one.name, one.patient)}
+        yield from mine
+    _check_complete(root, sides[split], found)
+
+
+def _check_complete(root: Path, named: Iterable[str], found: set[str]) -> None:
+    absent = {name for name in named if not named_patients([name]) & found}
+    if absent:
+        raise DataError(say("data.split_names_others", data=root, patients=tuple(sorted(absent))))
 
 
 def read_slice_folders(root: Path) -> Iterator[LabelledScan]:
@@ -63,18 +104,21 @@ def read_slice_folders(root: Path) -> Iterator[LabelledScan]:
 
     Gray values are 8-bit and span case.json's `window_hu`.
     """
-    for folder in sorted(path.parent for path in Path(root).glob("*/case.json")):
+    for folder in sorted(path for path in Path(root).iterdir() if path.is_dir()):
+        if not (folder / "case.json").is_file():
+            raise DataError(say("data.incomplete", found=folder, missing="case.json"))
         about = json.loads((folder / "case.json").read_text(encoding="utf-8"))
         paths = [folder / f"z{z:04d}.webp" for z in about["slices"]]
         spacing = Spacing(*(about.get("spacing_zyx_mm") or ASSUMED_SPACING))
         yield LabelledScan(
             about["case"],
-            about["patient"],
+            patient_of(about["patient"]),
             np.stack([_gray_to_hu(_read_gray(path), about["window_hu"]) for path in paths]),
             np.stack([_read_gray(_label_of(path)) for path in paths]),
             np.array(about["slices"]) * spacing.z,
             spacing.y,
             measured=about.get("spacing_zyx_mm") is not None,
+            stored_hu=tuple(about["window_hu"]),
         )
 
 
@@ -90,7 +134,7 @@ def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iter
         labels = np.stack([_read_gray(_label_of(path)) for path in paths])
         yield LabelledScan(
             f"{name}_pictures",
-            _lits_patient(int(name[4:])) if name.startswith("lits") else name,
+            patient_of(name.replace("lits", "lits_")),
             np.stack([_gray_to_hu(_read_gray(path), window_hu) for path in paths]),
             np.where(labels > 0, UNANNOTATED, 0).astype(np.uint8),
             np.arange(len(paths)) * APART_MM,
@@ -101,26 +145,49 @@ def read_pictures(folder: Path, window_hu: tuple[int, int] = (-40, 160)) -> Iter
 
 def read_ircadb(root: Path) -> Iterator[LabelledScan]:
     """Reads 3D-IRCADb-01: `3Dircadb1.<n>/PATIENT_DICOM` and `MASKS_DICOM/<name>`."""
-    from ..reading.upload import read_scan, read_truth
-
-    for scan in sorted(Path(root).rglob("PATIENT_DICOM"), key=_first_number):
-        volume = read_scan(scan, follow_links=True)
-        truth = read_truth(scan.parent / "MASKS_DICOM", volume, follow_links=True)
+    scans = sorted(Path(root).rglob("PATIENT_DICOM"), key=_first_number)
+    for scan in tqdm(scans, "scans", leave=False):
         name = f"ircad_{_first_number(scan):02d}"
-        yield as_labelled_scan(name, name, volume, truth)
+        yield _read_pair(name, scan, scan.parent / "MASKS_DICOM")
 
 
-def read_nifti_pairs(root: Path) -> Iterator[LabelledScan]:
-    """Reads LiTS (`volume-N.nii`, `segmentation-N.nii`) or MSD Task03 (`imagesTr`, `labelsTr`)."""
+def read_located(located: list[Located]) -> Iterator[LabelledScan]:
+    """Reads scans of public sets in NIfTI.
+
+    Several of AbdomenAtlas may be one scan, since the sets that it was made of share patients;
+    they are one patient then, who is told by the HU.
+    """
+    patients: dict[str, str] = {}
+    for one in tqdm(located, "scans", leave=False):
+        case = _read_pair(one.name, one.scan, *one.masks)
+        patient = one.patient
+        if one.source == ATLAS:
+            patient = patients.setdefault(_content(case.hu), patient)
+        labels = case.labels
+        if not one.annotated:
+            labels = np.where(labels > 0, np.uint8(UNANNOTATED), np.uint8(0))
+        yield replace(case, patient=patient_of(patient), labels=labels)
+
+
+def _content(hu: np.ndarray) -> str:
+    """sha256 of a scan's size and of how often each HU of soft tissue is in it, however it lies."""
+    counts = np.bincount(np.clip(hu, *TISSUE_HU).ravel() - TISSUE_HU[0])
+    return hashlib.sha256(repr((sorted(hu.shape), counts.tolist())).encode()).hexdigest()
+
+
+def _read_pair(name: str, scan: Path, *truth: Path) -> LabelledScan:
+    """A scan and its ground truth, read as an upload is; DataError where they cannot be."""
     from ..reading.upload import read_scan, read_truth
 
-    for scan in sorted(Path(root).rglob("*.nii*"), key=lambda path: int(_digits(path.name))):
-        truth = _truth_of(scan)
-        if truth is not None:
-            number = int(_digits(scan.name))
-            volume = read_scan(scan)
-            patient = _lits_patient(number)
-            yield as_labelled_scan(f"lits_{number:03d}", patient, volume, read_truth(truth, volume))
+    for path in truth:
+        if not path.exists():
+            raise DataError(say("data.incomplete", found=scan, missing=path.name))
+    try:
+        volume = read_scan(scan, follow_links=True)
+        labels = read_truth(truth, volume, follow_links=True)
+    except UploadError as error:
+        raise DataError(say("data.unreadable_scan", scan=scan, why=error.args[0])) from error
+    return as_labelled_scan(name, patient_of(name), volume, labels)
 
 
 def read_phantoms(count: int, seed: int = 0, **options: Any) -> Iterator[LabelledScan]:
@@ -145,26 +212,6 @@ def _gray_to_hu(gray: np.ndarray, window_hu: tuple[int, int]) -> np.ndarray:
 
 def _label_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}_label.png")
-
-
-def _truth_of(scan: Path) -> Path | None:
-    """The label file of a LiTS or MSD scan; None for a file that is no scan."""
-    if scan.name.startswith("volume-"):
-        candidates = list(scan.parent.parent.rglob(scan.name.replace("volume", "segmentation")))
-    elif scan.parent.name == "imagesTr" and not scan.name.startswith("."):
-        candidates = [scan.parent.with_name("labelsTr") / scan.name]
-    else:
-        candidates = []
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _lits_patient(number: int) -> str:
-    """LiTS holds the 3D-IRCADb-01 patients; both names must mean one patient."""
-    return f"ircad_{number - 27:02d}" if number in LITS_OF_IRCADB else f"lits_{number:03d}"
-
-
-def _digits(text: str) -> str:
-    return (re.findall(r"\d+", text.split(".")[0]) or ["0"])[-1]
 
 
 def _first_number(scan: Path) -> int:

@@ -9,9 +9,10 @@ import dataclasses
 import numpy as np
 
 from ..network.cascade import level
-from ..network.engine import Engine
+from ..network.engine import load_network
 from ..network.postprocess import remove_doubtful
 from ..network.preprocess import from_network
+from ..network.weights import Weights
 from ..volume import LIVER, TUMOR
 from .labelled_scan import UNANNOTATED, LabelledScan
 from .samples import case_input, tumor_view
@@ -19,21 +20,37 @@ from .samples import case_input, tumor_view
 SURE, LIKELY, UNLIKELY = 0.85, 0.5, 0.03  # a tumor's peak, its voxels, and liver
 
 
-def pseudo_label(case: LabelledScan, engine: Engine) -> LabelledScan:
-    """The case with `UNANNOTATED` liver turned into liver or tumor where the engine is sure.
+class Teacher:
+    """The tumor network of released weights, on whichever backend Keras has.
+
+    Attributes:
+        recipe: what it was trained with.
+    """
+
+    def __init__(self, weights: Weights):
+        self.recipe = weights.recipe
+        self._model = load_network(weights, "tumor")
+
+    def predict(self, image: np.ndarray) -> np.ndarray:
+        """Probability (size, size) float32 of an image (size, size, 3) float32."""
+        return self._model.predict_on_batch(image[None])[0, ..., 0]
+
+
+def pseudo_label(case: LabelledScan, teacher: Teacher) -> LabelledScan:
+    """The case with `UNANNOTATED` liver turned into liver or tumor where the teacher is sure.
 
     Args:
         case: a scan or pictures.
-        engine: whose tumor network is the teacher.
+        teacher: who has learned none of the patients on whom anything is chosen or scored.
     """
     labels = np.array(case.labels)
     unknown = labels == UNANNOTATED
     if not unknown.any():
         return case
-    square, window_hu = tumor_view(case, engine.recipe)
+    recipe = teacher.recipe
+    square, window_hu = tumor_view(case, recipe)
     for z in np.flatnonzero(unknown.any(axis=(1, 2))).tolist():
-        image = case_input(case, z, square, window_hu, engine.recipe)
-        (probability,) = engine.predict("tumor", [image])
+        probability = teacher.predict(case_input(case, z, square, window_hu, recipe))
         values = from_network(np.rint(probability * 255).astype(np.uint8), square, labels[z].shape)
         tumor = np.where(unknown[z], values, 0)[None]
         remove_doubtful(tumor, level(LIKELY), 1, level(SURE))

@@ -14,7 +14,7 @@ from ..network.recipe import Recipe
 from ..scores.metrics import dice_of_some
 from ..volume import BACKGROUND, TUMOR
 from .labelled_scan import UNANNOTATED, LabelledScan
-from .samples import View, case_input, tumor_view
+from .samples import View, case_input, is_picture, tumor_view
 
 EVERY = {"liver": 4, "tumor": 2}  # slices
 BATCH = 8
@@ -28,9 +28,10 @@ class Model(Protocol):
 
 
 def validate(model: Model, network: str, cases: list[LabelledScan], recipe: Recipe) -> float | None:
-    """Mean Dice over cases; None where none has what is looked for.
+    """Mean Dice over patients, each the mean of their scans; None where none can be scored.
 
-    The tumor network sees the square around the annotated liver, and counts inside that liver.
+    Single pictures are no scans, and their Dice is not a patient's: they are left out. The tumor
+    network sees the square around the annotated liver, and counts inside that liver.
 
     Args:
         model: of that network.
@@ -39,12 +40,15 @@ def validate(model: Model, network: str, cases: list[LabelledScan], recipe: Reci
         recipe: how scans become input.
     """
     threshold = recipe.liver_threshold if network == "liver" else recipe.tumor_threshold
-    scores = []
+    scores: dict[str, list[float]] = {}
     for case in cases:
+        if is_picture(case):
+            continue
         probability, truth, counted = outputs(model, network, case, recipe)
         if truth.any():
-            scores.append(dice_of_some((probability >= threshold) & counted, truth))
-    return float(np.mean(scores)) if scores else None
+            dice = dice_of_some((probability >= threshold) & counted, truth)
+            scores.setdefault(case.patient, []).append(dice)
+    return float(np.mean([np.mean(scans) for scans in scores.values()])) if scores else None
 
 
 def outputs(

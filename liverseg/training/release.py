@@ -4,7 +4,6 @@ python -m liverseg release --work DIR --out weights
 """
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,9 @@ import numpy as np
 
 from ..network.recipe import Recipe
 from ..network.weights import NETWORKS, write_config
-from .train import STAGES, load_trained
+from .record import read_record
+from .stages import TRAIN
+from .train import check_same, load_trained
 
 
 def save_half(model: keras.Model, path: Path) -> None:
@@ -55,13 +56,27 @@ def save_release(
     write_config(folder, recipe, names, trained)
 
 
-def release(work: Path, out: Path, recipe: Recipe = Recipe()) -> None:  # noqa: B008, frozen
-    """Ships what `train` left in a work folder."""
-    models: dict[str, keras.Model] = {
-        network: load_trained(work, network, recipe) for network in NETWORKS
+def release(work: Path, out: Path) -> None:
+    """Ships what `train` left in a work folder.
+
+    Raises:
+        DataError: where a network is missing, is not the one that `train` left, or they were not
+            trained on the same.
+    """
+    liver, tumor = (read_record(work, network) for network in NETWORKS)
+    common = ("data", "split", "recipe")
+    check_same(liver, {key: tumor.get(key) for key in common}, work)
+    models: dict[str, keras.Model] = {network: load_trained(work, network) for network in NETWORKS}
+    trained = {
+        "command": TRAIN,
+        "stages": {"liver": liver["stages"], "tumor": tumor["stages"]},
+        "split": liver["split"],
+        "learned": liver["split"]["train"],
+        "teacher": tumor.get("teacher"),
+        "scans": tumor["scans"],
+        "code": {"liver": liver["code"], "tumor": tumor["code"]},
     }
-    stages = {network: [asdict(stage) for stage in STAGES[network]] for network in NETWORKS}
-    save_release(models, recipe, {"command": "python -m liverseg train", "stages": stages}, out)
+    save_release(models, Recipe.from_dict(tumor["recipe"]), trained, out)
 
 
 def main(argv: list[str]) -> None:

@@ -15,7 +15,7 @@ from ..network.recipe import Recipe
 from ..volume import BACKGROUND, LIVER, TUMOR
 from .augment import affine_matrix, random_bend, random_contrast, random_intensity, warp
 from .drawn_lesions import Slab, insert_cysts, insert_notches, insert_organs, insert_tumors
-from .labelled_scan import APART_MM, UNANNOTATED, LabelledScan
+from .labelled_scan import APART_MM, UNANNOTATED, LabelledScan, clipped
 
 FARTHEST_MM = 9.0  # a slice farther away is no neighbor
 NEIGHBOR_MM = (1.0, 5.5)  # where `Recipe.neighbor_mm` is jittered
@@ -26,6 +26,7 @@ NOTCH_CHANCE = {"liver": 0.15, "tumor": 0.1}  # of fluid or fat that reaches int
 CYST_CHANCE = 0.08  # of fluid drawn into what the tumor network shall not take for a tumor
 PICTURE_LIVER_HU = 100.0  # assumed where HU are not the scanner's, to know what fluid looks like
 CONTRAST_CHANCE = 0.25  # of another phase of contrast agent than the scan's
+BLUR_MARGIN = 8  # pixels of a slice that a blur before shrinking reaches, and one for rounding
 PICTURE_CHANCE = {"liver": 0.4, "tumor": 0.2}  # of a picture instead of a slice of a scan
 
 View = Callable[[LabelledScan, Recipe], tuple[Square, tuple[int, int]]]  # see `tumor_view`
@@ -116,8 +117,10 @@ class LiverSamples:
         channels, distance_mm = _channels(rng, case, z)
         square = whole_slice(case.hu.shape[1:])
         size_and_window = self.recipe.size, self.recipe.window_hu
-        image = np.stack([to_network(case.hu[k], square, *size_and_window) for k in channels], -1)
-        mask = _resize_mask(case.labels[z] != BACKGROUND, self.recipe.size)
+        hu, labels = np.asarray(case.hu), np.asarray(case.labels)
+        planes = {k: to_network(hu[k], square, *size_and_window) for k in set(channels)}
+        image = cv2.merge([planes[k] for k in channels])
+        mask = _resize_mask(labels[z] != BACKGROUND, self.recipe.size)
         full = self.recipe.size
         slab = Slab(case.pixel_mm * square.side / full, distance_mm, self.recipe.window_hu)
         if has_liver[z] and rng.random() < self.synthetic:
@@ -134,7 +137,7 @@ class LiverSamples:
         if rng.random() < CONTRAST_CHANCE:
             low, high = self.recipe.window_hu
             image = random_contrast(rng, image, -low / (high - low))
-        image = random_intensity(rng, image, 1.4 if picture else 1.0)
+        image = random_intensity(rng, image, 1.4 if picture else 1.0, len(set(channels)) == 1)
         return Sample(image, mask, np.ones(mask.shape, np.float32))
 
 
@@ -202,10 +205,10 @@ class TumorSamples:
         with_tumor, without = self._pictures if picture else self._scans
         real = bool(with_tumor) and (rng.random() < self.real or not without)
         case = _choose_case(rng, with_tumor if real else without)
-        z = int(rng.choice(np.flatnonzero((self._tumor if real else self._clean)[case.name])))
+        z = _choose(rng, (self._tumor if real else self._clean)[case.name])
         channels, distance_mm = _channels(rng, case, z)
         image, masks, scale = self._crop(rng, case, z, channels, size, real)
-        liver, tumor, unknown = np.moveaxis(masks, -1, 0)
+        liver, tumor, unknown = (np.ascontiguousarray(mask) for mask in np.moveaxis(masks, -1, 0))
         window_hu: tuple[float, float] = self._window[case.name]
         if picture:
             low, high = self.recipe.tumor_window_hu
@@ -221,7 +224,8 @@ class TumorSamples:
             notch = insert_notches(rng, image, liver, slab)
             tumor, unknown = tumor & ~notch, unknown & ~notch
         weight = (tumor | ~unknown).astype(np.float32)
-        return Sample(random_intensity(rng, image), tumor, weight)
+        image = random_intensity(rng, image, lone=len(set(channels)) == 1)
+        return Sample(image, tumor, weight)
 
     def _crop(
         self,
@@ -234,20 +238,31 @@ class TumorSamples:
     ) -> tuple[np.ndarray, np.ndarray, float]:
         """Image, masks (size, size, 3) of liver, tumor and what is neither, and the scale."""
         low, high = self._window[case.name]
-        image: np.ndarray = np.stack([case.hu[k] for k in channels], -1).astype(np.float32)
-        image = (np.clip(image, low, high) - low) / (high - low)
-        labels = case.labels[z]
-        masks = np.stack([labels != BACKGROUND, labels == TUMOR, labels == UNANNOTATED], -1)
+        hu, labels = np.asarray(case.hu), np.asarray(case.labels)[z]
         side = self._square[case.name].side + rng.uniform(-10, 10) / case.pixel_mm
-        scale = self.recipe.size / max(side, 1) * np.exp(rng.uniform(-0.2, 0.2))
+        scale = self.recipe.size / max(side, 1) * float(np.exp(rng.uniform(-0.2, 0.2)))
         lesion = real and rng.random() < 0.8
-        middle = rng.choice(np.argwhere(masks[..., 1 if lesion else 0]))[::-1]
-        center = middle + rng.uniform(-0.3, 0.3, 2) * size / scale
-        if scale < 0.75:  # as INTER_AREA does when it shrinks
-            image = cv2.GaussianBlur(image, (0, 0), 0.35 / scale)
+        middle = divmod(
+            _choose(rng, labels == TUMOR if lesion else labels != BACKGROUND), hu.shape[2]
+        )
+        center = np.array(middle[::-1]) + rng.uniform(-0.3, 0.3, 2) * size / scale
         matrix = affine_matrix(center, size, scale, rng.uniform(-15, 15))
         bend = random_bend(rng, size, 0.03 * size) if rng.random() < 0.2 else None
-        return *warp(image, masks.astype(np.float32), matrix, size, bend), scale
+        # only what of the slice is seen
+        y, x = _seen(matrix, size, bend, hu.shape[1:])
+        matrix[:, 2] += matrix[:, :2] @ (x.start, y.start)
+        planes = {
+            k: clipped(hu[k, y, x], (low, high), case).astype(np.float32) for k in set(channels)
+        }
+        image: np.ndarray = cv2.merge([planes[k] for k in channels])
+        image -= low
+        image /= high - low
+        if scale < 0.75:  # as INTER_AREA does when it shrinks
+            image = cv2.GaussianBlur(image, (0, 0), 0.35 / scale)
+        part = labels[y, x]
+        kinds = part != BACKGROUND, part == TUMOR, part == UNANNOTATED
+        masks = cv2.merge([kind.astype(np.float32) for kind in kinds])
+        return *warp(image, masks, matrix, size, bend), scale
 
 
 def _by_patient(cases: list[LabelledScan]) -> list[list[LabelledScan]]:
@@ -268,7 +283,13 @@ def _choose_slice(
 ) -> int:
     """A slice of `wanted` with that chance, else of `other`; of the one there is."""
     first = wanted.any() and (rng.random() < chance or not other.any())
-    return int(rng.choice(np.flatnonzero(wanted if first else other)))
+    return _choose(rng, wanted if first else other)
+
+
+def _choose(rng: np.random.Generator, wanted: np.ndarray) -> int:
+    """The index of one element that is True, counted row by row."""
+    indices = np.flatnonzero(wanted)
+    return int(indices[rng.integers(len(indices))])
 
 
 def _channels(
@@ -280,6 +301,23 @@ def _channels(
     distance_mm = rng.uniform(*NEIGHBOR_MM)
     below, above = neighbors(case, z, distance_mm)
     return (below, z, above), distance_mm
+
+
+def _seen(
+    matrix: np.ndarray, size: int, bend: np.ndarray | None, shape_yx: tuple[int, ...]
+) -> tuple[slice, slice]:
+    """Rows and columns of a slice that `warp` takes a square from, and a margin for a blur."""
+    beyond = 0.0 if bend is None else float(np.abs(bend).max())
+    ends = -beyond, size - 1 + beyond
+    corners = np.array([(x, y, 1.0) for x in ends for y in ends])
+    found = corners @ cv2.invertAffineTransform(matrix).T
+    first = np.clip(
+        np.floor(found.min(0)).astype(int) - BLUR_MARGIN, 0, np.array(shape_yx)[::-1] - 1
+    )
+    stop = np.clip(
+        np.ceil(found.max(0)).astype(int) + 1 + BLUR_MARGIN, first + 1, np.array(shape_yx)[::-1]
+    )
+    return slice(first[1], stop[1]), slice(first[0], stop[0])
 
 
 def _resize_mask(mask: np.ndarray, size: int) -> np.ndarray:

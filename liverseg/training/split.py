@@ -1,4 +1,7 @@
-"""Labelled scans by side: train, val and test are split by patient and never else."""
+"""Labelled scans by side: train, val and test are split by patient and never else.
+
+Some patients are in the public sets under several names; `patient_of` knows which.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,6 +13,27 @@ from ..volume import TUMOR
 from .labelled_scan import LabelledScan
 
 SIDES = ("train", "val", "test")
+LITS_OF_IRCADB = range(28, 48)  # LiTS volume v is 3D-IRCADb-01 patient v - 27
+LITS_OF_ONE = {8: 7, 9: 7, 10: 7, 15: 14}  # LiTS volumes of a patient with an earlier volume
+
+
+def patient_of(name: str) -> str:
+    """The patient of a scan named as this package names those of LiTS; other names are kept.
+
+    Args:
+        name: "lits_008" or any other.
+
+    Returns:
+        One name for all volumes of a patient: "lits_007" for LiTS 7 to 10, "lits_014" for 14 and
+        15, "ircad_01" to "ircad_20" for 28 to 47, which are 3D-IRCADb-01.
+    """
+    prefix, _, digits = name.partition("_")
+    if prefix != "lits" or not digits.isdecimal():
+        return name
+    number = int(digits)
+    if number in LITS_OF_IRCADB:
+        return f"ircad_{number - 27:02d}"
+    return f"lits_{LITS_OF_ONE.get(number, number):03d}"
 
 
 def split_cases(
@@ -25,10 +49,11 @@ def split_cases(
         DataError: where one patient would be on two sides.
     """
     split: dict[str, list[LabelledScan]] = {side: [] for side in SIDES}
+    named = {side: named_patients(sides[side]) for side in SIDES}
     side_of: dict[str, str] = {}
     for case in cases:
         own = {case.name, case.patient}
-        for side in [side for side in SIDES if own & set(sides[side])] or ["train"]:
+        for side in [side for side in SIDES if own & named[side]] or ["train"]:
             if side_of.setdefault(case.patient, side) != side:
                 raise DataError(
                     say(
@@ -40,6 +65,11 @@ def split_cases(
                 )
             split[side].append(case)
     return split
+
+
+def named_patients(names: Iterable[str]) -> set[str]:
+    """Names of patients or scans, and the patients that they mean."""
+    return {patient for name in names for patient in (name, patient_of(name))}
 
 
 def random_sides(

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 from nibabel.orientations import axcodes2ornt, ornt_transform
 
-from ..volume import LPS_TO_RAS, Segmentation, Volume, affine_of
+from ..volume import BACKGROUND, HU_MIN, LPS_TO_RAS, Segmentation, Volume, affine_of
 from .colors import LIVER, TUMOR, rgb
 
 SCANNER = 1  # sform and qform code
@@ -22,8 +22,8 @@ def write_nifti(image: Segmentation | Volume, volume: Volume, path: Path | str) 
 
     A NIfTI scan's labels get its own axes and both of its forms with their codes, so that they fit
     voxel by voxel in every program. Uneven slices get their mean distance, as converters of DICOM
-    give them, and a single slice 1 mm. A form that cannot say it is left out (code 0): both where
-    the scan does not say where it was, and the qform where the slices are tilted.
+    give them, and a single slice 1 mm. Tilted slices are moved onto a straight grid, see
+    `straightened`. Where the scan does not say where it was, neither form does (code 0).
 
     Args:
         image: what to write, on the scan's grid.
@@ -33,13 +33,16 @@ def write_nifti(image: Segmentation | Volume, volume: Volume, path: Path | str) 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     affine = _affine(volume)
-    array = image.hu if isinstance(image, Volume) else image.labels
+    array, outside = (image.hu, HU_MIN) if isinstance(image, Volume) else (image.labels, BACKGROUND)
+    sform, qform = volume.source.forms if volume.source else (None, None)
+    if affine is not None and not (sform or qform):
+        array, affine = straightened(array, affine, outside)
     stored = np.ascontiguousarray(array.transpose(2, 1, 0))
-    nifti = nibabel.Nifti1Image(stored, LPS_TO_RAS @ (np.eye(4) if affine is None else affine))
+    somewhere = affine_of(volume.spacing) if volume.spacing else np.eye(4)
+    nifti = nibabel.Nifti1Image(stored, LPS_TO_RAS @ (somewhere if affine is None else affine))
     if volume.source and volume.source.axcodes:
         axes = axcodes2ornt(volume.source.axcodes)
         nifti = nifti.as_reoriented(ornt_transform(axcodes2ornt("LPS"), axes))
-    sform, qform = volume.source.forms if volume.source else (None, None)
     if affine is None:
         nifti.set_sform(nifti.affine, 0)
         nifti.set_qform(nifti.affine, 0)
@@ -49,19 +52,48 @@ def write_nifti(image: Segmentation | Volume, volume: Volume, path: Path | str) 
     else:
         nifti.set_sform(nifti.affine, SCANNER)
         nifti.set_qform(nifti.affine, SCANNER)
-        if not _qform_fits(nifti):
-            nifti.set_qform(None, 0)
     nifti.header.set_xyzt_units("mm")
     nibabel.save(nifti, path)
     return path
 
 
-def _qform_fits(nifti: nibabel.Nifti1Image) -> bool:
-    """Whether the qform, which knows no shear, puts all corners where the sform does."""
-    i, j, k = (count - 1 for count in nifti.shape)
-    corners = np.array(np.meshgrid([0, i], [0, j], [0, k], [1])).reshape(4, -1)
-    apart = (nifti.get_qform() - nifti.get_sform()) @ corners
-    return bool(np.linalg.norm(apart, axis=0).max() <= SAME_PLACE_MM)
+def straightened(
+    array: np.ndarray, affine: np.ndarray, outside: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slices that a tilted gantry shifted against one another, on a grid with right angles.
+
+    NIfTI's qform, and ITK altogether, know no other grid: they would lay the slices on one another
+    and be centimeters off. So each slice is moved within its plane by whole pixels, which leaves
+    its values as they are and every pixel within half a pixel of its place, as dcm2niix does for
+    scans; the rows and columns that this takes are added.
+
+    Args:
+        array: (z, y, x).
+        affine: (4, 4) voxel (x, y, z, 1) to LPS mm.
+        outside: the value of what is added.
+
+    Returns:
+        The array and its affine; both as they are where no corner moves by 0.1 mm.
+    """
+    step_x, step_y, step_z = affine[:3, :3].T
+    normal = np.cross(step_x, step_y)
+    normal /= np.linalg.norm(normal)
+    per_slice = np.array([step_z @ step / (step @ step) for step in (step_y, step_x)])
+    numbers = np.arange(len(array))[:, None]
+    drift = np.linalg.norm(step_z - normal * (step_z @ normal)) * (len(array) - 1)
+    if drift <= SAME_PLACE_MM:
+        return array, affine
+    shifts = np.rint(numbers * per_slice).astype(int)  # (z, 2) along y and x
+    first = shifts.min(axis=0)
+    shifts -= first
+    rows, columns = np.array(array.shape[1:]) + shifts.max(axis=0)
+    moved = np.full((len(array), rows, columns), outside, array.dtype)
+    for target, plane, (down, right) in zip(moved, array, shifts, strict=True):
+        target[down : down + plane.shape[0], right : right + plane.shape[1]] = plane
+    straight = affine.copy()
+    straight[:3, 2] = normal * (step_z @ normal)
+    straight[:3, 3] += step_y * first[0] + step_x * first[1]
+    return moved, straight
 
 
 def _affine(volume: Volume) -> np.ndarray | None:

@@ -32,7 +32,7 @@ def report(findings: Findings) -> str:
     """The report as HTML text."""
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         disclaimer=DISCLAIMER,
-        scan=escape(describe(findings.volume)),
+        scan=escape(f"{findings.name}: {describe(findings.volume)}"),
         pictures=_pictures(findings),
         legend=_legend(findings.truth is not None),
         measurements=_measurement_table(findings.measurements),

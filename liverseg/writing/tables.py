@@ -83,6 +83,7 @@ def to_json(findings: Findings) -> str:
     volume, scores = findings.volume, findings.scores
     report = {
         "disclaimer": DISCLAIMER,
+        "scan": findings.name,
         "weights": findings.identity,
         "conventions": CONVENTIONS,
         "shape_zyx": list(volume.shape),
@@ -105,6 +106,7 @@ def to_csv(findings: Findings) -> str:
     if findings.scores:
         writer.writerows(_score_lines(findings.scores))
     writer.writerows(_further_lines(findings))
+    writer.writerow(("Scan", "", "", findings.name, ""))
     writer.writerow(("Weights", "", "", findings.identity, ""))
     for sentence in [*findings.notices, DISCLAIMER]:
         writer.writerow(("Note", "", "", sentence, ""))

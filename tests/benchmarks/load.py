@@ -89,7 +89,8 @@ class Load:
         hostile: how many strangers there were besides.
         answers: how many of their requests were answered with each status.
         seconds: from the first question to the last answer.
-        rest_mb, peak_mb: memory of the page's own process before and at most.
+        rest_mb, peak_mb, left_mb: memory of the page's own process before, at most, and a minute
+            after all had left.
         readers_mb: of all processes that read uploads, at most.
         open_studies, files: what was there a minute after all had left: folders of visitors; and
             files in them, uploads, and what was being read. Not what is kept on purpose: results of
@@ -104,6 +105,7 @@ class Load:
     seconds: float
     rest_mb: float
     peak_mb: float
+    left_mb: float
     readers_mb: float
     open_studies: int
     files: int
@@ -151,6 +153,7 @@ class Load:
             "result after, p95": f"{np.percentile(done, 95):.0f} s",
             "the page's memory at rest": f"{self.rest_mb:.0f} MB",
             "the page's memory at most": f"{self.peak_mb:.0f} MB",
+            "the page's memory a minute later": f"{self.left_mb:.0f} MB",
             "the readers' memory at most": f"{self.readers_mb:.0f} MB",
             "left a minute later": f"{self.open_studies} scans, {self.files} files",
         }
@@ -222,6 +225,7 @@ def run(
             seconds,
             rest_mb,
             max(memory.own),
+            memory.own[-1],
             max(memory.readers),
             *left,
         )

@@ -22,6 +22,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     RLELossless,
+    RTStructureSetStorage,
     SegmentationStorage,
     generate_uid,
 )
@@ -252,3 +253,25 @@ def _compressed(dataset: Dataset, syntax: int) -> Dataset:
         writer.SetImage(change.GetOutput())
         assert writer.Write()
         return pydicom.dcmread(BytesIO(compressed.read_bytes()))
+
+
+def rtstruct(rois: dict[str, list[np.ndarray]], types: dict[str, str] | None = None) -> Dataset:
+    """Contours in mm by the names of their ROIs."""
+    one = ct(Modality="RTSTRUCT", SOPClassUID=RTStructureSetStorage, PixelData=None)
+    one.StructureSetROISequence, one.ROIContourSequence = [], []
+    one.RTROIObservationsSequence = []
+    for number, (name, contours) in enumerate(rois.items(), start=1):
+        roi, drawn, seen = Dataset(), Dataset(), Dataset()
+        roi.ROINumber, roi.ROIName = number, name
+        drawn.ReferencedROINumber, drawn.ContourSequence = number, []
+        seen.ReferencedROINumber = number
+        seen.RTROIInterpretedType = (types or {}).get(name, "")
+        for points in contours:
+            item = Dataset()
+            item.ContourGeometricType, item.NumberOfContourPoints = "CLOSED_PLANAR", len(points)
+            item.ContourData = [f"{value:.6g}" for value in points.ravel()]
+            drawn.ContourSequence.append(item)
+        one.StructureSetROISequence.append(roi)
+        one.ROIContourSequence.append(drawn)
+        one.RTROIObservationsSequence.append(seen)
+    return one

@@ -10,7 +10,7 @@ import { linkedCase, linkTo } from "../../liverseg/page/viewer/lessons/links.js"
 import { components, grown, hd95 } from "../../liverseg/page/viewer/scan/masks3d.js";
 import { niftiFile } from "../../liverseg/page/viewer/scan/nifti.js";
 import { planesOf, toPicture, toVoxel, voxelIndex } from "../../liverseg/page/viewer/scan/planes.js";
-import { confusion, overlap, voxels } from "../../liverseg/page/viewer/scan/scores.js";
+import { agreement, confusion, mostLiver, nextError, overlap, voxels, worstSlice } from "../../liverseg/page/viewer/scan/scores.js";
 import { diceCurves, levelOf, relabel } from "../../liverseg/page/viewer/scan/thresholds.js";
 import { middleOut, PREDICTION, Study, TRUTH } from "../../liverseg/page/viewer/scan/study.js";
 import { outlines } from "../../liverseg/page/viewer/picture/contours.js";
@@ -26,7 +26,7 @@ function studyOf() {
     spacing_mm: [spacing.z, spacing.y, spacing.x],
     slice_mm: null,
     windowed: null,
-    levels: vectors.hu.pairs,
+    hu_range: vectors.hu.range,
   });
 }
 
@@ -110,8 +110,32 @@ test("slices come from the middle outwards", () => {
   }
 });
 
-test("gray levels are Hounsfield units again", () => {
-  studyOf().hu.forEach((hu, level) => near(hu, vectors.hu.hu[level], `level ${level}`));
+test("every HU as Python packs it, and less exact ones where memory is short", (context) => {
+  const { hu, bytes } = vectors.hu;
+  const packed = Uint8Array.from(bytes);
+  const order = middleOut(slices);
+  const unpacked = () => {
+    const study = studyOf();
+    for (let k = 0; k < slices; k++) {
+      study.unpack(order[k], packed.subarray(2 * k * study.area, 2 * (k + 1) * study.area));
+    }
+    return study;
+  };
+  const exact = unpacked();
+  assert.ok(exact.isExact);
+  hu.forEach((value, i) => assert.equal(exact.huAt(i), value));
+  assert.equal(exact.huOfNumbers().at(-1), vectors.hu.range[1]);
+
+  const { Uint16Array: roomy } = globalThis;
+  globalThis.Uint16Array = class {
+    constructor() {
+      throw new RangeError("Array buffer allocation failed");
+    }
+  };
+  context.after(() => (globalThis.Uint16Array = roomy));
+  const short = unpacked();
+  assert.ok(!short.isExact);
+  hu.forEach((value, i) => assert.ok(value - short.huAt(i) >= 0 && value - short.huAt(i) < 16));
 });
 
 test("voxels have a size in millimeters and milliliters", () => {
@@ -174,4 +198,31 @@ test("a label volume is a NIfTI file, which Python reads afterwards", async () =
     const file = await niftiFile(Uint8Array.from(labels), shape, where);
     writeFileSync(`${process.env.VECTORS}.${name}.nii.gz`, Buffer.from(await file.arrayBuffer()));
   }
+});
+
+test("a truth without tumors says nothing about tumors unless it was said that there are none", () => {
+  const counts = new Uint32Array(64);
+  counts[(1 << TRUTH) | 2] = 5; // liver in the truth, tumor in the prediction
+  const of = (structure, result) => agreement(counts, structure, PREDICTION, result).dice;
+  assert.equal(of("tumor", { tumors_scored: false }), null);
+  assert.equal(of("tumor", { tumors_scored: true }), 0);
+  assert.equal(of("liver", { tumors_scored: false }), 1);
+});
+
+test("the slices with the most liver, the next error and the lowest Dice", () => {
+  const study = new Study({ id: "made", shape: [4, 2, 2], spacing_mm: null, slice_mm: null, windowed: null, hu_range: [-1024, 3071] });
+  assert.equal(mostLiver(study), 2); // none: the middle one
+  assert.equal(nextError(study, "liver", 0), null);
+  assert.equal(worstSlice(study, "liver"), null);
+  const set = (z, found, real) => {
+    study.setLabels(z, PREDICTION, found);
+    study.setLabels(z, TRUTH, real);
+  };
+  set(0, [1, 1, 1, 1], [1, 1, 1, 1]);
+  set(1, [1, 1, 1, 0], [1, 1, 1, 1]);
+  set(3, [0, 1, 0, 0], [1, 1, 0, 0]);
+  assert.equal(mostLiver(study), 0);
+  assert.deepEqual([0, 1, 2, 3].map((z) => nextError(study, "liver", z)), [1, 3, 3, 1]);
+  assert.equal(worstSlice(study, "liver"), 3);
+  assert.equal(nextError(study, "tumor", 0), null);
 });

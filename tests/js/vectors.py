@@ -1,5 +1,8 @@
 """What the package says about small made-up scans, for the viewer's scripts to agree with."""
 
+import gzip
+import tempfile
+from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
@@ -7,11 +10,11 @@ from scipy import ndimage
 from skimage import measure
 
 from liverseg.network.cascade import level
-from liverseg.page.viewer.packing import CT_LEVELS, middle_out
+from liverseg.page.viewer.packing import middle_out, pack_scan_steps
 from liverseg.scores.lesions import number_lesions
 from liverseg.scores.metrics import compare, dice
 from liverseg.scores.surfaces import surface_distances
-from liverseg.volume import Segmentation, Spacing, Volume, affine_of
+from liverseg.volume import HU_MAX, HU_MIN, Segmentation, Spacing, Volume, affine_of
 
 SHAPE = (7, 24, 30)
 SPACING = Spacing(2.5, 0.7, 0.8)
@@ -41,7 +44,7 @@ def made() -> dict:
         "thresholds": thresholds(),
         "levels": [[k / 200, level(k / 200)] for k in range(1, 200)],
         "middle_out": {str(n): middle_out(n) for n in (1, 2, 5, 8)},
-        "hu": hu_of_levels(),
+        "hu": packed_hu(),
         "planes": planes(),
         "outlines": [outline(seed) for seed in range(4)],
         "links": links(),
@@ -131,10 +134,14 @@ def thresholds() -> dict:
     }
 
 
-def hu_of_levels() -> dict:
-    """The HU of each gray level."""
-    hu, gray = zip(*CT_LEVELS, strict=True)
-    return {"pairs": CT_LEVELS, "hu": np.interp(np.arange(256), gray, hu).tolist()}
+def packed_hu() -> dict:
+    """HU of slices, and the bytes in which they travel to the browser."""
+    hu = np.random.default_rng(0).integers(HU_MIN, HU_MAX + 1, SHAPE).astype(np.int16)
+    hu[:, 0] = np.resize([HU_MIN, HU_MAX], SHAPE[2])
+    with tempfile.TemporaryDirectory() as folder:
+        *_, value = pack_scan_steps(Volume(hu), Path(folder))
+        content = b"".join(gzip.decompress(path.read_bytes()) for path in value["ct"])
+    return {"hu": hu.ravel().tolist(), "range": value["hu_range"], "bytes": list(content)}
 
 
 def planes() -> list[dict]:

@@ -3,8 +3,8 @@
 import { fixed } from "./format.js";
 import { createStore } from "./store.js";
 import { createLoader } from "./scan/loader.js";
-import { confusion, overlap } from "./scan/scores.js";
-import { PREDICTION, TRUTH } from "./scan/study.js";
+import { agreement, mostLiver, nextError, worstSlice } from "./scan/scores.js";
+import { PREDICTION } from "./scan/study.js";
 import { isThere, PRESETS, showsErrors } from "./picture/look.js";
 import { download } from "./picture/snapshot.js";
 import { createStage, hasThreePlanes, legendOf } from "./picture/stage.js";
@@ -96,6 +96,14 @@ export function start({ element, props, watch, trigger }) {
 // What keys, buttons and gestures can do.
 function createActions(root, store) {
   const { state } = store;
+  // Goes to a slice that is found in the masks, unless a lesson hides them.
+  function goToFound(find) {
+    const { study, structure, value, allowed } = state;
+    if (allowed || !study || !isThere("errors", value)) return;
+    const z = find(study, structure);
+    if (z !== null) actions.goTo(z);
+  }
+
   const actions = {
     goTo(z) {
       if (!state.study) return;
@@ -107,6 +115,8 @@ function createActions(root, store) {
       const { through, slices: count } = plane;
       store.set({ [through]: Math.max(0, Math.min(count - 1, state[through] + slices)) });
     },
+    nextError: () => goToFound((study, structure) => nextError(study, structure, state.z)),
+    worst: () => goToFound(worstSlice),
     zoom: (factor) => actions.stage.zoom(factor),
     planes() {
       if (hasThreePlanes(state.study)) {
@@ -143,6 +153,7 @@ function createActions(root, store) {
   }
   store.on(["study"], () => store.set({ window: firstWindow(state.study), playing: false }));
   playWhenAsked(root, store, actions);
+  goToLiver(store, actions);
   store.on(["study"], () => {
     for (const name of ["play", "save", "reset"]) {
       root.querySelector(`[data-action=${name}]`).disabled = !state.study;
@@ -161,6 +172,22 @@ function firstWindow(study) {
   if (!study?.windowed) return PRESETS[0];
   const [low, high] = study.windowed;
   return { width: high - low, level: (low + high) / 2 };
+}
+
+// After a run the slice with the most liver is shown, unless the person has looked around.
+function goToLiver({ state, on }, actions) {
+  let first = null; // where the scan was before its run
+  on(["study"], () => {
+    const { study, value, z } = state;
+    first = study && value.state === "scan" && !value.result?.predicted ? z : null;
+  });
+  on(["phase"], () => {
+    const { study, phase, z, allowed } = state;
+    if (phase === "scan" || phase === "preview") first ??= z;
+    if (phase !== "result" || first === null) return;
+    if (z === Math.floor(study.slices / 2) && z === first && !allowed) actions.goTo(mostLiver(study));
+    first = null;
+  });
 }
 
 function playWhenAsked(root, store, actions) {
@@ -184,7 +211,7 @@ async function save(stage, { state }, palette) {
   if (!study) return;
   const mm = study.positionMm(z);
   const place = `Slice ${z + 1} of ${study.slices}${mm === null ? "" : `, ${mm.toFixed(1)} mm`}`;
-  const words = [`${place}   W ${window.width.toFixed(0)} L ${window.level.toFixed(0)}`];
+  const words = [study.name, `${place}   W ${window.width.toFixed(0)} L ${window.level.toFixed(0)}`];
   const layers = ["liver", "tumor", "truth"].filter((name) => {
     return state.layers[name].on && !showsErrors(state) && isThere(name, value);
   });
@@ -193,14 +220,14 @@ async function save(stage, { state }, palette) {
     ...layers.map((name) => [palette[name], { truth: "ground truth" }[name] || name]),
     ...legendOf(state, palette).filter(plain),
   ];
-  if (value.result?.truth && value.result.predicted) words.push(diceInWords(study, z));
+  if (value.result?.truth && value.result.predicted) words.push(diceInWords(study, z, value.result));
   const blob = await stage.picture({ words, legend });
   download(blob, `liverseg-slice-${z + 1}.png`);
 }
 
-function diceInWords(study, z) {
+function diceInWords(study, z, result) {
   const dice = (counts, structure) =>
-    fixed(overlap(confusion(counts, structure, PREDICTION, TRUTH)).dice, 3);
+    fixed(agreement(counts, structure, PREDICTION, result).dice, 3);
   const both = (counts) => `liver ${dice(counts, "liver")}, tumor ${dice(counts, "tumor")}`;
   return `Dice of this slice: ${both(study.table(z))}   of the scan: ${both(study.total())}`;
 }

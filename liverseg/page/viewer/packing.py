@@ -1,10 +1,9 @@
 """A scan and its results as the browser gets them: small JSON and gzipped bytes in files.
 
-The CT travels once, as 8 bits a voxel with most of the levels between -200 and 300 HU, where the
-error is at most 1.3 HU. Slices are stored from the middle outwards, the first one in a file of its
-own, so that it can be looked at while the others are packed and arrive; each as its differences
-from pixel to pixel, which packs to four fifths in half the time. Prediction and truth share a byte:
-prediction + 4 truth.
+The CT travels once, with its exact HU. Slices are stored from the middle outwards, the first one in
+a file of its own, so that it can be looked at while the others are packed and arrive; each as its
+differences from pixel to pixel, see `_write_slices`. Prediction and truth share a byte: prediction
++ 4 truth.
 
 Files stand in a value as Paths; the component makes of them what Gradio serves.
 """
@@ -23,15 +22,13 @@ import numpy as np
 from ...scores.findings import Findings
 from ...scores.measurements import Lesion
 from ...scores.metrics import Scores
-from ...volume import HU_MAX, HU_MIN, Probability, Segmentation, Volume, affine_of
+from ...volume import HU_MAX, HU_MIN, Probability, Segmentation, Volume, affine_of, name_of
 from ..synthetic_case import SyntheticCase
 
 if TYPE_CHECKING:
     from ...network.cascade import Step
 
 GZIP_WBITS = 16 + zlib.MAX_WBITS
-# (HU, gray level): linear in between
-CT_LEVELS = ((HU_MIN, 0), (-200, 28), (300, 220), (1500, 250), (HU_MAX, 255))
 
 
 def pack_scan_steps(
@@ -44,18 +41,18 @@ def pack_scan_steps(
         folder: this scan's own, which the page serves.
         case: of a synthetic scan, whose number and difficulty are shown.
     """
-    levels = _levels(volume)
     positions = volume.source.positions_mm if volume.source else None
     order = middle_out(len(volume.hu))
     value: dict[str, Any] = {
         "id": secrets.token_hex(8),
         "case": asdict(case) if case else None,
+        "name": name_of(volume, case.number if case else None),
         "shape": list(volume.shape),
         "spacing_mm": list(volume.spacing) if volume.spacing else None,
         "slice_mm": None if positions is None else [round(float(p[2]), 2) for p in positions],
         "affine": _affine(volume),
         "windowed": list(volume.windowed) if volume.windowed else None,
-        "levels": [list(pair) for pair in levels],
+        "hu_range": [HU_MIN, HU_MAX],
         "ct": [],
         "state": "scan",
         "progress": None,
@@ -63,7 +60,7 @@ def pack_scan_steps(
         "result": None,
     }
     for some in filter(None, (order[:1], order[1:])):
-        file = _write_slices(volume.hu, some, levels, folder)
+        file = _write_slices(volume.hu, some, folder)
         value = {**value, "ct": [*value["ct"], file]}
         yield value
 
@@ -93,6 +90,7 @@ def pack_masks(
     thresholds: tuple[float, float],
     *,
     folder: Path,
+    counts_false: bool = False,
 ) -> dict:
     """The scan with its final masks, of which nothing was measured yet; previews are over.
 
@@ -102,10 +100,12 @@ def pack_masks(
         truth: the ground truth on the same grid, or None; at least one of both is there.
         thresholds: liver's and tumor's, at which `prediction` was made.
         folder: the scan's.
+        counts_false: see `find`.
     """
     result: dict[str, Any] = {
         "predicted": prediction is not None,
         "truth": truth is not None,
+        "tumors_scored": truth is not None and (counts_false or bool(truth.tumor.any())),
         "labels": _write(_in_one_byte(prediction, truth), folder),
         "thresholds": {"liver": thresholds[0], "tumor": thresholds[1]},
         "probability": None,
@@ -122,11 +122,16 @@ def pack_masks(
 
 
 def pack_result(
-    value: dict, findings: Findings, thresholds: tuple[float, float], *, folder: Path
+    value: dict,
+    findings: Findings,
+    thresholds: tuple[float, float],
+    *,
+    folder: Path,
+    counts_false: bool = False,
 ) -> dict:
     """As `pack_masks`, with the list of lesions and, with ground truth, the surface distances."""
     masks = findings.prediction, findings.truth
-    value = pack_masks(value, *masks, thresholds, folder=folder)
+    value = pack_masks(value, *masks, thresholds, folder=folder, counts_false=counts_false)
     numbers = {
         "scores": _surface_scores(findings.scores) if findings.scores else None,
         "lesions": _lesions(findings),
@@ -158,26 +163,22 @@ def _in_one_byte(prediction: Segmentation | None, truth: Segmentation | None) ->
     return true if prediction is None else prediction.labels | true
 
 
-def _levels(volume: Volume) -> tuple[tuple[int, int], ...]:
-    """For a picture, whose window was assumed, all levels lie inside it."""
-    if volume.windowed:
-        return (volume.windowed[0], 0), (volume.windowed[1], 255)
-    return CT_LEVELS
+def _write_slices(hu: np.ndarray, order: list[int], folder: Path) -> Path:
+    """Gzipped HU of some slices of (z, y, x) int16, one at a time.
 
-
-def _write_slices(
-    hu: np.ndarray, order: list[int], levels: tuple[tuple[int, int], ...], folder: Path
-) -> Path:
-    """Gzipped gray levels of some slices of (z, y, x) int16 HU, one at a time."""
-    marks, grays = zip(*levels, strict=True)
-    table = np.interp(np.arange(HU_MIN, HU_MAX + 1), marks, grays).round().astype(np.uint8)
+    Each slice is stored as its differences along the rows, the first one from `HU_MIN`, zig-zag
+    coded so that small ones are small numbers whatever their sign (0, -1, 1, -2 as 0, 1, 2, 3):
+    first the low byte of all, then the high byte of all.
+    """
     # differences repeat themselves in air only: looking for anything else would be in vain
     packer = zlib.compressobj(1, wbits=GZIP_WBITS, strategy=zlib.Z_RLE)
     path = folder / f"{secrets.token_hex(16)}.bin"
     with path.open("wb") as file:
         for z in order:
-            gray = np.take(table, hu[z] - np.int16(HU_MIN)).ravel()
-            file.write(packer.compress(np.diff(gray, prepend=np.uint8(0))))
+            steps = np.diff(hu[z].ravel(), prepend=np.int16(HU_MIN))
+            zigzag = ((steps << 1) ^ (steps >> 15)).view(np.uint16)
+            for part in (zigzag, zigzag >> 8):
+                file.write(packer.compress(part.astype(np.uint8).data))
         file.write(packer.flush())
     return path
 

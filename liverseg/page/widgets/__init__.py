@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from ...reading.file_names import KNOWN_WORDS
 from ..routes import PLOTLY_JS, script_address
 
 HERE = Path(__file__).parent
@@ -47,6 +48,7 @@ def upload_box(label: str, hint: str, **settings: Any) -> gr.HTML:
     """
     template = (HERE / "upload_box.html").read_text(encoding="utf-8")
     template = template.replace("LABEL", escape(label)).replace("HINT", hint)
+    template = template.replace("WORDS", " ".join(sorted(KNOWN_WORDS)))
     return component("upload_box", template=template, **settings)
 
 

@@ -6,10 +6,10 @@ import gradio as gr
 from gradio.data_classes import FileData
 
 
-class Choice(gr.Radio):
-    """One of some choices that handlers set; any answer is passed on, for them to check.
+class Options(gr.Radio):
+    """One of some options that handlers set; any answer is passed on, for them to check.
 
-    Gradio would compare it with the choices of the browser's session, of which nothing is kept.
+    Gradio would compare it with the options of the browser's session, of which nothing is kept.
     """
 
     is_template = True  # else Gradio looks for scripts of this class

@@ -2,7 +2,8 @@
 // when the first figure is looked at.
 // Linked figures follow the viewer ("lv:slice") and steer it ("lv:goto"), both DOM events on the
 // document with the slice's index as detail. The value is a figure as JSON, or "wanted" for one
-// that Python draws as soon as somebody looks (the event "wanted").
+// that Python draws as soon as somebody looks (the event "wanted"), or "failed …" where it could
+// not: then it is asked for when somebody looks again.
 const plot = element.querySelector(".plot");
 const linked = "linked" in plot.dataset;
 const WIDE = 600; // CSS pixels
@@ -21,7 +22,11 @@ function mark() {
 function fetched() {
   window.liversegPlotly ??= new Promise((done, failed) => {
     const script = document.createElement("script");
-    Object.assign(script, { src: plot.dataset.script, onload: done, onerror: failed });
+    const again = () => {
+      window.liversegPlotly = null;
+      failed(new Error("plotly.js did not arrive"));
+    };
+    Object.assign(script, { src: plot.dataset.script, onload: done, onerror: again });
     document.head.append(script);
   });
   return window.liversegPlotly;
@@ -32,6 +37,8 @@ function clear() {
   delete plot.dataset.ready;
 }
 
+const isToCome = () => props.value === "wanted" || props.value?.startsWith("failed");
+
 function ask() {
   if (asked || !plot.offsetWidth) return;
   asked = true;
@@ -40,12 +47,13 @@ function ask() {
 
 async function draw() {
   asked = asked && props.value === "wanted";
-  if (props.value === "wanted") return ask();
-  if (!props.value) return clear();
+  if (!props.value || isToCome()) clear(); // of another result
+  if (props.value === "wanted") ask();
+  if (!props.value || isToCome()) return;
   isLate = !plot.offsetWidth;
   if (isLate) return;
   await fetched();
-  if (!props.value || props.value === "wanted") return;
+  if (!props.value || isToCome()) return;
   const { data, layout } = JSON.parse(props.value);
   const { color, fontFamily: family } = getComputedStyle(element);
   const { eye = {} } = layout.scene?.camera || {};
@@ -71,7 +79,7 @@ function follow() {
 
 new ResizeObserver(() => {
   seen = plot.offsetWidth > 0;
-  if (props.value === "wanted") ask();
+  if (isToCome()) ask();
   else if (seen && isLate) draw();
   else if (seen && plot.dataset.ready) Plotly.Plots.resize(plot).then(follow);
 }).observe(plot);

@@ -2,16 +2,27 @@
 // their handles to Python as props.value = {handles: [text], names: [path in the folder]}.
 //
 // The names that leave the browser are counting numbers in natural order. Only the names of
-// folders are kept, and as folders those of NIfTI files that say no more than "liver" or
-// "liver_tumor": a ground truth says with them what each mask is. Python drops them after reading.
+// folders are kept, and as folders those of files that say no more than "liver" or
+// "liver_tumor": a ground truth says with them what each mask is. Beside a header of MetaImage or
+// NRRD, the files of voxels keep the name by which it knows them. Of pictures, which have nothing
+// else that says what belongs together, the order of their numbers and the words in `data-words`
+// ("slice", "mask") are kept. Python drops all names after reading.
 const PER_REQUEST = { files: 200, bytes: 64 * 2 ** 20 };
-const KNOWN_SUFFIX = /\.(dcm|dicom|ima|nii|nii\.gz|png|jpe?g|zip|txt|xml)$/i;
-const STRUCTURE = /^(liver|tumou?rs?|lesions?|mask|[ _-])+\d{0,2}\.nii(\.gz)?$/i;
+const VOLUME = "nii|nii\\.gz|(seg\\.)?nrrd|nhdr|mha|mhd|mgh|mgz|tiff?";
+const KNOWN_SUFFIX = RegExp(`\\.(dcm|dicom|ima|${VOLUME}|png|jpe?g|zip|txt|xml)$`, "i");
+const STRUCTURE = RegExp(`^(liver|tumou?rs?|lesions?|mask|[ _-])+\\d{0,2}\\.(${VOLUME})$`, "i");
+const HEADER_ALONE = /\.(mhd|nhdr)$/i;
+const PICTURE = /\.(png|jpe?g|tiff?)$/i;
 const section = element.querySelector(".upload");
 const drop = element.querySelector(".drop");
 const bar = element.querySelector("progress");
 const status = element.querySelector(".status");
+const KNOWN = new Set(section.dataset.words.split(" "));
+const natural = new Intl.Collator("en", { numeric: true });
 let sending = null; // the AbortController of the upload under way
+// Uploads of all boxes are handed to Python in the order in which they were chosen: a ground truth
+// is of the scan that was chosen before it, which may be larger and still on its way.
+const inOrder = (document.uploadsInOrder ??= { last: Promise.resolve() });
 
 function say(text, state = "") {
   status.textContent = text;
@@ -33,15 +44,60 @@ async function walk(entry) {
   }
 }
 
+/** Words and numbers of a name, small and without accents. */
+function tokens(name) {
+  const plain = name.replace(/(?<=[a-z])(?=[A-Z])/g, " ").normalize("NFKD").replace(/\p{Mn}/gu, "");
+  return plain.toLowerCase().match(/\p{Nd}+|\p{L}+/gu) || [];
+}
+
+const isNumber = (token) => /^\p{Nd}/u.test(token);
+
+/** The place of each text among all different ones, in natural order. */
+function places(texts) {
+  return new Map([...new Set(texts)].sort(natural.compare).map((text, k) => [text, k]));
+}
+
+/**
+ * What names say of what belongs together, and no more: known words, a letter code for all other
+ * words together, and in place of each number its place among the numbers of all names.
+ */
+function telling(names) {
+  const all = names.map(tokens);
+  const others = all.map((some) =>
+    some.filter((token) => !isNumber(token) && !KNOWN.has(token)).join(" "),
+  );
+  const numbers = places(all.flat().filter(isNumber));
+  const codes = places(others);
+  return all.map((some, k) => {
+    const kept = some.filter((token) => isNumber(token) || KNOWN.has(token));
+    const said = kept.map((token) => (isNumber(token) ? numbers.get(token) : token));
+    return [letters(codes.get(others[k])), ...said].join(" ");
+  });
+}
+
+/** A number as letters that sort as it does and are no word. */
+function letters(number) {
+  let text = "";
+  for (let k = 0; k < 4; k++, number = Math.floor(number / 26))
+    text = String.fromCharCode(97 + (number % 26)) + text;
+  return "q" + text;
+}
+
 /** Numbers the files in natural order; folders and known suffixes stay. */
 function numbered(found) {
-  const natural = new Intl.Collator("en", { numeric: true });
   found.sort((a, b) => natural.compare(a.path, b.path));
-  return found.map(({ file, path }, k) => {
+  const pictures = found.filter(({ file }) => PICTURE.test(file.name));
+  const said = telling(pictures.map(({ file }) => file.name.replace(PICTURE, "")));
+  const names = new Map(pictures.map((one, k) => [one, said[k]]));
+  const areDetached = found.some(({ file }) => HEADER_ALONE.test(file.name));
+  return found.map((one, k) => {
+    const { file, path } = one;
     const folders = path.split("/").slice(0, -1).filter(Boolean);
     const [suffix] = KNOWN_SUFFIX.exec(file.name) || [""];
     if (STRUCTURE.test(file.name)) folders.push(file.name.split(".")[0]);
-    const name = String(k).padStart(5, "0") + suffix.toLowerCase();
+    const isVoxels = areDetached && !suffix;
+    const counted = (names.get(one) ?? String(k).padStart(5, "0")) + suffix.toLowerCase();
+    const name = isVoxels ? file.name : counted;
     return { file, name: [...folders, name].join("/") };
   });
 }
@@ -76,7 +132,10 @@ function post(group, signal, onBytes) {
         ? done(JSON.parse(request.responseText))
         : failed(new Error(detail(request) || SENTENCES.broken));
     request.onerror = () => failed(new Error(SENTENCES.offline));
-    signal.addEventListener("abort", () => request.abort());
+    signal.addEventListener("abort", () => {
+      request.abort();
+      failed(signal.reason);
+    });
     request.send(form);
   });
 }
@@ -100,29 +159,38 @@ async function send(found) {
   sending?.abort();
   const { signal } = (sending = new AbortController());
   const files = numbered(found);
-  const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
   say("Uploading…", "busy");
-  const handles = [];
-  let before = 0;
+  const before = inOrder.last;
+  let passOn;
+  inOrder.last = new Promise((done) => (passOn = done));
   try {
-    for (const group of requests(files)) {
-      const some = await post(group, signal, (bytes) => {
-        bar.value = Math.min(1, (before + bytes) / total);
-      });
-      handles.push(...some);
-      before += group.reduce((sum, { file }) => sum + file.size, 0);
-    }
+    const handles = await sendAll(files, signal);
+    await before;
+    if (signal.aborted) return;
+    bar.removeAttribute("value");
+    say("Reading…", "busy");
+    props.value = { handles, names: files.map(({ name }) => name) };
+    trigger("upload");
   } catch (error) {
-    say(error.message, "refused");
-    return;
+    if (!signal.aborted) say(error.message, "refused");
+  } finally {
+    passOn();
   }
-  bar.removeAttribute("value");
-  say("Reading…", "busy");
-  props.value = {
-    handles,
-    names: files.map(({ name }) => name),
-  };
-  trigger("upload");
+}
+
+/** Resolves to the handles of all files. */
+async function sendAll(files, signal) {
+  const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
+  const handles = [];
+  let sent = 0;
+  for (const group of requests(files)) {
+    const some = await post(group, signal, (bytes) => {
+      bar.value = Math.min(1, (sent + bytes) / total);
+    });
+    handles.push(...some);
+    sent += group.reduce((sum, { file }) => sum + file.size, 0);
+  }
+  return handles;
 }
 
 for (const kind of ["files", "folder"]) {

@@ -1,7 +1,10 @@
 """What a DICOM file shows, in one word each, and whether that is CT in Hounsfield units."""
 
+import re
+
 from pydicom.dataset import Dataset
 
+from ...sentences import Sentence, say
 from ..kinds import LeftOut
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"  # and .2.1, .2.2 for enhanced and legacy converted CT
@@ -39,6 +42,15 @@ LOSSY_SYNTAXES = {
     "1.2.840.10008.1.2.4.91",
     "1.2.840.10008.1.2.4.203",
 }
+
+
+# Of ImageType, where images were computed from two energies: maps of a substance, and images as of
+# one energy. The short ones are the standard's for enhanced multi-energy CT, the others of vendors.
+SPECTRAL_WORDS = re.compile(
+    "IODINE|IOMAP|WATER|CALCIUM|FAT_MAP|MONO|KEV|VNC|VIRTUAL|Z ?EFF|"
+    "VMI|EFF_ATOMIC|ELECTRON|MAT_[A-Z]"
+)
+INVERTED = say("dicom.inverted_gray")
 
 
 class NotASlice(Exception):
@@ -107,6 +119,19 @@ def image_words(dataset: Dataset) -> set[str]:
     words = dataset.get("ImageType") or ()
     words = [words] if isinstance(words, str) else words
     return {str(word).strip().upper() for word in words}
+
+
+def remarks(dataset: Dataset) -> tuple[Sentence, ...]:
+    """What is read all the same but has to be said of an image or a frame."""
+    found = []
+    photometric = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
+    if photometric == "MONOCHROME1":
+        found.append(INVERTED)
+    if photometric == "PALETTE COLOR":
+        found.append(say("dicom.palette"))
+    if any(map(SPECTRAL_WORDS.search, image_words(dataset))):
+        found.append(say("dicom.spectral"))
+    return tuple(found)
 
 
 def is_lossy(dataset: Dataset) -> bool:

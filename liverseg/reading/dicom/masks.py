@@ -15,15 +15,18 @@ from ..archive import Member, natural_key
 from ..geometry import AS_STORED, orientation_of
 from ..hounsfield import Rescale
 from ..kinds import LeftOut
+from ..mask_order import AS_STORED as IN_FILE_ORDER
+from ..mask_order import BY_NUMBER, slices_for
+from ..segments import UNNAMED
 from ..structure_names import Said, labels_by_value, said, said_by_path, structures_of, tumor_value
 from .file import DAMAGE
-from .kind import MODALITIES, NotASlice
+from .kind import INVERTED, MODALITIES, NotASlice
 from .pixels import stored_values
+from .scan import numbers_of
 from .slice import CtSlice, image_slice
 
 MASK_VALUES = 3  # distinct values that a mask may have
 AS_WHOLE = 0.01  # from a whole number, after slope and intercept
-UNNAMED = say("truth.unnamed")
 
 
 def mask_slices(dataset: Dataset, has_pixels: bool, member: Member) -> list[CtSlice]:
@@ -56,13 +59,34 @@ def read_masks(slices: list[CtSlice], volume: Volume) -> Segmentation:
     notices += others_ignored(len(ignored))
     named = [(one, structure) for one, structure in pairs if structure]
     named.sort(key=lambda pair: (pair[0].number or 0, natural_key(pair[0].member)))
+    if any(INVERTED in one.remarks for one, _ in named):
+        notices += (say("truth.inverted_masks"),)
     budget, voxels = slices[0].member.budget, sum(math.prod(one.shape) for one, _ in named)
     budget.spend("truth_voxels", voxels)
     budget.allow(voxels)
-    masks = [_mask(one, structure) for one, structure in named]
+    order, is_known = _slices_for(named, volume)
+    masks = [_mask(one, structure, z) for (one, structure), z in zip(named, order, strict=True)]
     planes = _meant(masks)
-    truth = assembled(planes, volume)
+    truth = assembled(planes, volume, BY_NUMBER if is_known else IN_FILE_ORDER)
     return replace(truth, notices=(*notices, *truth.notices))
+
+
+def _slices_for(named: list[tuple[CtSlice, int]], volume: Volume) -> tuple[list[int | None], bool]:
+    """The slice of the scan that each mask belongs to if none has a place, and if numbers say so.
+
+    None where a structure has another number of masks than the scan has slices.
+    """
+    order: list[int | None] = [None] * len(named)
+    known = []
+    for structure in {structure for _, structure in named}:
+        indices = [index for index, pair in enumerate(named) if pair[1] == structure]
+        if len(indices) != len(volume.hu):
+            continue
+        slices, is_known = slices_for(numbers_of([named[index][0] for index in indices]), volume)
+        known.append(is_known)
+        for index, z in zip(indices, slices.tolist(), strict=True):
+            order[index] = z
+    return order, bool(known) and all(known)
 
 
 def _said(slices: list[CtSlice]) -> tuple[list[str], list[Said]]:
@@ -99,12 +123,14 @@ class _Mask:
         stored: its distinct stored values.
         ranks: (y, x) uint8 in LPS, where which of them is.
         source: its header.
+        z: the slice that it belongs to if it has no place.
     """
 
     structure: int
     stored: list[int]
     ranks: np.ndarray
     source: CtSlice
+    z: int | None
 
     @property
     def rescaled(self) -> Sequence[float]:
@@ -116,10 +142,11 @@ class _Mask:
 
     def plane(self, structure: int, values: list[int]) -> MaskPlane:
         """Where it has one of its distinct values that are set, as a mask of a structure."""
-        return MaskPlane(structure, np.array(values, np.uint8)[self.ranks], self.source.grid)
+        mask = np.array(values, np.uint8)[self.ranks]
+        return MaskPlane(structure, mask, self.source.grid, self.z)
 
 
-def _mask(one: CtSlice, structure: int) -> _Mask:
+def _mask(one: CtSlice, structure: int, z: int | None) -> _Mask:
     pixels = next(stored_values([one]))
     stored = sorted(few_values(pixels, MASK_VALUES))
     if len(stored) > MASK_VALUES:
@@ -128,7 +155,7 @@ def _mask(one: CtSlice, structure: int) -> _Mask:
     for rank, value in enumerate(stored):
         ranks[pixels == value] = rank
     orientation = orientation_of(one.plane) if one.plane is not None else AS_STORED
-    return _Mask(structure, stored, orientation.apply(ranks), one)
+    return _Mask(structure, stored, orientation.apply(ranks), one, z)
 
 
 def _meant(masks: list[_Mask]) -> list[MaskPlane]:

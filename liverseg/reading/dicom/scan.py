@@ -8,6 +8,7 @@ import numpy as np
 from ...errors import NotAScan, TooLarge
 from ...sentences import Sentence, say
 from ...volume import Source, Spacing, Volume
+from ..file_names import slice_numbers
 from ..geometry import AS_STORED, Gaps, gaps_of, orientation_of, tilt_notices
 from ..hounsfield import Rescale, Tally, check_offset, check_range, looks_like_labels, to_hu
 from ..kinds import LeftOut
@@ -96,7 +97,8 @@ def _volume(hu: np.ndarray, kept: list[CtSlice]) -> Volume:
         if first.plane is None and len(kept) > 1:
             notices.append(say("dicom.order_of_numbers"))
         headers = tuple(one.header for one in kept)
-        return Volume(hu, notices=tuple(notices), source=Source("dicom", headers=headers))
+        source = Source("dicom", numbers=numbers_of(kept), headers=headers)
+        return Volume(hu, notices=tuple(notices), source=source)
     planes = planes_of(kept)
     distances = distances_mm(kept)
     gaps: Gaps = gaps_of(distances, np.array([plane.position_mm[2] for plane in planes]))
@@ -115,8 +117,17 @@ def _volume(hu: np.ndarray, kept: list[CtSlice]) -> Volume:
         hu,
         Spacing(gaps.spacing_mm, y_mm, x_mm),
         notices=(*notices, *gaps.notices, *slant),
-        source=Source("dicom", affine, corners, headers=headers),
+        source=Source("dicom", affine, corners, numbers=numbers_of(kept), headers=headers),
     )
+
+
+def numbers_of(slices: list[CtSlice]) -> tuple[np.ndarray, ...]:
+    """What `volume.Source.numbers` is, of a scan's slices or its masks."""
+    members = [one.member for one in slices]
+    numbers = [one.number for one in slices if one.number is not None]
+    by_name = slice_numbers(members) if len(set(members)) == len(members) else None
+    of_instances = [np.array(numbers)] if len(set(numbers)) == len(slices) else []
+    return (*([] if by_name is None else [by_name]), *of_instances)
 
 
 def _are_joined(kept: list[CtSlice]) -> bool:
@@ -133,3 +144,4 @@ def _notices(kept: list[CtSlice]) -> Iterator[Sentence]:
         yield say("dicom.lossy")
     if any(one.burned_in for one in kept):
         yield say("dicom.burned_in")
+    yield from dict.fromkeys(remark for one in kept for remark in one.remarks)

@@ -1,6 +1,5 @@
 """DICOM SEG as ground truth: frames by position and segment number, never by their order."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,18 +7,16 @@ from pydicom.dataset import Dataset
 
 from ...errors import BrokenFile, TooLarge, TruthMismatch
 from ...sentences import Sentence, say
-from ...volume import LIVER, TUMOR, Segmentation, Volume
+from ...volume import Segmentation, Volume
 from ..alignment import MaskPlane, assembled, others_ignored
 from ..archive import Member
 from ..geometry import grid_of, orientation_of
 from ..limits import LIMITS
-from ..structure_names import LIVER_CODES, TUMOR_CODES, Said, said, structures_of
+from ..segments import Segment, structures_in
 from .file import DAMAGE, HEAD_BYTES, read_dataset, read_header
-from .masks import UNNAMED
 from .pixels import decoded
 from .slice import flattened, pixel_mm_of, plane_of
 
-NO_NAME = re.compile(r"(segment|segmentation|mask|label|roi)?[ _-]*\d*")
 FRACTION = 0.5  # from which a fractional segment counts
 
 
@@ -36,13 +33,12 @@ def read_seg(members: list[Member], volume: Volume) -> Segmentation:
     for member in members:
         try:
             header, _ = read_header(member, member.head(HEAD_BYTES))
-            structures, ignored, contradicts = _structures(header)
-            if not structures and len(members) == 1 and _is_unnamed(header):
-                structures, ignored = {int(header.SegmentSequence[0].SegmentNumber): LIVER}, 0
-                notices[UNNAMED] = None
-            if contradicts:
-                notices[say("truth.code_over_label")] = None
-            others += ignored
+            segments = [_segment(one) for one in header.SegmentSequence]
+            found = structures_in(segments, is_alone=len(members) == 1)
+            notices |= dict.fromkeys((*found.said, *of_other_study(header, volume)))
+            others += found.ignored
+            numbers = [int(one.SegmentNumber) for one in header.SegmentSequence]
+            structures = {n: one for n, one in zip(numbers, found.of, strict=True) if one}
             planes += _planes(member, header, structures)
         except (*DAMAGE, StopIteration):
             raise BrokenFile(say("truth.seg_damaged")) from None
@@ -92,51 +88,20 @@ def _planes(member: Member, header: Dataset, structures: dict[int, int]) -> Iter
             yield MaskPlane(structure, values >= threshold, grid)
 
 
-def _structures(dataset: Dataset) -> tuple[dict[int, int], int, bool]:
-    """Segment number to LIVER or TUMOR; how many are something else; whether a label contradicts.
-
-    A coded concept decides, and where it names no structure ("tissue") the label does. Of which
-    organ a tumor is, both may say.
-    """
-    numbers, labels, found, contradicts = [], [], [], False
-    for segment in dataset.SegmentSequence:
-        label = str(segment.get("SegmentLabel", ""))
-        code, by_label = _coded(segment), said(label)
-        if code == Said.SOME_TUMOR:  # of what?
-            code = by_label if by_label in (Said.OTHER, Said.TUMOR) else code
-        contradicts = contradicts or {LIVER, TUMOR} <= {
-            *structures_of([label] * 2, [code, by_label])
-        }
-        numbers.append(int(segment.SegmentNumber))
-        labels.append(label)
-        found.append(by_label if code == Said.NOTHING else code)
-    structures = dict(zip(numbers, structures_of(labels, found), strict=True))
-    named = {number: structure for number, structure in structures.items() if structure}
-    return named, len(structures) - len(named), contradicts
+def of_other_study(header: Dataset, volume: Volume) -> tuple[Sentence, ...]:
+    """Says that a ground truth was drawn in another study than the scan's."""
+    headers = volume.source.headers if volume.source else ()
+    studies = {str(one.get("StudyInstanceUID") or "").strip() for one in (header, *headers[:1])}
+    return (say("truth.other_study"),) if len(studies - {""}) > 1 else ()
 
 
-def _coded(segment: Dataset) -> Said:
-    """What a segment's coded concepts say, by their codes, else by their meanings."""
-    code, meaning = _concept(segment, "SegmentedPropertyTypeCodeSequence")
-    region_code, region = _concept(segment, "AnatomicRegionSequence")
-    in_liver = region_code in LIVER_CODES or said(region) == Said.LIVER
-    if code in LIVER_CODES:
-        return Said.LIVER
-    found = (
-        Said.SOME_TUMOR if code in TUMOR_CODES and said(meaning) != Said.TUMOR else said(meaning)
-    )
-    if found == Said.SOME_TUMOR and region:
-        return Said.TUMOR if in_liver else Said.OTHER if said(region) == Said.OTHER else found
-    return found
+def _segment(dataset: Dataset) -> Segment:
+    type_ = _concept(dataset, "SegmentedPropertyTypeCodeSequence")
+    region = _concept(dataset, "AnatomicRegionSequence")
+    return Segment(str(dataset.get("SegmentLabel", "")), *type_, *region)
 
 
 def _concept(segment: Dataset, keyword: str) -> tuple[str, str]:
     """The code and the meaning of a segment's first concept of a kind."""
     items = segment.get(keyword) or [Dataset()]
     return str(items[0].get("CodeValue", "")), str(items[0].get("CodeMeaning", ""))
-
-
-def _is_unnamed(dataset: Dataset) -> bool:
-    """Whether there is one segment, with no more of a name than programs give by themselves."""
-    label = str(dataset.SegmentSequence[0].get("SegmentLabel", "")).strip().lower()
-    return len(dataset.SegmentSequence) == 1 and bool(NO_NAME.fullmatch(label))

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...errors import NotAScan, UploadError
 from ...sentences import Sentence, say
-from ..choice import choose, describe_scan
+from ..choice import Answers, Choice, Question, describe_scan, numbered
 from ..geometry import (
     MAX_OBLIQUE_DEGREES,
     UNIFORM_FRACTION,
@@ -30,16 +30,16 @@ SAME_PIXEL = 0.001  # of a pixel's size: half a pixel across a slice; writers ro
 
 
 def choose_series(
-    slices: list[CtSlice], series: int | None
+    slices: list[CtSlice], answers: Answers
 ) -> tuple[list[CtSlice], Counter[LeftOut]]:
     """The slices of the one scan to read, and what was left out for it, by kind.
 
     Raises:
-        SeveralSeries: where there are more and `series` does not say which.
+        ChoiceNeeded: where there are more and nobody says which.
         NotAScan: where there is none.
     """
     candidates, left_out = _candidates(slices)
-    chosen = candidates[choose(_descriptions(candidates), series)]
+    chosen = candidates[answers.to(Choice(Question.SCAN, _descriptions(candidates)))]
     for other in candidates:
         if other is not chosen:
             left_out[LeftOut.OTHER_SERIES] += len(other)
@@ -311,27 +311,23 @@ def planes_of(group: list[CtSlice]) -> list[Plane]:
     return planes
 
 
-def _descriptions(candidates: list[list[CtSlice]]) -> list[Sentence]:
+def _descriptions(candidates: list[list[CtSlice]]) -> tuple[Sentence, ...]:
     """One for each; where two would be equal, their range of z or else a number is added."""
     descriptions = [_describe(group) for group in candidates]
-    for told_apart in (_by_z, _by_number):
-        counts = Counter(descriptions)
-        descriptions = [
-            told_apart(text, group, number) if counts[text] > 1 else text
-            for number, (text, group) in enumerate(zip(descriptions, candidates, strict=True), 1)
+    counts = Counter(descriptions)
+    return numbered(
+        [
+            _by_z(text, group) if counts[text] > 1 else text
+            for text, group in zip(descriptions, candidates, strict=True)
         ]
-    return descriptions
+    )
 
 
-def _by_z(choice: Sentence, group: list[CtSlice], number: int) -> Sentence:
+def _by_z(choice: Sentence, group: list[CtSlice]) -> Sentence:
     if group[0].plane is None:
         return say("choice.without_positions", choice=choice)
     heights = [plane.position_mm[2] for plane in planes_of(group)]
     return say("choice.told_apart_by_z", choice=choice, low=min(heights), high=max(heights))
-
-
-def _by_number(choice: Sentence, group: list[CtSlice], number: int) -> Sentence:
-    return say("choice.numbered", choice=choice, number=number)
 
 
 def _describe(group: list[CtSlice]) -> Sentence:

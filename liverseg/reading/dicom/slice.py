@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from pydicom.dataset import Dataset
 
+from ...sentences import Sentence
 from ..archive import Member
 from ..geometry import Grid, Plane, grid_of, plane_from
 from ..hounsfield import Padding, Rescale, padding_from
@@ -20,6 +21,7 @@ from .kind import (
     is_lossy,
     is_placed,
     may_show_text,
+    remarks,
 )
 
 PIXEL_MM = (0.05, 10.0)  # what a CT's pixel can measure
@@ -109,6 +111,7 @@ class CtSlice:
         pixel_mm: (row, column) spacing, or None.
         rescale: None where the header does not say.
         eight_bit: whether 256 gray values without an offset are all it can hold.
+        remarks: what has to be said of it.
         header: the attributes in KEPT.
         left_out: what a frame shows instead of a CT slice, else None.
     """
@@ -130,6 +133,7 @@ class CtSlice:
     lossy: bool
     burned_in: bool
     tilt_degrees: float | None
+    remarks: tuple[Sentence, ...]
     header: Dataset = field(repr=False)
     left_out: LeftOut | None = None
 
@@ -200,6 +204,7 @@ def image_slice(dataset: Dataset, member: Member) -> CtSlice:
         lossy=is_lossy(dataset),
         burned_in=may_show_text(dataset),
         tilt_degrees=_number(dataset, "GantryDetectorTilt"),
+        remarks=remarks(dataset),
         header=_kept(dataset),
     )
 
@@ -273,6 +278,7 @@ def _frames(dataset: Dataset, slice_: CtSlice, count: int) -> Iterator[CtSlice]:
             plane=plane_of(flat),
             pixel_mm=pixel_mm_of(flat),
             rescale=rescale_of(flat),
+            remarks=tuple(dict.fromkeys((*slice_.remarks, *remarks(flat)))),
             header=Dataset(),
             left_out=_instead(flat, is_ct, slice_.eight_bit),
         )

@@ -16,9 +16,10 @@ import onnx
 from ...network.engine import Network, load_network, open_session
 from ...network.preprocess import NetworkInput, tumor_square, tumor_window, whole_slice
 from ...network.recipe import Recipe
-from ...network.weights import FOLDER, NETWORKS, Weights, fast_key, load_config, write_config
+from ...network.weights import FOLDER, NETWORKS, Weights, fast_key, load_config
 from ...scores.metrics import dice
 from ...volume import Volume
+from ..record import change_config
 from .graph import Int8Operations
 from .network import Layers, network
 from .ranges import FloatOperations
@@ -55,7 +56,7 @@ def export(folder: Path, scans: list[Labelled]) -> None:
         scans: the integers' ranges are measured on some of their slices.
     """
     weights = load_config(folder)
-    names = {key: entry["name"] for key, entry in weights.files.items()}
+    names = {}
     for name in NETWORKS:
         images = np.concatenate([slices_for(name, *scan, weights.recipe) for scan in scans])
         model, expected = quantized(weights, name, images)
@@ -64,7 +65,7 @@ def export(folder: Path, scans: list[Labelled]) -> None:
         onnx.save(model, path)
         found = open_session(path).run(None, {"image": images})[0]
         print(f"{name}: {path.stat().st_size / 1e6:.1f} MB, {agreement(expected, found)}")
-    write_config(folder, weights.recipe, names, weights.trained)
+    change_config(weights, weights.recipe, weights.trained, names)
 
 
 def quantized(

@@ -4,8 +4,8 @@
 
 import { fixed } from "../format.js";
 import { niftiFile } from "../scan/nifti.js";
-import { confusion, overlap } from "../scan/scores.js";
-import { DRAWN, LIVER, PREDICTION, TRUTH, TUMOR } from "../scan/study.js";
+import { agreement } from "../scan/scores.js";
+import { DRAWN, LIVER, PREDICTION, TUMOR } from "../scan/study.js";
 import { download } from "../picture/snapshot.js";
 import { stroke } from "../picture/view.js";
 
@@ -160,7 +160,7 @@ export function createDrawing(root, store) {
     table.caption.textContent = `${structure === "liver" ? "Liver" : "Tumors"}, ${slices} slice${slices === 1 ? "" : "s"} you drew on`;
     for (const [who, mask] of [["you", DRAWN], ["network", PREDICTION]]) {
       const known = mask === DRAWN || value?.result?.predicted;
-      const scores = overlap(confusion(counts, structure, mask, TRUTH));
+      const scores = agreement(counts, structure, mask, value?.result);
       for (const cell of table.querySelectorAll(`[data-who=${who}] td`)) {
         cell.textContent = fixed(known ? scores[cell.dataset.score] : null, 3);
       }

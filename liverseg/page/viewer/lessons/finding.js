@@ -124,7 +124,7 @@ export function createFinding(root, store, palette, actions, page, statuses) {
     button("find-start").disabled = !value?.result?.truth || study.maskedBy !== value;
     button("find-done").hidden = button("find-undo").hidden = !isRunning;
     writeTime();
-    text("outcome").textContent = ended ? outcome() : "";
+    text("outcome").textContent = ended ? outcome() : whyNot(state);
     button("find-network").hidden = !ended || Boolean(value?.result?.predicted);
     button("find-network").disabled = Boolean(value?.progress);
     text("network").textContent = ended ? networksOutcome() : "";
@@ -236,6 +236,13 @@ export function createFinding(root, store, palette, actions, page, statuses) {
       write(view.context, "missed", x, y - half - 10);
     });
   }
+}
+
+// Why the search cannot begin, if it cannot.
+function whyNot({ study, value }) {
+  if (!study) return "Open a scan with a ground truth, or one of the cases above.";
+  if (value?.result?.truth) return "";
+  return "This scan has no ground truth, so nobody could say what you found. Upload one, or open one of the cases above.";
 }
 
 // "Case 7: small tumors, faint"

@@ -30,6 +30,8 @@ export function keyList(actions) {
     { keys: ["r"], does: "Reset zoom and window", run: actions.reset },
     { keys: ["n"], does: "Next tumor", run: () => actions.nextLesion(1) },
     { keys: ["b"], does: "Previous tumor", run: () => actions.nextLesion(-1) },
+    { keys: ["f"], does: "Next slice with an error", run: actions.nextError },
+    { keys: ["w"], does: "Slice with the lowest Dice", run: actions.worst },
     { keys: ["v"], does: "One plane or three", run: actions.planes },
     { keys: ["s"], does: "Save the picture", run: actions.save },
     { keys: ["p"], does: "Play or stop", run: actions.play },

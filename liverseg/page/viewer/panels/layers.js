@@ -1,7 +1,8 @@
 // The controls of the layers and the window.
 
-import { isThere, PRESETS } from "../picture/look.js";
+import { isThere, PRESETS, showsErrors } from "../picture/look.js";
 
+const MASKS = ["liver", "tumor", "truth"]; // whose place errors take
 export const STYLES = ["fill", "outline", "both"];
 
 export const FIRST_LAYERS = {
@@ -21,9 +22,11 @@ export function createLayerControls(root, store, actions) {
     toggle.addEventListener("click", () => actions.toggle(name));
     style?.addEventListener("change", () => change(store, name, { style: style.value }));
     opacity.addEventListener("input", () => change(store, name, { opacity: Number(opacity.value) }));
-    store.on(["layers", "value"], () => {
+    store.on(["layers", "value", "allowed"], () => {
       const layer = store.state.layers[name];
-      toggle.setAttribute("aria-pressed", layer.on);
+      const isReplaced = MASKS.includes(name) && showsErrors(store.state);
+      toggle.setAttribute("aria-pressed", layer.on && !isReplaced);
+      toggle.title = isReplaced ? "Not shown while errors are" : "";
       if (style) style.value = layer.style;
       opacity.value = layer.opacity;
       const missing = !isThere(name, store.state.value);

@@ -86,7 +86,7 @@ export function lesionRow(number, status, word, words, more, choose) {
 function sizeOf({ volume_ml: ml, long_axis_mm: long, short_axis_mm: short }) {
   const volume = ml === null ? "" : `${ml.toFixed(ml < 10 ? 2 : 1)} mL`;
   const axes = long === null ? "" : `${long.toFixed(0)} × ${short.toFixed(0)} mm`;
-  return [volume, axes].filter(Boolean).join("   ") || NONE;
+  return [volume, axes].filter(Boolean).join("  ") || NONE;
 }
 
 function densityOf({ hu_mean: mean, hu_sd: sd, first_slice: first, last_slice: last }) {

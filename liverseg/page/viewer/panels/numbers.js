@@ -1,8 +1,8 @@
 // The numbers beside the picture: Dice, volume and area of the slice and the scan.
 
 import { fixed, NONE } from "../format.js";
-import { confusion, overlap, voxels } from "../scan/scores.js";
-import { PREDICTION, TRUTH } from "../scan/study.js";
+import { agreement, voxels } from "../scan/scores.js";
+import { PREDICTION } from "../scan/study.js";
 
 export function createNumbers(root, store) {
   const cells = new Map();
@@ -34,7 +34,7 @@ export function createNumbers(root, store) {
     const result = store.state.value?.result;
     for (const structure of ["liver", "tumor"]) {
       const known = counts && result?.truth && result.predicted && open();
-      const scores = known && overlap(confusion(counts, structure, PREDICTION, TRUTH));
+      const scores = known && agreement(counts, structure, PREDICTION, result);
       write(`${structure}-dice-${where}`, known ? fixed(scores.dice, 3) : NONE);
     }
   }

@@ -62,9 +62,11 @@ export function createThresholds(root, store, palette) {
     const known = study?.probability && value?.result?.truth;
     if (state.tab !== "threshold") return;
     const curves = known ? diceCurves(study, thresholds) : {};
+    if (known && !value.result.tumors_scored) delete curves.tumor;
+    const best = Object.entries(curves).map(([name, dice]) => bestOf(name, dice));
     drawCurves(canvas, curves, thresholds, palette);
     panel.querySelector(".lv-hint").textContent = known
-      ? `Best: ${bestOf("liver", curves.liver)}, ${bestOf("tumor", curves.tumor)}`
+      ? `Best: ${best.join(", ")}`
       : "With a result and a ground truth, Dice appears here.";
   }
 }

@@ -1,5 +1,6 @@
-// What every voxel looks like: a table from mask byte and gray level to a pixel, so that painting
-// a slice is one look-up a voxel.
+// What every voxel looks like: one table from the CT's number to a gray level, which a window
+// changes, and one from mask byte and gray level to a pixel, which layers change. So painting a
+// slice is two look-ups a voxel, and both tables are small.
 
 import { FIRST_LABEL } from "../scan/scores.js";
 import { DRAWN, LIVER, PREDICTION, TRUTH, TUMOR } from "../scan/study.js";
@@ -77,8 +78,7 @@ function strengths({ opacity, style }) {
 }
 
 // (64 * 256,) pixels by mask byte and gray level.
-export function pixelTable(study, window, shown) {
-  const gray = grays(study.hu, window);
+export function pixelTable(shown) {
   const table = new Uint32Array(64 * 256);
   for (let byte = 0; byte < 64; byte++) {
     let [red, green, blue, through] = [0, 0, 0, 1];
@@ -91,19 +91,17 @@ export function pixelTable(study, window, shown) {
       through *= 1 - fill;
     }
     for (let level = 0; level < 256; level++) {
-      const g = gray[level] * through;
+      const g = level * through;
       table[byte * 256 + level] = pixel(g + red, g + green, g + blue);
     }
   }
   return table;
 }
 
-// The brightness (0 to 255) of each gray level through a window.
-function grays(hu, { width, level }) {
-  return hu.map((value) => {
-    const bright = ((value - level) / width + 0.5) * 255;
-    return Math.max(0, Math.min(255, bright));
-  });
+// (study.numbers,) gray levels of what stands in study.ct, through a window.
+export function grayTable(study, { width, level }) {
+  const bright = (hu) => Math.round(((hu - level) / width + 0.5) * 255);
+  return Uint8ClampedArray.from(study.huOfNumbers(), bright);
 }
 
 // (256,) pixels of the heat map by probability, without opacity.

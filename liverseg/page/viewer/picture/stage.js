@@ -4,7 +4,7 @@ import { fixed } from "../format.js";
 import { planesOf } from "../scan/planes.js";
 import { DRAWN, PREDICTION } from "../scan/study.js";
 import { listenToGestures } from "./gestures.js";
-import { errorLayers, heatTable, isThere, pixelTable, shownLayers, showsErrors } from "./look.js";
+import { errorLayers, grayTable, heatTable, isThere, pixelTable, shownLayers, showsErrors } from "./look.js";
 import { takePicture } from "./snapshot.js";
 import { PlaneView, stroke, write } from "./view.js";
 
@@ -41,7 +41,8 @@ export function createStage(root, store, palette, actions, marks) {
   const looks = ["study", "window", "layers", "structure", "hidden", "probability", "allowed"];
   store.on([...looks, "value", "compared"], () => {
     if (!state.study) return;
-    const sceneOf = (shown) => ({ shown, table: pixelTable(state.study, state.window, shown) });
+    const grays = grayTable(state.study, state.window);
+    const sceneOf = (shown) => ({ shown, grays, table: pixelTable(shown) });
     scene = { ...sceneOf(shownLayers(state, palette)), heat: heat() };
     compared = [DRAWN, PREDICTION].map((mask) => {
       if (state.hidden) return sceneOf([]);
@@ -174,9 +175,9 @@ export function legendOf(state, palette) {
   const { layers, value, structure, lesson, allowed, compared } = state;
   const entries = [];
   if (compared || showsErrors(state)) {
-    entries.push([palette.true_positive, `${structure} found`]);
-    entries.push([palette.false_positive, `not ${structure}, but marked`]);
-    entries.push([palette.false_negative, `${structure} missed`]);
+    entries.push([palette.true_positive, `${structure}: found`]);
+    entries.push([palette.false_positive, `${structure}: false positive`]);
+    entries.push([palette.false_negative, `${structure}: missed`]);
   }
   if (layers.probability.on && !allowed && isThere("probability", value)) {
     const ramp = `linear-gradient(90deg, ${palette.probability.join(", ")})`;
@@ -197,6 +198,7 @@ function writeWords(root, store) {
   const part = (name) => root.querySelector(`.lv-${name}`);
   store.on(["study", "z"], () => {
     const { study, z } = state;
+    part("name").textContent = study ? study.name : "";
     part("slice").textContent = study ? `Slice ${z + 1} / ${study.slices}` : "";
     const mm = study ? study.positionMm(z) : null;
     part("position").textContent = mm === null ? "" : `${fixed(mm, 1)} mm`;
@@ -229,11 +231,16 @@ function whatIsUnknown(study) {
   return spacing.z || slices === 1 ? "" : "Slice distance unknown: no mL";
 }
 
+// The gray value (0 to 255) of a picture's pixel.
+function grayOf({ windowed: [black, white] }, hu) {
+  return Math.round(((hu - black) / (white - black)) * 255);
+}
+
 // HU, place and, unless a lesson hides them, labels under the cursor.
 function wordsFor(study, voxel, z, withLabels) {
   const index = voxel.z * study.area + voxel.y * study.width + voxel.x;
-  const hu = Math.round(study.hu[study.ct[index]]);
-  const words = [study.windowed ? `gray ${study.ct[index]}` : `${fixed(hu, 0)} HU`];
+  const about = study.isExact ? "" : "≈ ";
+  const words = [about + (study.windowed ? `gray ${grayOf(study, study.huAt(index))}` : `${fixed(study.huAt(index), 0)} HU`)];
   const { spacing } = study;
   if (spacing) {
     const depth = voxel.z === z ? "" : `  z ${study.positionMm(voxel.z).toFixed(1)}`;

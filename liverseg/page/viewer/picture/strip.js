@@ -1,6 +1,6 @@
 // The strip along the slices: Dice, area of the liver, area of the tumors; a slider on top of it.
 
-import { confusion, overlap, voxels } from "../scan/scores.js";
+import { agreement, voxels } from "../scan/scores.js";
 import { PREDICTION, TRUTH } from "../scan/study.js";
 
 const THUMB = 4; // CSS pixels, as in viewer.css
@@ -51,7 +51,7 @@ export function createStrip(root, store, palette, goTo) {
     const y = (dice) => bottom - dice * (bottom - top);
     for (const structure of ["liver", "tumor"]) {
       const dice = Array.from({ length: study.slices }, (_, z) => {
-        return overlap(confusion(study.table(z), structure, PREDICTION, TRUTH)).dice;
+        return agreement(study.table(z), structure, PREDICTION, store.state.value.result).dice;
       });
       drawLine(dice, x, y, palette[structure]);
     }

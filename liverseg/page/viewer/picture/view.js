@@ -112,7 +112,7 @@ export class PlaneView {
   }
 
   // Paints a slice.
-  //   scene: {table, shown, heat} from look.js; marks: functions that draw on top.
+  //   scene: {grays, table, shown, heat} from look.js; marks: functions that draw on top.
   paint(slice, scene, marks = []) {
     const { context, density } = this;
     this.paintVoxels(slice, scene);
@@ -128,13 +128,13 @@ export class PlaneView {
     for (const mark of marks) mark(this, slice);
   }
 
-  paintVoxels(slice, { table, heat }) {
+  paintVoxels(slice, { grays, table, heat }) {
     const { plane, pixels } = this;
     const { ct, masks } = this.study;
     for (let row = 0, k = 0; row < plane.rows; row++) {
       let i = voxelIndex(plane, slice, 0, row);
       for (let column = 0; column < plane.columns; column++, k++, i += plane.columnStep) {
-        pixels[k] = table[(masks[i] << 8) | ct[i]];
+        pixels[k] = table[(masks[i] << 8) | grays[ct[i]]];
       }
     }
     if (heat) this.paintHeat(slice, heat);

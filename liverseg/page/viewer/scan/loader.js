@@ -27,8 +27,9 @@ export function createLoader(store) {
     store.set(isNew ? { value, phase: "loading" } : { value });
     const { study } = store.state;
     const { signal } = abort;
-    queue = queue.then(() => takeMasks(value, study, signal)).catch(fail);
-    slices = slices.then(() => takeSlices(value, study, signal)).catch(fail);
+    const failed = (error) => fail(error, study);
+    queue = queue.then(() => takeMasks(value, study, signal)).catch(failed);
+    slices = slices.then(() => takeSlices(value, study, signal)).catch(failed);
   }
 
   function begin(value) {
@@ -47,9 +48,9 @@ export function createLoader(store) {
     for (const file of ct) {
       if (study.files.has(file.path)) continue;
       study.files.add(file.path);
-      await readBlocks(file.url, study.area, signal, (_, block) => {
+      await readBlocks(file.url, 2 * study.area, signal, (_, block) => {
         const z = order[study.arrived++];
-        addUp(block, study.slice(study.ct, z));
+        study.unpack(z, block);
         if (study.arrived === 1) {
           study.findBody(z);
           store.touch("body");
@@ -109,19 +110,14 @@ export function createLoader(store) {
     store.touch("masks");
   }
 
-  function fail(error) {
-    if (error.name === "AbortError") return;
+  // What fails of a scan that is not shown any more is of no interest: its files may be gone.
+  function fail(error, study) {
+    if (error.name === "AbortError" || store.state.study !== study) return;
     console.error(error);
     store.set({ phase: "error" });
   }
 
   return { show };
-}
-
-// Gray levels from their differences, modulo 256.
-function addUp(differences, levels) {
-  let level = 0;
-  for (let i = 0; i < levels.length; i++) levels[i] = level += differences[i];
 }
 
 // Fetches the probability maps of the result, once somebody wants them.

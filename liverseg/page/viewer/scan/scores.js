@@ -1,6 +1,6 @@
 // Overlap of two masks, from counts by mask byte (see study.js). Undefined is null, as in Python.
 
-import { LIVER, TUMOR } from "./study.js";
+import { LIVER, PREDICTION, TRUTH, TUMOR } from "./study.js";
 
 // The smallest label that belongs to a structure: the tumors are part of the liver.
 export const FIRST_LABEL = { liver: LIVER, tumor: TUMOR };
@@ -42,6 +42,50 @@ export function overlap({ tp, fp, fn }) {
     precision: ratio(tp, tp + fp),
     recall: ratio(tp, tp + fn),
   };
+}
+
+// How a mask agrees with the truth. A truth without tumors says nothing about tumors, unless it was
+// said that there are none (result.tumors_scored).
+export function agreement(counts, structure, mask, result) {
+  if (structure === "tumor" && !result?.tumors_scored) {
+    return { dice: null, precision: null, recall: null };
+  }
+  return overlap(confusion(counts, structure, mask, TRUTH));
+}
+
+// The slice with the largest liver; the middle one where there is none.
+export function mostLiver(study) {
+  let most = 0;
+  let best = Math.floor(study.slices / 2);
+  for (let z = 0; z < study.slices; z++) {
+    const count = voxels(study.table(z), "liver", PREDICTION);
+    if (count > most) [most, best] = [count, z];
+  }
+  return best;
+}
+
+// The next slice after `z`, round and round, where prediction and truth differ; null where none does.
+export function nextError(study, structure, z) {
+  for (let k = 1; k <= study.slices; k++) {
+    const next = (z + k) % study.slices;
+    const { fp, fn } = confusion(study.table(next), structure, PREDICTION, TRUTH);
+    if (fp + fn) return next;
+  }
+  return null;
+}
+
+// The slice with the lowest Dice; of several the one with the most voxels in error.
+export function worstSlice(study, structure) {
+  let worst = null;
+  for (let z = 0; z < study.slices; z++) {
+    const counts = confusion(study.table(z), structure, PREDICTION, TRUTH);
+    const { dice: found } = overlap(counts);
+    if (found === null) continue;
+    const errors = counts.fp + counts.fn;
+    const isWorse = !worst || found < worst.found || (found === worst.found && errors > worst.errors);
+    if (isWorse) worst = { z, found, errors };
+  }
+  return worst && worst.z;
 }
 
 function ratio(part, whole) {

@@ -1,6 +1,6 @@
 // One scan with its masks: typed arrays of (z, y, x) voxels, z from the feet to the head.
 //
-// Each voxel has one byte of CT (see `levels`) and one byte of masks: bits 0-1 the prediction,
+// Each voxel has two bytes of CT (see `huAt`) and one byte of masks: bits 0-1 the prediction,
 // bits 2-3 the ground truth, bits 4-5 what the person drew; each 0 background, 1 liver, 2 tumor.
 
 export const PREDICTION = 0;
@@ -14,7 +14,7 @@ const MASK_BYTES = 64; // how many values a byte of masks can have
 export class Study {
   constructor(value) {
     const [slices, height, width] = value.shape;
-    Object.assign(this, { id: value.id, slices, height, width, area: height * width });
+    Object.assign(this, { id: value.id, name: value.name, slices, height, width, area: height * width });
     this.spacing = value.spacing_mm && {
       z: value.spacing_mm[0],
       y: value.spacing_mm[1],
@@ -22,8 +22,8 @@ export class Study {
     };
     this.sliceMm = value.slice_mm;
     this.windowed = value.windowed;
-    this.hu = huOfLevels(value.levels);
-    this.ct = new Uint8Array(slices * this.area);
+    const [lowest, highest] = value.hu_range;
+    Object.assign(this, { lowest, ...room(slices * this.area, highest - lowest) });
     this.masks = new Uint8Array(slices * this.area);
     this.counts = new Uint32Array(slices * MASK_BYTES); // voxels of each slice by mask byte
     for (let z = 0; z < slices; z++) this.table(z)[0] = this.area;
@@ -39,17 +39,40 @@ export class Study {
     if (this.windowed) return;
     const { width, height } = this;
     const ct = this.slice(this.ct, z);
-    const soft = this.hu.findIndex((hu) => hu > BODY_HU);
+    const soft = (BODY_HU - this.lowest) >> this.shift;
     const byRow = new Uint32Array(height);
     const byColumn = new Uint32Array(width);
     for (let i = 0; i < ct.length; i++) {
-      if (ct[i] < soft) continue;
+      if (ct[i] <= soft) continue;
       byRow[Math.floor(i / width)]++;
       byColumn[i % width]++;
     }
     const [left, right] = extent(byColumn, height);
     const [top, bottom] = extent(byRow, width);
     if (right > left && bottom > top) this.body = { left, right, top, bottom };
+  }
+
+  // The HU of the voxel at an index.
+  huAt(index) {
+    return (this.ct[index] << this.shift) + this.lowest;
+  }
+
+  // The HU of each number that can stand in `ct`.
+  huOfNumbers() {
+    return Float32Array.from({ length: this.numbers }, (_, k) => (k << this.shift) + this.lowest);
+  }
+
+  // Puts one slice of the CT in its place, as Python packs it: differences in zig-zag code, the low
+  // bytes of all before the high bytes of all.
+  unpack(z, block) {
+    const ct = this.slice(this.ct, z);
+    const { area, shift } = this;
+    let number = 0;
+    for (let i = 0; i < area; i++) {
+      const zigzag = block[i] | (block[area + i] << 8);
+      number += (zigzag >>> 1) ^ -(zigzag & 1);
+      ct[i] = number >> shift;
+    }
   }
 
   // Where a slice lies along the patient in mm, or null.
@@ -119,14 +142,13 @@ export function middleOut(slices) {
   return z.sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle) || a - b);
 }
 
-// The HU of each of the 256 gray levels, from (HU, level) pairs with lines in between.
-function huOfLevels(pairs) {
-  const hu = new Float32Array(256);
-  let k = 0;
-  for (let level = 0; level < 256; level++) {
-    while (k < pairs.length - 2 && level > pairs[k + 1][1]) k++;
-    const [[hu0, level0], [hu1, level1]] = [pairs[k], pairs[k + 1]];
-    hu[level] = hu0 + ((level - level0) * (hu1 - hu0)) / (level1 - level0);
+// Two bytes for each voxel's distance from the lowest HU; one byte with less of its digits, where
+// the device has no memory for two.
+function room(voxels, range) {
+  try {
+    return { ct: new Uint16Array(voxels), shift: 0, numbers: range + 1, isExact: true };
+  } catch {
+    const shift = Math.ceil(Math.log2((range + 1) / 256));
+    return { ct: new Uint8Array(voxels), shift, numbers: 256, isExact: false };
   }
-  return hu;
 }

@@ -8,6 +8,7 @@ import signal
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import httpx
 import nibabel
@@ -211,8 +212,8 @@ def test_a_known_scan_looks_like_a_new_one(served, tmp_path, predicted):
     shown, spent = [], []
     for visitor in ("first", "second"):
         handlers = served.page.handlers
-        study = served.service.open_scan(visitor, Copied(scan))
-        values = list(handlers._uploaded(visitor, study))
+        read = partial(served.service.open_scan, visitor, Copied(scan))
+        values = list(handlers._read(visitor, read))
         values += list(handlers.run(visitor))[-4:]  # after all previews
         study, text = served.service.visitors.of(visitor), re.sub("0x[0-9a-f]+", "", repr(values))
         files = [file.name for file in study.shown["ct"]]

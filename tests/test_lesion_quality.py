@@ -22,7 +22,7 @@ def scored(found: list[tuple], true: list[tuple], spacing: Spacing | None = SPAC
         return Segmentation(array)
 
     volume = Volume(np.full(SHAPE, 50, np.int16), spacing)
-    return find(volume, labels(found), "weights", labels(true))
+    return find(volume, labels(found), "weights", labels(true), counts_false=True)
 
 
 def test_one_pair_one_missed_and_one_false():

@@ -16,7 +16,9 @@ from liverseg.reading.picture_masks import NAMED
 from liverseg.sentences import HERE, catalog, say
 
 PACKAGE = HERE.parent
-MODULES = [PACKAGE.parent / "app.py", *PACKAGE.rglob("*.py")]
+ROOT = PACKAGE.parent
+BESIDE = [ROOT / "app.py", ROOT / "tests" / "tools" / "install_notebook.py"]
+MODULES = [*BESIDE, *PACKAGE.rglob("*.py")]
 LANGUAGES = [path.stem for path in HERE.glob("*.json")]
 ENGLISH = catalog("en")
 

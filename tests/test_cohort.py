@@ -258,7 +258,7 @@ def test_each_study_that_fails_is_a_sentence_and_the_others_are_done(finished):
         ("crash", "ended unexpectedly"),
         ("hang", "longer than 9 seconds"),
         ("eat", "more than 700 MB"),
-        ("break", "mistake of liverseg"),
+        ("break", "error in liverseg itself"),
         ("corrupt", "damaged"),
         ("alone", "no prediction"),
     ):

@@ -110,7 +110,7 @@ def test_masks_beside_a_scan_are_offered_and_used_when_somebody_says_so(opened, 
     study = opened.answer("ann", use)
     assert study.truth.liver.sum() == 3 * 12
     assert study.choice is None and files_in(opened) == []
-    with pytest.raises(UploadError, match="not asked"):
+    with pytest.raises(UploadError, match="no longer open"):
         opened.answer("ann", leave)
 
 
@@ -124,7 +124,7 @@ def test_what_is_asked_is_forgotten_with_the_next_scan(opened, tmp_path):
     opened.open_scan("ann", Received(with_seg(tmp_path / "both")))
     use = opened.visitors.of("ann").choice.answers[0]
     opened.open_scan("ann", Received(write(series(4), tmp_path / "next")))
-    with pytest.raises(UploadError, match="not asked"):
+    with pytest.raises(UploadError, match="no longer open"):
         opened.answer("ann", use)
     assert files_in(opened) == []
 

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pydicom
@@ -94,6 +95,17 @@ def test_only_the_last_of_several_waiting_uploads_is_kept(opened, tmp_path):
         assert len(files_in(opened)) == 3 + 9
     assert opened.answer("bob", "scan=1").volume.shape[0] == 4
     assert len(files_in(opened)) == 3
+
+
+def test_a_tab_that_was_reloaded_shows_what_is_still_asked(opened, tmp_path):
+    two = [*series(4), *series(5, SeriesInstanceUID="1.2.3")]
+    with pytest.raises(ChoiceNeeded) as needed:
+        opened.open_scan("ann", Received(write(two, tmp_path / "two")))
+    (shown,) = Handlers(opened).arrive("ann", SimpleNamespace(had=True))
+    settings = shown["choice"].value.settings
+    assert settings["visible"]
+    assert [answer for _, answer in settings["choices"]] == list(needed.value.choice.answers)
+    assert "2 scans" in shown["scan"]["text"]
 
 
 def with_seg(folder):

@@ -102,6 +102,8 @@ class Handlers:
         if isinstance(study, OpenedStudy):
             is_segmented = isinstance(study, SegmentedStudy)
             yield {**self._all(study), "panel": Properties.of(open=not is_segmented)}
+        elif study is not None and study.choice is not None:
+            yield {"scan": said(study.choice.sentence), **_asked(study)}
         elif getattr(event, "had", False):
             yield {"scan": refused(say("study.gone")), **self._rest(study)}
         for one in self.service.jobs.of(visitor):

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from liverseg.cohort.report import report, write_report
 from liverseg.cohort.store import STUDIES, THUMBNAIL
@@ -90,7 +91,7 @@ def test_failed_studies_are_first_with_their_sentence_and_thumbnails_are_lazy(pa
     asked = [url for url in page.requested if url.endswith(THUMBNAIL)]
     assert 0 < len(asked) < 39
     page.locator("#list").evaluate("(list) => list.scrollTop = list.scrollHeight")
-    page.wait_for_function("document.querySelector('.row:last-child').innerText.includes('27')")
+    expect(page.locator(".row:last-child")).to_contain_text("27")
 
 
 @pytest.mark.slow

@@ -26,6 +26,9 @@ from liverseg.page.visitors import OpenedStudy, SegmentedStudy, new_key
 from liverseg.reading.choice import Choice, Question
 from liverseg.scores import findings
 from liverseg.volume import Segmentation, Spacing, Volume
+from tests.helpers.page_server import wait_until
+
+pytestmark = pytest.mark.slow
 
 PATIENCE_S = 20
 MAY_WAIT_S = 0.04  # an event may have to wait for the other one; what comes of it is the same
@@ -314,7 +317,16 @@ def held(tab, name, gate):
     if not is_held:
         tab.gates.open(gate)
         finish(thread)
+    elif gate == "pack":  # nobody clicks before there is a picture
+        wait_until(
+            lambda: (tab.shown.get("viewer") or {}).get("shape", [0])[0] == size_of(name), 10
+        )
     return thread if is_held else None
+
+
+def size_of(name):
+    """How many slices the scan has that an event opens."""
+    return len(volume_of(OPENS[name]).hu)
 
 
 def consistent(tab):

@@ -62,6 +62,8 @@ def answering(handlers: Handlers, handler: Callable, widgets: dict[str, Any]) ->
                 yield _as_gradio_wants(shown, widgets)
                 shown.pop(ONCE, None)
                 time.sleep(PAUSE_S)
+            # At the end Gradio says its last answer once more, which may not hold any more.
+            yield {next(iter(widgets.values())): gr.skip()}
         except Exception as error:
             raise _sentence(handler, error) from None
 

@@ -260,7 +260,7 @@ def test_each_study_that_fails_is_a_sentence_and_the_others_are_done(finished):
         ("eat", "more than 700 MB"),
         ("break", "error in liverseg itself"),
         ("corrupt", "damaged"),
-        ("alone", "no prediction"),
+        ("alone", "No prediction"),
     ):
         assert words in rows[name]["reason"], name
         assert rows[name]["state"] == "failed"

@@ -22,6 +22,7 @@ from .visitors import GRACE_S, KEY, Study
 # would be closed again under the hands of a person who opens it meanwhile.
 PAUSE_S = 0.1
 ONCE = "panel"
+ANY = "status"  # a widget that every event may change
 PULSE_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def answering(handlers: Handlers, handler: Callable, widgets: dict[str, Any]) ->
                 shown.pop(ONCE, None)
                 time.sleep(PAUSE_S)
             # At the end Gradio says its last answer once more, which may not hold any more.
-            yield {next(iter(widgets.values())): gr.skip()}
+            yield _as_gradio_wants({}, widgets)
         except Exception as error:
             raise _sentence(handler, error) from None
 
@@ -146,7 +147,8 @@ def _as_gradio_wants(shown: Values, widgets: dict[str, Any]) -> dict:
             return gr.update(**value.settings)
         return with_addresses(value)
 
-    return {widgets[name]: wanted(value) for name, value in shown.items()}
+    changes = {widgets[name]: wanted(value) for name, value in shown.items()}
+    return changes or {widgets[ANY]: gr.skip()}  # Gradio does not take an empty answer
 
 
 def _sentence(handler: Callable, error: Exception) -> gr.Error:

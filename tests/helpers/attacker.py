@@ -39,13 +39,18 @@ class Attacker:
         return answer
 
     def happened(self, name: str, *data: Any, **more: Any) -> str:
-        """What the server says in the end to an event."""
+        """All that the server says to an event, to the end."""
         joined = self.join(name, *data, **more)
         if joined.status_code != 200:
             return joined.text
         address = f"gradio_api/queue/data?session_hash={joined.session}"
         with self.http.stream("GET", address) as stream:
-            return next(line for line in stream.iter_lines() if "process_completed" in line)
+            said = []
+            for line in stream.iter_lines():
+                said.append(line)
+                if "process_completed" in line:
+                    break
+            return "\n".join(said)
 
     def upload(self, content: bytes, name: str = "scan.zip", owner: str | None = None) -> str:
         """Uploads a file; returns its handle."""

@@ -151,7 +151,8 @@ class Tab:
         try:
             for values in stream:
                 with self._lock:
-                    self.shown |= values
+                    changes = {k: one for k, one in values.items() if one != events.gr.skip()}
+                    self.shown |= changes
                     self._look()
         except events.gr.Error as error:
             if error.visible:

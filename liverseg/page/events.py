@@ -55,16 +55,21 @@ def answering(handlers: Handlers, handler: Callable, widgets: dict[str, Any]) ->
 
     def stream(request: gr.Request, key: Any, *inputs: Any) -> Iterator[Any]:
         shown: Values = {}
+
+        def answer() -> dict:
+            nonlocal shown
+            study = service.visitors.of(str(key))
+            shown = {name: value for name, value in shown.items() if _holds(value, study)}
+            return _as_gradio_wants(shown, widgets)
+
         try:
             for step in steps(request, key, inputs):
                 shown |= step
-                study = service.visitors.of(str(key))
-                shown = {name: value for name, value in shown.items() if _holds(value, study)}
-                yield _as_gradio_wants(shown, widgets)
+                yield answer()
                 shown.pop(ONCE, None)
                 time.sleep(PAUSE_S)
-            # At the end Gradio says its last answer once more, which may not hold any more.
-            yield _as_gradio_wants({}, widgets)
+            # At its end Gradio says the last answer again: what does not hold any more is left out.
+            yield answer()
         except Exception as error:
             raise _sentence(handler, error) from None
 

@@ -78,19 +78,10 @@ class Page:
             hint = f"{say('page.truth_hint')} {say('page.truth_may_be_known')}"
             self.truth = upload_box(say("label.truth"), hint, elem_id="truth")
             with gr.Row(elem_id="clear"):
-                self.clear_scan = gr.Button(
-                    say("label.clear_scan"),
-                    size="sm",
-                    min_width=80,
-                    visible=False,
-                    elem_id="clear-scan",
-                )
+                small: dict[str, Any] = {"size": "sm", "min_width": 80, "visible": False}
+                self.clear_scan = gr.Button(say("label.clear_scan"), elem_id="clear-scan", **small)
                 self.clear_truth = gr.Button(
-                    say("label.clear_truth"),
-                    size="sm",
-                    min_width=80,
-                    visible=False,
-                    elem_id="clear-truth",
+                    say("label.clear_truth"), elem_id="clear-truth", **small
                 )
             self.no_tumors = gr.Checkbox(
                 False, label=say("label.no_tumors"), visible=False, elem_id="no-tumors"

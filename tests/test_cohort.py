@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import distributed
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from liverseg import Segmentation, Spacing, make_phantom
 from liverseg.__main__ import REFUSED, main
@@ -309,7 +311,6 @@ def test_nothing_but_the_list_of_sources_names_a_file_or_a_patient(finished):
 
 
 def test_parquet_holds_the_same_table(finished):
-    parquet = pytest.importorskip("pyarrow.parquet")
     _, out = finished
     found = parquet.read_table(out / "cohort.parquet").to_pylist()
     assert [row["key"] for row in found] == [row["key"] for row in table(out).values()]
@@ -371,7 +372,6 @@ def test_the_process_ends_with_its_parent(tmp_path):
 
 
 def test_dask_runs_the_same_function_with_the_same_results(finished, cohort, tmp_path):
-    distributed = pytest.importorskip("distributed")
     _, reference = finished
     lines = ["scan,prediction,truth", "in/crash.nii.gz,mine/crash.nii.gz,"]
     lines.append("in/good/PATIENT_DICOM,mine/good.nii.gz,in/good/MASKS_DICOM")
@@ -389,7 +389,6 @@ def test_dask_runs_the_same_function_with_the_same_results(finished, cohort, tmp
 
 
 def test_a_scheduler_that_is_not_there_is_said(tmp_path, monkeypatch):
-    distributed = pytest.importorskip("distributed")
     connect = distributed.Client
     monkeypatch.setattr(
         distributed, "Client", lambda at, **how: connect(at, **how | {"timeout": 1})

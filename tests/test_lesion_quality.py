@@ -66,7 +66,6 @@ def ball(radius_mm):
 
 
 def test_surface_dice_is_the_share_of_the_surfaces_within_2_or_3_mm():
-    pytest.importorskip("surface_distance")
     volume = Volume(np.full((41, 41, 41), 50, np.int16), Spacing(1, 1, 1))
     liver, tumor = find(volume, ball(10), "", ball(12.5)).surface_dice
     assert liver.nsd_2mm < 0.5
@@ -77,7 +76,6 @@ def test_surface_dice_is_the_share_of_the_surfaces_within_2_or_3_mm():
 
 
 def test_a_single_slice_has_the_surface_dice_of_its_contours():
-    pytest.importorskip("surface_distance")
     volume = Volume(np.full((1, 41, 41), 50, np.int16), Spacing(None, 1, 1))
     one, other = (Segmentation(ball(radius).labels[20:21]) for radius in (10, 12.5))
     assert find(volume, one, "", other).surface_dice[0].nsd_3mm == 1

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import WeightsError
+from ..reading.process_limits import address_space, set_limit
 from ..reading.workers import Readers
 from ..sentences import say
 from .store import write_failed
@@ -75,14 +76,11 @@ def _run(run: Callable[[Job, Readers], None], job: Job, readers: Readers) -> str
 def _limit_memory(megabytes: int) -> None:
     """Counted from what is mapped before the first study, libraries and all."""
     global _resting
-    try:
-        with open("/proc/self/statm") as statm:
-            mapped = int(statm.read().split()[0]) * resource.getpagesize()
-    except OSError:
+    mapped = address_space()
+    if mapped is None:
         return
     _resting = min(_resting or mapped, mapped)
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (_resting + megabytes * 10**6, hard))
+    set_limit(resource.RLIMIT_AS, _resting + megabytes * 10**6)
 
 
 _resting: int | None = None

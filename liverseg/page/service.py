@@ -4,7 +4,6 @@ One `Service` for the whole process. What belongs to a visitor is in `visitors`,
 bounds of work are here too, whatever calls: so many scans are read at once, so many are segmented.
 """
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -36,6 +35,7 @@ from .visitors import (
     Visitors,
     new_folder,
     new_key,
+    remove_folders,
 )
 
 if TYPE_CHECKING:
@@ -196,9 +196,9 @@ class Service:
             before = self.visitors.begun(visitor).waiting_truth
             study = self.visitors.update(visitor, change)
         except UploadError:
-            _remove(files)
+            remove_folders(files)
             raise
-        _remove(before)
+        remove_folders(before)
         return study if study.waiting_truth else self._read_truth(visitor, study, files, answers)
 
     def open_waiting_truth(self, visitor: str) -> Study:
@@ -233,7 +233,7 @@ class Service:
             return now.with_truth(None) if isinstance(now, OpenedStudy) else now
 
         study = self.visitors.update(visitor, change)
-        _remove(waiting)
+        remove_folders(waiting)
         return study
 
     def ask_run(self, visitor: str, study: OpenedStudy | None = None) -> Basis:
@@ -399,7 +399,7 @@ class Service:
         received.move_to(files)
         sizes = [path.stat().st_size for path in files.rglob("*") if path.is_file()]
         if len(sizes) > LIMITS.files or sum(sizes) > LIMITS.upload_bytes:
-            _remove(files)
+            remove_folders(files)
             raise TooLarge(say("upload.too_large", limits=LIMITS.sentence))
         return files
 
@@ -439,7 +439,7 @@ class Service:
         finally:
             now = self.visitors.of(visitor)
             if now is None or now.waiting != files:
-                _remove(files)
+                remove_folders(files)
         said = Answers(answers).given(Question.TRUTH)
         if choice is None or said is None or study.choice is not choice:
             return study
@@ -456,9 +456,9 @@ class Service:
 
         opened = self.visitors.update(visitor, change, Basis(study, "choice"))
         if not is_wanted:
-            _remove(files)
+            remove_folders(files)
             return opened
-        _remove(before)
+        remove_folders(before)
         return self._read_truth(visitor, opened, files, answers)
 
     def _let_wait(self, visitor: str, basis: Basis, choice: Choice, **kept: Any) -> OpenedStudy:
@@ -492,7 +492,7 @@ class Service:
             self.visitors.withdraw(visitor, "asked_truth", request)
             now = self.visitors.of(visitor)
             if now is None or now.waiting_truth != files:
-                _remove(files)
+                remove_folders(files)
 
     def _opened(
         self,
@@ -517,18 +517,18 @@ class Service:
             before = self.visitors.begun(visitor)
             study = self.visitors.update(visitor, change, request)
         except UploadError:
-            _remove(served)
+            remove_folders(served)
             raise
         self.jobs.stop(visitor, "segmenting")
         for waiting in (before.waiting, before.waiting_truth):
             if waiting not in (but, study.waiting_truth):
-                _remove(waiting)
+                remove_folders(waiting)
         return study
 
     def _forget_waiting(self, visitor: str, except_for: Path | None = None) -> None:
         study = self.visitors.of(visitor)
         if study and study.waiting != except_for:
-            _remove(study.waiting)
+            remove_folders(study.waiting)
 
 
 def basis_of_result(study: Study) -> Basis:
@@ -545,12 +545,6 @@ def _is_coming(study: Study) -> bool:
 def _with_truth_asked(study: S) -> S:
     """The study with a request for a ground truth in place of the one that waits."""
     return replace(study.without_waiting_truth(), asked_truth=object())
-
-
-def _remove(folder: Path | None) -> None:
-    """Removes a folder, if there is one."""
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def joined(steps: Iterator["Step"], pause_s: float) -> Iterator["Step"]:

@@ -414,9 +414,7 @@ class Visitors:
         served = new_folder(self._served)
         before = self.begun(key)
         study = self.update(key, lambda _: Study(served=served))
-        for waiting in (before.waiting, before.waiting_truth):
-            if waiting is not None:
-                shutil.rmtree(waiting, ignore_errors=True)
+        remove_folders(before.waiting, before.waiting_truth)
         return study
 
     def close(self, key: str) -> None:
@@ -424,7 +422,9 @@ class Visitors:
         with self._lock:
             visitor = self._known.pop(key, None)
         if visitor:
-            _remove(visitor.study)
+            study = visitor.study
+            if study:
+                remove_folders(study.served, study.waiting, study.waiting_truth)
             _remove_replaced(visitor)
 
     def sweep(self, stop_work: Callable[[str], None] = lambda key: None) -> list[str]:
@@ -514,17 +514,10 @@ def _bytes_of(visitor: Visitor) -> int:
     return visitor.study.nbytes if visitor.study else 0
 
 
-def _remove(study: Study | None) -> None:
-    for folder in (study.served, study.waiting, study.waiting_truth) if study else ():
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 def _remove_replaced(visitor: Visitor, keep: int = 0) -> None:
     """Removes the files of the scans before this one, but for the last few."""
     last = len(visitor.replaced) - keep
-    for folder, _ in visitor.replaced[: max(0, last)]:
-        shutil.rmtree(folder, ignore_errors=True)
+    remove_folders(*(folder for folder, _ in visitor.replaced[: max(0, last)]))
     del visitor.replaced[: max(0, last)]
 
 
@@ -533,6 +526,13 @@ def new_folder(parent: Path) -> Path:
     folder = parent / secrets.token_hex(32)
     folder.mkdir(mode=0o700, parents=True)
     return folder
+
+
+def remove_folders(*folders: Path | None) -> None:
+    """Removes those that there are, with all that is in them."""
+    for folder in folders:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _weighed(study: S) -> S:

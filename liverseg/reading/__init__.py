@@ -2,6 +2,7 @@
 
 upload        the two entries, `read_scan` and `read_truth`
 workers       the same two in processes of their own, which worker_process is
+process_limits  what the system lets a process have
 archive       the files of an upload, also inside zips; limits says how much that may be, and budget
               counts
 filetype      what a file is, by its first bytes

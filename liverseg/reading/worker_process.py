@@ -41,6 +41,7 @@ from .dicom import decoder_process
 from .dicom.decoder import DecoderProcess, FrameDecoder
 from .dicom.pixels import decode_with
 from .limits import LIMITS
+from .process_limits import address_space, set_limit
 from .upload import place_truth, read_scan
 from .workers import LENGTH, OUT_OF_MEMORY
 
@@ -224,7 +225,7 @@ class ProcessBudget(Budget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._resting = _address_space()
+        self._resting = address_space()
         self._voxels = 0
         self._decoder_seconds = 0.0
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -252,10 +253,10 @@ class ProcessBudget(Budget):
     def _limit(self) -> None:
         allowed = LIMITS.cpu_seconds + LIMITS.cpu_seconds_per_mvoxel * self._voxels / 1e6
         left = max(1, math.ceil(allowed - self._decoder_seconds))
-        _set_limit(resource.RLIMIT_CPU, left)
+        set_limit(resource.RLIMIT_CPU, left)
         if self._resting:
             memory = LIMITS.scan_memory_bytes if self._voxels else LIMITS.memory_bytes
-            _set_limit(resource.RLIMIT_AS, self._resting + memory)
+            set_limit(resource.RLIMIT_AS, self._resting + memory)
 
 
 class ForkedDecoder(FrameDecoder):
@@ -334,12 +335,6 @@ def yield_after(cpu_seconds: float) -> None:
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
 
 
-def _set_limit(limit: int, most: int) -> None:
-    """Sets a limit that can be raised again, as far as the system allows."""
-    _, hard = resource.getrlimit(limit)
-    resource.setrlimit(limit, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-
-
 def _tell(life: socket.socket, report: dict) -> None:
     with contextlib.suppress(OSError):  # nobody waits any more
         life.send(json.dumps(report).encode() + b"\n")
@@ -365,15 +360,6 @@ def _silence() -> None:
     for descriptor in range(3):
         os.dup2(null, descriptor)
     os.close(null)
-
-
-def _address_space() -> int | None:
-    """Bytes that this process has mapped; None where the system does not say."""
-    try:
-        with open("/proc/self/statm") as statm:
-            return int(statm.read().split()[0]) * resource.getpagesize()
-    except OSError:
-        return None
 
 
 if __name__ == "__main__":

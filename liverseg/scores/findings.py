@@ -1,6 +1,7 @@
 """All that is known of one segmented scan, carried together to whatever shows or writes it."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class Findings:
         """Of the scan; see `name_of`."""
         return name_of(self.volume, self.synthetic)
 
-    @property
+    @cached_property
     def notices(self) -> list[str]:
         """What was assumed or chosen for the person, each sentence once."""
         said = notices(self.volume, self.truth, self.prediction)
